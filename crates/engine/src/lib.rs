@@ -1,0 +1,4 @@
+//! The keyed side: backup, restore, check and diff of recovery points.
+
+pub mod source;
+pub mod target;

@@ -1,0 +1,39 @@
+//! Names of objects.
+
+use crate::error::{ErrorKind, Result, StorageError};
+use std::fmt;
+
+/// Most bytes of a name.
+const NAME_BYTES_MAX: usize = 200;
+
+/// Name of an object: components of `[a-z0-9._-]` joined by `/`, none of them starting with a full stop.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    /// Checks a name.
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let component = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+        };
+        if name.len() > NAME_BYTES_MAX || !name.split('/').all(component) {
+            return Err(StorageError::new(ErrorKind::Invalid, "name", name));
+        }
+        Ok(Self(name))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
