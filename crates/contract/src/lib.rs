@@ -13,8 +13,8 @@ mod progress;
 mod requests;
 
 pub use answers::{
-    CheckReport, CollectReport, Committed, DamagedCopy, DamagedPack, DomainStatus, ItemHead, Location, PointInfo, PointState, SessionOpened,
-    SetAside,
+    CheckReport, CollectReport, Committed, DamagedCopy, DamagedPack, DomainStatus, ItemHead, Location, PointInfo, PointState,
+    SessionOpened, SetAside,
 };
 pub use domain::{Domain, Vault};
 pub use error::{Error, ErrorKind, Result};

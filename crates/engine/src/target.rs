@@ -52,7 +52,13 @@ pub trait TreeTarget: Send + Sync {
     fn open_file(&self, path: &[u8]) -> io::Result<Box<dyn TargetFile>>;
 
     /// Makes a symlink with its attributes.
-    fn make_symlink(&self, path: &[u8], target: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>>;
+    fn make_symlink(
+        &self,
+        path: &[u8],
+        target: &[u8],
+        metadata: &Metadata,
+        attributes: &[Attribute],
+    ) -> io::Result<Vec<Shortfall>>;
 
     /// Makes a further name of a file that was restored before.
     fn make_link(&self, existing: &[u8], path: &[u8]) -> io::Result<()>;

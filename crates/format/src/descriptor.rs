@@ -257,8 +257,7 @@ fn read_certificate(reader: &mut Reader<'_>) -> Result<Certificate> {
     let agent = AgentKey(reader.array()?);
     let domain = DomainId(reader.array()?);
     let count = reader.count("items of a certificate", limits::CERTIFICATE_ITEMS_MAX, 1)?;
-    let items = (0..count)
-        .map(|_| ItemName::new(reader.text("item name", limits::ITEM_NAME_BYTES_MAX)?))
-        .collect::<Result<_>>()?;
+    let items =
+        (0..count).map(|_| ItemName::new(reader.text("item name", limits::ITEM_NAME_BYTES_MAX)?)).collect::<Result<_>>()?;
     Ok(Certificate { agent, domain, items, retired: reader.bool()?, signature: Signature(reader.array()?) })
 }

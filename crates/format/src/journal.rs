@@ -61,7 +61,12 @@ impl JournalEntry {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.raw(&limits::MAGIC_JOURNAL).raw(self.domain.as_bytes()).u64(self.number.0).u64(self.incarnation.0).i64(self.time_ms);
+        writer
+            .raw(&limits::MAGIC_JOURNAL)
+            .raw(self.domain.as_bytes())
+            .u64(self.number.0)
+            .u64(self.incarnation.0)
+            .i64(self.time_ms);
         match &self.payload {
             Payload::Opening { nonce } => {
                 writer.u8(1).raw(nonce.as_bytes());

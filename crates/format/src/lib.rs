@@ -27,6 +27,6 @@ pub mod wrap;
 
 pub use codec::{FormatError, Reader, Writer};
 pub use id::{
-    AgentKey, BlobId, ClaimNonce, DomainId, FooterHash, Incarnation, ItemName, JournalNumber, KeyId, OwnerKey, PackName,
-    PointId, Sequence, SessionId, VaultId,
+    AgentKey, BlobId, ClaimNonce, DomainId, FooterHash, Incarnation, ItemName, JournalNumber, KeyId, OwnerKey, PackName, PointId,
+    Sequence, SessionId, VaultId,
 };
