@@ -1,1 +1,2 @@
-//! repository
+//! The keyless side of a repository.
+pub mod ledger;
