@@ -83,6 +83,10 @@ pub trait Domain: Send + Sync {
     /// Bytes of a pack, one answer a range. `NotFound` if the pack was rewritten meanwhile: locate again.
     async fn read_pack(&self, pack: PackName, ranges: &[Range<u64>]) -> Result<Vec<Bytes>>;
 
+    /// The footer of a pack, without its trailer: where a reader learns the links of a page, which are part of its id.
+    /// `NotFound` if the pack was rewritten meanwhile: locate again.
+    async fn read_footer(&self, pack: PackName) -> Result<Bytes>;
+
     /// A key object, from whichever copy is sound.
     async fn key_object(&self, key: KeyId) -> Result<Bytes>;
 

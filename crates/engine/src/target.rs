@@ -45,6 +45,16 @@ pub trait TreeTarget: Send + Sync {
     /// Decides about an entry that is not a directory, and removes what is in its way where `Overwrite` says so.
     fn place(&self, path: &[u8], metadata: &Metadata) -> io::Result<Placement>;
 
+    /// Whether an entry of this kind, size and modification time is there already, from a restore that was interrupted: a
+    /// file gets its modification time last, when everything else of it is right.
+    fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
+        let _ = (path, metadata);
+        Ok(false)
+    }
+
+    /// Removes what was restored of an entry that turned out to be damaged. What is not there is no error.
+    fn discard(&self, path: &[u8]) -> io::Result<()>;
+
     /// Creates a regular file of the given size, all hole. It must have been placed.
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>>;
 
@@ -71,7 +81,7 @@ pub trait TreeTarget: Send + Sync {
 }
 
 /// A regular file being restored.
-pub trait TargetFile: Send {
+pub trait TargetFile: Send + Sync {
     /// Writes at a place.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
