@@ -15,6 +15,8 @@ pub const MAGIC_PACK_END: [u8; 8] = *b"HFpend\x00\x01";
 pub const MAGIC_KEY: [u8; 8] = *b"HFkey\x00\x00\x01";
 /// First bytes of a wrap of the owner seed.
 pub const MAGIC_WRAP: [u8; 8] = *b"HFwrap\x00\x01";
+/// First bytes of a write-only key file; it lies at the source, never in storage.
+pub const MAGIC_WRITER: [u8; 8] = *b"HFwrite\x01";
 /// First bytes of a vault descriptor.
 pub const MAGIC_DESCRIPTOR: [u8; 8] = *b"HFdesc\x00\x01";
 /// First bytes of an authority's claim.
@@ -56,6 +58,8 @@ pub const AAD_BLOB: &[u8] = b"holdfast blob v1";
 pub const AAD_RECORD: &[u8] = b"holdfast record v1";
 /// First bytes of the associated data of a wrap.
 pub const AAD_WRAP: &[u8] = b"holdfast wrap v1";
+/// First bytes of the associated data of what lies in an agent's local cache.
+pub const AAD_LOCAL: &[u8] = b"holdfast local v1";
 /// Signed before the bytes of a vault descriptor.
 pub const SIGN_DESCRIPTOR: &[u8] = b"holdfast descriptor v1\0";
 /// Signed before the bytes of a certificate.
@@ -155,10 +159,20 @@ pub const INLINE_EXTENTS_MAX: usize = 256;
 pub const INLINE_ATTRIBUTES_MAX: usize = 16 << 10;
 /// Most extended attributes of one entry.
 pub const ATTRIBUTES_MAX: usize = 65_536;
+/// Most bytes of the name of an extended attribute.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 1024;
+/// Most bytes of all extended attributes of one entry, names and lengths included.
+pub const ATTRIBUTES_BYTES_MAX: usize = 64 << 20;
+/// Most bytes of the name of an owner or group.
+pub const OWNER_NAME_BYTES_MAX: usize = 1024;
 /// Most bytes of a symlink's target.
 pub const SYMLINK_BYTES_MAX: usize = 65_536;
 /// Most entries in a tree leaf.
 pub const LEAF_ENTRIES_MAX: usize = 1024;
+/// Most extents in a leaf of a stream.
+pub const STREAM_EXTENTS_MAX: usize = 8192;
+/// Least bytes of an image's block.
+pub const IMAGE_BLOCK_BYTES_MIN: usize = 4096;
 /// Fan-out of an image page.
 pub const IMAGE_FANOUT: usize = 256;
 /// Most named parts of a point.

@@ -110,7 +110,8 @@ fn write_head(writer: &mut Writer, vault: VaultId, method: &Method) {
     }
 }
 
-fn check_argon2(argon2: &Argon2Parameters) -> Result<()> {
+/// Holds the parameters to their floor and ceiling.
+pub fn check_argon2(argon2: &Argon2Parameters) -> Result<()> {
     let within = (limits::ARGON2_MEMORY_KIB_MIN..=limits::ARGON2_MEMORY_KIB_MAX).contains(&argon2.memory_kib)
         && (limits::ARGON2_PASSES_MIN..=limits::ARGON2_PASSES_MAX).contains(&argon2.passes)
         && (1..=limits::ARGON2_LANES_MAX).contains(&argon2.lanes);

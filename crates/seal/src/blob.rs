@@ -1,0 +1,154 @@
+//! Blobs: probe, compression, padding, sealing, and the way back.
+//!
+//! A sealer and an opener hold the contexts of zstd; there is one a thread.
+
+use crate::aead::{NONCE_BYTES, TAG_BYTES};
+use crate::data_key::DataKey;
+use crate::domain::DomainWriter;
+use crate::error::{Result, SealError};
+use crate::secret::equal;
+use format::blob::{BlobKind, Codec, Inner, check_links, padme};
+use format::codec::within;
+use format::{BlobId, limits};
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe;
+
+/// Plaintexts below this are stored: a zstd frame of them would not be smaller once padded.
+const COMPRESS_FROM: usize = 32;
+/// Plaintexts below this are compressed without a probe, which would read as much as the compressor.
+const PROBE_FROM: usize = 64 << 10;
+/// Bytes of one sample of the probe.
+const SAMPLE_BYTES: usize = 4 << 10;
+/// One sample for so many bytes of plaintext, evenly spread.
+const SAMPLE_EVERY: usize = 64 << 10;
+/// Level of the probe: zstd's fast side.
+const PROBE_LEVEL: i32 = -1;
+
+/// Compresses, pads and seals blobs.
+pub struct BlobSealer {
+    compressor: Compressor<'static>,
+    probe: Compressor<'static>,
+    samples: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+impl BlobSealer {
+    /// A sealer that compresses with this level of zstd.
+    #[must_use]
+    pub fn new(level: i32) -> Self {
+        let compressor = |level| Compressor::new(level).expect("zstd makes a context at any level, it clamps them");
+        Self { compressor: compressor(level), probe: compressor(PROBE_LEVEL), samples: Vec::new(), compressed: Vec::new() }
+    }
+
+    /// Seals a plaintext whose id is known: nonce ‖ ciphertext ‖ tag.
+    pub fn seal(&mut self, key: &DataKey, kind: BlobKind, id: BlobId, plaintext: &[u8]) -> Result<Vec<u8>> {
+        within("plaintext of a blob", plaintext.len(), limits::BLOB_PLAINTEXT_MAX)?;
+        let (codec, payload) =
+            if self.compress(plaintext)? { (Codec::Zstd, self.compressed.as_slice()) } else { (Codec::Stored, plaintext) };
+        let padded = padme(limits::INNER_HEADER + payload.len());
+        let mut sealed = Vec::with_capacity(NONCE_BYTES + padded + TAG_BYTES);
+        sealed.extend_from_slice(&[0; NONCE_BYTES]);
+        sealed.extend_from_slice(&Inner::header(codec, plaintext.len(), payload.len()));
+        sealed.extend_from_slice(payload);
+        sealed.resize(NONCE_BYTES + padded, 0);
+        key.seal_in_place(kind, id, &mut sealed)?;
+        Ok(sealed)
+    }
+
+    /// Compresses into `self.compressed`; whether that is worth it.
+    fn compress(&mut self, plaintext: &[u8]) -> Result<bool> {
+        if plaintext.len() < COMPRESS_FROM || !self.looks_compressible(plaintext)? {
+            return Ok(false);
+        }
+        compress_into(&mut self.compressor, plaintext, &mut self.compressed)?;
+        let padded = |length| padme(limits::INNER_HEADER + length);
+        Ok(gains(self.compressed.len(), plaintext.len()) && padded(self.compressed.len()) < padded(plaintext.len()))
+    }
+
+    /// Compresses samples fast; what does not shrink there is taken for incompressible as a whole.
+    fn looks_compressible(&mut self, plaintext: &[u8]) -> Result<bool> {
+        if plaintext.len() < PROBE_FROM {
+            return Ok(true);
+        }
+        let count = plaintext.len().div_ceil(SAMPLE_EVERY);
+        let stride = (plaintext.len() - SAMPLE_BYTES) / (count - 1).max(1);
+        self.samples.clear();
+        (0..count).for_each(|sample| {
+            let start = sample * stride;
+            self.samples.extend_from_slice(&plaintext[start..start + SAMPLE_BYTES]);
+        });
+        compress_into(&mut self.probe, &self.samples, &mut self.compressed)?;
+        Ok(gains(self.compressed.len(), self.samples.len()))
+    }
+}
+
+/// At least two percent.
+fn gains(compressed: usize, plain: usize) -> bool {
+    compressed + plain / 50 < plain
+}
+
+fn compress_into(compressor: &mut Compressor<'static>, plaintext: &[u8], compressed: &mut Vec<u8>) -> Result<()> {
+    compressed.clear();
+    compressed.reserve(zstd_safe::compress_bound(plaintext.len()));
+    compressor.compress_to_buffer(plaintext, compressed).map_err(|_| SealError::Internal("zstd did not compress a blob"))?;
+    Ok(())
+}
+
+/// Opens blobs and verifies that they are what their ids say.
+pub struct BlobOpener {
+    decompressor: Decompressor<'static>,
+}
+
+impl Default for BlobOpener {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BlobOpener {
+    /// A new one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { decompressor: Decompressor::new().expect("zstd makes a context without a dictionary") }
+    }
+
+    /// Opens a sealed blob and answers its plaintext, whose id was computed anew with `links` and found to be `id`.
+    pub fn open(
+        &mut self,
+        key: &DataKey,
+        writer: &DomainWriter,
+        kind: BlobKind,
+        id: BlobId,
+        links: &[BlobId],
+        mut sealed: Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        check_links(kind, links)?;
+        if key.domain() != writer.domain() {
+            return Err(SealError::Invalid("the data key and the id key belong to different domains"));
+        }
+        let inner = Inner::parse(key.open_in_place(kind, id, &mut sealed)?)?;
+        let plaintext = match inner.codec {
+            Codec::Zstd => self.decompress(inner.payload, inner.plaintext_length).ok_or(SealError::BlobDoesNotDecompress(id))?,
+            Codec::Stored => {
+                let (start, length) = (NONCE_BYTES + limits::INNER_HEADER, inner.plaintext_length);
+                sealed.copy_within(start..start + length, 0);
+                sealed.truncate(length);
+                sealed
+            }
+        };
+        if !equal(writer.blob_id(kind, links, &plaintext).as_bytes(), id.as_bytes()) {
+            return Err(SealError::BlobIsAnother(id));
+        }
+        Ok(plaintext)
+    }
+
+    /// One zstd frame of exactly `length` bytes; nothing beyond that is allocated or written.
+    fn decompress(&mut self, payload: &[u8], length: usize) -> Option<Vec<u8>> {
+        if zstd_safe::find_frame_compressed_size(payload).ok()? != payload.len() {
+            return None;
+        }
+        let mut plaintext = vec![0; length];
+        let written = self.decompressor.decompress_to_buffer(payload, plaintext.as_mut_slice()).ok()?;
+        (written == length).then_some(plaintext)
+    }
+}

@@ -1,0 +1,106 @@
+//! The owner seed: 32 bytes from which everything of a vault's owner follows.
+//!
+//! ```text
+//! owner signing key (Ed25519 seed)    = BLAKE3 derive_key(CONTEXT_OWNER_SIGNING, seed)
+//! owner key pair (X-Wing secret)      = BLAKE3 derive_key(CONTEXT_OWNER_KEM, seed)
+//! owner's agent key for a domain      = keyed BLAKE3(derive_key(CONTEXT_OWNER_AGENT, seed), domain)
+//! ```
+
+use crate::agent::{AgentSigner, key_pair, public_key, sign};
+use crate::domain::DomainSecret;
+use crate::error::{Result, SealError};
+use crate::kem;
+use crate::secret::{Secret, derive, equal, opaque, random};
+use format::descriptor::{Certificate, Descriptor, DomainEntry};
+use format::{AgentKey, DomainId, ItemName, OwnerKey, VaultId, limits};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// The root of a vault's keys. It leaves the source only wrapped, or printed as a recovery kit.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct OwnerSeed([u8; 32]);
+
+opaque!(OwnerSeed);
+
+impl OwnerSeed {
+    /// A new seed.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(*random())
+    }
+
+    /// The seed with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The key that readers pin.
+    #[must_use]
+    pub fn owner_key(&self) -> OwnerKey {
+        OwnerKey(public_key(&key_pair(&self.signing())))
+    }
+
+    /// X-Wing public key: domain secrets are wrapped to it.
+    #[must_use]
+    pub fn public(&self) -> Vec<u8> {
+        kem::public(&self.kem())
+    }
+
+    /// Signs a descriptor and encodes it with its signature, as it stands in storage.
+    #[must_use]
+    pub fn sign_descriptor(&self, descriptor: &Descriptor) -> Vec<u8> {
+        let signature = sign(&key_pair(&self.signing()), limits::SIGN_DESCRIPTOR, &descriptor.encode_body());
+        descriptor.encode(&signature)
+    }
+
+    /// Certifies that an agent may write items of a domain; no items means all of them.
+    #[must_use]
+    pub fn certify(&self, vault: VaultId, agent: AgentKey, domain: DomainId, items: &[ItemName]) -> Certificate {
+        let signed = Certificate::signed_bytes(vault, agent, domain, items);
+        let signature = sign(&key_pair(&self.signing()), limits::SIGN_CERTIFICATE, &signed);
+        Certificate { agent, domain, items: items.to_vec(), retired: false, signature }
+    }
+
+    /// The agent's key that the owner uses for a domain: always the same, kept nowhere.
+    #[must_use]
+    pub fn agent_signer(&self, domain: DomainId) -> AgentSigner {
+        let mut hasher = blake3::Hasher::new_keyed(&derive(limits::CONTEXT_OWNER_AGENT, &self.0));
+        hasher.update(domain.as_bytes());
+        let mut hash = hasher.finalize();
+        hasher.zeroize();
+        let seed = Zeroizing::new(*hash.as_bytes());
+        hash.zeroize();
+        AgentSigner::from_secret(seed)
+    }
+
+    /// Opens the secret of a domain. `WrongKey` if it was wrapped to another owner or for another domain.
+    pub fn domain_secret(&self, entry: &DomainEntry) -> Result<DomainSecret> {
+        DomainSecret::unwrap(&entry.wrapped_secret, &self.kem(), entry.id, &entry.public)
+    }
+
+    /// Whether this is the seed of the descriptor's owner: both public keys follow from it. In constant time.
+    #[must_use]
+    pub fn commits_to(&self, descriptor: &Descriptor) -> bool {
+        let signing = equal(self.owner_key().as_bytes(), descriptor.owner.as_bytes());
+        let kem = equal(&self.public(), &descriptor.owner_public);
+        signing & kem
+    }
+
+    /// [`OwnerSeed::commits_to`] as a result: AES-GCM-SIV does not commit to its key, so every unwrapped seed goes through
+    /// this before it is used.
+    pub fn check(&self, descriptor: &Descriptor) -> Result<()> {
+        if self.commits_to(descriptor) { Ok(()) } else { Err(SealError::WrongKey("this key belongs to another vault's owner")) }
+    }
+
+    fn signing(&self) -> Secret {
+        derive(limits::CONTEXT_OWNER_SIGNING, &self.0)
+    }
+
+    fn kem(&self) -> Secret {
+        derive(limits::CONTEXT_OWNER_KEM, &self.0)
+    }
+}
