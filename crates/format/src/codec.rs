@@ -139,7 +139,16 @@ impl<'a> Reader<'a> {
     }
 
     /// LEB128, shortest form, at most ten bytes.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64> {
+        if let Some((byte @ ..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
             let byte = self.u8()?;

@@ -1,0 +1,4 @@
+//! Tests of the format through its public interface.
+
+mod page;
+mod samples;
