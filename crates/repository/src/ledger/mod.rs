@@ -5,8 +5,11 @@
 //!
 //! Invariant: a transaction that was committed is durable and seen by every later one; one that was dropped left nothing.
 
+mod bounds;
+mod memory;
 mod rows;
 
+pub use memory::{CommitFault, CommitHook, MemoryLedger, MemorySnapshot};
 pub use rows::{
     CondemnedRow, DamageRow, DamageSource, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow,
     PointRowState, SegmentRow, SessionKind, SessionRow, SessionState,
