@@ -1,5 +1,7 @@
 //! Errors of object stores.
 
+use std::io;
+
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -50,6 +52,26 @@ impl StorageError {
     #[must_use]
     pub fn new(kind: ErrorKind, doing: &'static str, object: impl Into<String>) -> Self {
         Self { kind, doing, object: object.into(), source: None }
+    }
+
+    /// The same error with its cause: another error or a reason in words.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(cause.into());
+        self
+    }
+
+    /// An error of the operating system. What its kind does not tell apart is `Unavailable`: the effect is not known.
+    #[must_use]
+    pub fn from_io(doing: &'static str, object: impl Into<String>, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            io::ErrorKind::InvalidFilename | io::ErrorKind::FileTooLarge => ErrorKind::Invalid,
+            _ => ErrorKind::Unavailable,
+        };
+        Self::new(kind, doing, object).because(error)
     }
 
     /// The kind.

@@ -3,10 +3,16 @@
 //! Knows neither the format nor keys. Invariant: an object that a `put` acknowledged survives a crash of the machine, and
 //! no `put` ever replaces the bytes of an object that exists.
 
+#![forbid(unsafe_code)]
+
 mod error;
+mod memory;
 mod name;
+mod provider;
 mod store;
 
 pub use error::{ErrorKind, Result, StorageError};
+pub use memory::MemoryStore;
 pub use name::ObjectName;
-pub use store::{ObjectInfo, ObjectStore, PutOutcome};
+pub use provider::{Compared, Creation, Provider};
+pub use store::{OBJECT_BYTES_MAX, ObjectInfo, ObjectStore, PutOutcome};

@@ -1,6 +1,7 @@
 //! Names of objects.
 
 use crate::error::{ErrorKind, Result, StorageError};
+use std::borrow::Borrow;
 use std::fmt;
 
 /// Most bytes of a name.
@@ -32,8 +33,46 @@ impl ObjectName {
     }
 }
 
+impl Borrow<str> for ObjectName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain_components() {
+        for good in ["a", "a/b", "pack/0f/00ff", "a.b", "-", "_", "a..b", &"x".repeat(200)] {
+            assert_eq!(ObjectName::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            ".tmp",
+            "a/.b",
+            "a/../b",
+            "A",
+            "a b",
+            "a\\b",
+            "a\0",
+            "\u{e9}",
+            &"x".repeat(201),
+        ] {
+            assert_eq!(ObjectName::new(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:?}");
+        }
     }
 }
