@@ -157,7 +157,8 @@ fn attributes(path: &Path) -> Result<BTreeMap<OsString, Vec<u8>>> {
     let mut attributes = BTreeMap::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let mut value = vec![0; 64 << 10];
-        let length = lgetxattr(path, name, value.as_mut_slice()).with_context(|| format!("cannot read an attribute of {}", path.display()))?;
+        let length = lgetxattr(path, name, value.as_mut_slice())
+            .with_context(|| format!("cannot read an attribute of {}", path.display()))?;
         value.truncate(length);
         attributes.insert(OsString::from_vec(name.to_vec()), value);
     }

@@ -48,9 +48,13 @@ impl Program {
     fn output(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.binary);
         command.args(arguments).env("HOLDFAST_VAULT", self.vault()).env("HOLDFAST_PASSPHRASE_FILE", self.passphrase_file());
-        for (variable, directory) in
-            [("HOME", "home"), ("XDG_CONFIG_HOME", "config"), ("XDG_CACHE_HOME", "cache"), ("XDG_DATA_HOME", "data"), ("XDG_STATE_HOME", "state")]
-        {
+        for (variable, directory) in [
+            ("HOME", "home"),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_STATE_HOME", "state"),
+        ] {
             command.env(variable, self.work.join(directory));
         }
         let shown = arguments.join(" ");

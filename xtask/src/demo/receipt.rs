@@ -52,7 +52,8 @@ fn size(directory: &Path) -> Result<(u64, u64)> {
     let (mut files, mut bytes) = (0, 0);
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
-        let (more_files, more_bytes) = if entry.file_type()?.is_dir() { size(&entry.path())? } else { (1, entry.metadata()?.len()) };
+        let (more_files, more_bytes) =
+            if entry.file_type()?.is_dir() { size(&entry.path())? } else { (1, entry.metadata()?.len()) };
         (files, bytes) = (files + more_files, bytes + more_bytes);
     }
     Ok((files, bytes))

@@ -106,7 +106,8 @@ fn text(length: usize) -> Vec<u8> {
     let mut number = 0_u64;
     while bytes.len() < length {
         number += 1;
-        let line = format!("line {number}: request {:016x} took {} ms\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number % 977);
+        let line =
+            format!("line {number}: request {:016x} took {} ms\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number % 977);
         bytes.extend(line.into_bytes());
     }
     bytes.truncate(length);

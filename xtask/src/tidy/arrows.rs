@@ -87,9 +87,12 @@ pub(super) fn check(tree: &Tree, crates: &[Crate]) -> Vec<Finding> {
             findings.push(Finding::new(&place, format!("must depend on {DEVELOPMENT} for development only")));
         }
     }
-    findings.extend(SERVICE.iter().filter_map(|role| keyed_path(role, crates)).map(|path| {
-        Finding::new(format!("crate {}", path[0]), format!("reaches keys: {} (invariant 1)", path.join(" → ")))
-    }));
+    findings.extend(
+        SERVICE
+            .iter()
+            .filter_map(|role| keyed_path(role, crates))
+            .map(|path| Finding::new(format!("crate {}", path[0]), format!("reaches keys: {} (invariant 1)", path.join(" → ")))),
+    );
     findings
 }
 

@@ -72,7 +72,8 @@ fn renderings<'a>(constant: &Constant<'a>, values: &mut BTreeMap<&'a str, u64>) 
     if let Some(value) = evaluate(constant.expression, values) {
         values.insert(constant.name, value);
         renderings.extend([value.to_string(), grouped(value, ','), grouped(value, '_'), format!("0x{value:02x}")]);
-        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().filter(|(_, shift)| value != 0 && value % (1 << shift) == 0);
+        let units =
+            [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().filter(|(_, shift)| value != 0 && value % (1 << shift) == 0);
         renderings.extend(units.map(|(unit, shift)| format!("{} {unit}", grouped(value >> shift, ','))));
         if constant.name.contains("_KIB_") && value % 1024 == 0 {
             renderings.extend([format!("{} MiB", value >> 10), format!("{} GiB", value >> 20)]);
@@ -110,9 +111,9 @@ fn has_word(line: &str, word: &str) -> bool {
 
 /// Value of an expression of numbers, constants, `+ - * / <<` and parentheses.
 fn evaluate(expression: &str, values: &BTreeMap<&str, u64>) -> Option<u64> {
-    let spaced = ["(", ")", "<<", "+", "-", "*", "/"].iter().fold(expression.to_owned(), |text, operator| {
-        text.replace(operator, &format!(" {operator} "))
-    });
+    let spaced = ["(", ")", "<<", "+", "-", "*", "/"]
+        .iter()
+        .fold(expression.to_owned(), |text, operator| text.replace(operator, &format!(" {operator} ")));
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     let value = shift(&mut rest, values)?;
@@ -174,7 +175,9 @@ mod tests {
     #[test]
     fn expressions_have_the_values_that_rust_gives_them() {
         let values = BTreeMap::from([("A_MAX", 100)]);
-        for (text, value) in [("16 << 20", 16 << 20), ("12 + 16 * 2", 44), ("A_MAX + A_MAX / 8", 112), ("(1 + 2) << 1 + 1", 12), ("65_536", 65536)] {
+        for (text, value) in
+            [("16 << 20", 16 << 20), ("12 + 16 * 2", 44), ("A_MAX + A_MAX / 8", 112), ("(1 + 2) << 1 + 1", 12), ("65_536", 65536)]
+        {
             assert_eq!(evaluate(text, &values), Some(value), "{text}");
         }
         assert_eq!(evaluate("B_MAX + 1", &values), None);

@@ -64,7 +64,8 @@ fn links(text: &str) -> Vec<(usize, String)> {
     let mut links = Vec::new();
     for (number, line) in prose(text) {
         let inline = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        let target = |text: &str| text.split_whitespace().next().map(|target| (number, target.trim_matches(['<', '>']).to_owned()));
+        let target =
+            |text: &str| text.split_whitespace().next().map(|target| (number, target.trim_matches(['<', '>']).to_owned()));
         links.extend(inline.filter_map(target));
         let reference = line.strip_prefix('[').and_then(|rest| rest.split_once("]:"));
         links.extend(reference.and_then(|(_, rest)| target(rest)));

@@ -35,7 +35,8 @@ fn files(source: &RustSource<'_>) -> Vec<Finding> {
 fn modules(source: &RustSource<'_>) -> Vec<Finding> {
     let named = source.places("mod").into_iter().map(|at| (at, name_behind(&source.masked, at + 3)));
     let bad = named.filter(|(_, name)| is_bad_module(name));
-    bad.map(|(at, name)| Finding::at(source.path, source.line(at), format!("`mod {name}` names nothing: name what is in it"))).collect()
+    bad.map(|(at, name)| Finding::at(source.path, source.line(at), format!("`mod {name}` names nothing: name what is in it")))
+        .collect()
 }
 
 fn types(source: &RustSource<'_>) -> Vec<Finding> {
@@ -82,7 +83,10 @@ mod tests {
 
     #[test]
     fn types_that_do_everything_are_found() {
-        assert_eq!(findings("crates/x/src/a.rs", "pub struct PackManager;\nenum Handler {}\ntrait Index_v2 {}\nstruct Packs;"), 3);
+        assert_eq!(
+            findings("crates/x/src/a.rs", "pub struct PackManager;\nenum Handler {}\ntrait Index_v2 {}\nstruct Packs;"),
+            3
+        );
     }
 
     #[test]

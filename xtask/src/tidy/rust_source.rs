@@ -32,9 +32,11 @@ impl<'a> RustSource<'a> {
     /// All Rust sources of a tree.
     pub(super) fn all(tree: &'a Tree) -> Vec<Self> {
         let mut sources: Vec<Self> = tree.texts_ending(".rs").map(|(path, text)| Self::read(path, text)).collect();
-        let test_files: BTreeSet<String> = sources.iter().flat_map(Self::test_module_files).collect();
+        let test_modules: BTreeSet<String> = sources.iter().flat_map(Self::test_modules).collect();
         for source in &mut sources {
-            source.is_test |= test_files.contains(source.path);
+            let below =
+                |module: &String| source.path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'));
+            source.is_test |= test_modules.iter().any(below);
         }
         sources
     }
@@ -85,8 +87,8 @@ impl<'a> RustSource<'a> {
         self.places("fn").into_iter().filter_map(|at| function_at(&self.masked, at)).collect()
     }
 
-    /// Files of modules that are declared for tests only: `#[cfg(test)] mod name;`.
-    fn test_module_files(&self) -> Vec<String> {
+    /// Modules that are declared for tests only, `#[cfg(test)] mod name;`, as paths without `.rs`.
+    fn test_modules(&self) -> Vec<String> {
         let (folder, file) = self.path.rsplit_once('/').unwrap_or(("", self.path));
         let folder = match file {
             "lib.rs" | "main.rs" | "mod.rs" => folder.to_owned(),
@@ -95,9 +97,9 @@ impl<'a> RustSource<'a> {
         let declared = self.tests.iter().filter_map(|range| {
             let item = self.masked[range.clone()].trim_end().strip_suffix(';')?;
             let (_, name) = item.rsplit_once("mod ")?;
-            Some(name.trim().to_owned())
+            Some(format!("{folder}/{}", name.trim()))
         });
-        declared.flat_map(|name| [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]).collect()
+        declared.collect()
     }
 }
 
@@ -293,7 +295,9 @@ mod tests {
 
     #[test]
     fn functions_are_measured_from_fn_to_the_closing_brace() {
-        let source = only("impl A {\n    pub async fn one(\n        a: [u8; 4],\n    ) -> u8 {\n        { a[0] }\n    }\n}\nfn two() {}\n");
+        let source = only(
+            "impl A {\n    pub async fn one(\n        a: [u8; 4],\n    ) -> u8 {\n        { a[0] }\n    }\n}\nfn two() {}\n",
+        );
         let expected = [Function { name: "one", line: 2, lines: 5 }, Function { name: "two", line: 8, lines: 1 }];
         assert_eq!(source.functions(), expected);
     }
@@ -323,12 +327,14 @@ mod tests {
         let tree = Tree::of(&[
             ("crates/x/src/a.rs", "#[cfg(test)]\nmod trial;\nmod real;"),
             ("crates/x/src/a/trial.rs", "fn t() {}"),
+            ("crates/x/src/a/trial/below.rs", "fn b() {}"),
+            ("crates/x/src/a/trials.rs", "fn s() {}"),
             ("crates/x/src/a/real.rs", "fn r() {}"),
             ("crates/x/tests/x/main.rs", "fn m() {}"),
         ]);
         let sources = RustSource::all(&tree);
         let tests: Vec<&str> = sources.iter().filter(|source| source.is_test).map(|source| source.path).collect();
-        assert_eq!(tests, ["crates/x/src/a/trial.rs", "crates/x/tests/x/main.rs"]);
+        assert_eq!(tests, ["crates/x/src/a/trial.rs", "crates/x/src/a/trial/below.rs", "crates/x/tests/x/main.rs"]);
     }
 
     #[test]

@@ -78,7 +78,9 @@ mod tests {
 
     #[test]
     fn glob_imports_are_found() {
-        for text in ["use a::*;", "pub use a::b::*;", "use a::{b, c::*};", "use a::{\n    b,\n    *,\n};", "fn f() { use super::*; }"] {
+        for text in
+            ["use a::*;", "pub use a::b::*;", "use a::{b, c::*};", "use a::{\n    b,\n    *,\n};", "fn f() { use super::*; }"]
+        {
             assert_eq!(findings("crates/y/src/a.rs", text).len(), 1, "{text}");
         }
         assert!(findings("crates/y/src/a.rs", "use a::{b, c};\nfn f(x: u8) -> impl Sized + use<> { 2 * x }").is_empty());

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn an_exception_holds_for_its_length_only() {
-        let excepted = |lines: usize| format!("[[long_function]]\npath = \"crates/x/src/a.rs\"\nname = \"long\"\nlines = {lines}\n");
+        let excepted =
+            |lines: usize| format!("[[long_function]]\npath = \"crates/x/src/a.rs\"\nname = \"long\"\nlines = {lines}\n");
         assert!(findings(&function(120), &excepted(120)).is_empty());
         assert!(findings(&function(121), &excepted(120))[0].contains("only shrink"));
         assert!(findings(&function(110), &excepted(120))[0].contains("only 110 lines by now"));

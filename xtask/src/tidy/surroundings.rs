@@ -97,6 +97,9 @@ mod tests {
     fn terminals_and_environments_in_libraries_are_found() {
         assert_eq!(findings("crates/engine/src/a.rs", "fn a() { println!(); std::env::var(\"A\"); }"), 2);
         assert_eq!(findings("crates/holdfast/src/a.rs", "fn a() { println!(); std::env::var(\"A\"); }"), 0);
-        assert_eq!(findings("crates/engine/src/a.rs", "const V: &str = env!(\"CARGO_PKG_VERSION\"); write!(f, \"println!\");"), 0);
+        assert_eq!(
+            findings("crates/engine/src/a.rs", "const V: &str = env!(\"CARGO_PKG_VERSION\"); write!(f, \"println!\");"),
+            0
+        );
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.texts().filter(|(path, _)| !written(path)) {
         for (number, line) in text.lines().enumerate() {
-            let traces = PATHS.iter().filter(|word| has_path(line, word)).chain(HOSTS.iter().filter(|host| line.contains(**host)));
+            let traces =
+                PATHS.iter().filter(|word| has_path(line, word)).chain(HOSTS.iter().filter(|host| line.contains(**host)));
             findings.extend(traces.map(|trace| Finding::at(path, number + 1, format!("a trace of somebody's machine: {trace}"))));
         }
     }
@@ -40,7 +41,11 @@ fn has_path(line: &str, word: &str) -> bool {
         let before = at.checked_sub(1).map(|at| bytes[at]);
         let behind = bytes.get(at + word.len()).copied();
         let starts = !before.is_some_and(|byte| is_name(byte) || matches!(byte, b'.' | b'-' | b'/' | b'}' | b'>' | b')' | b'*'));
-        let ends = if word.ends_with('/') { behind.is_some_and(is_name) } else { !behind.is_some_and(|byte| is_name(byte) || byte == b'-') };
+        let ends = if word.ends_with('/') {
+            behind.is_some_and(is_name)
+        } else {
+            !behind.is_some_and(|byte| is_name(byte) || byte == b'-')
+        };
         starts && ends
     })
 }
