@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod conformance;
 mod faulty;
 mod pause;
 mod process;
 mod rng;
 pub mod sim;
 
+pub use conformance::storage_conformance;
 pub use faulty::{Fault, FaultRates, FaultyStore, Operation, Requests};
 pub use pause::{Pause, Yields, join_all, yield_now};
 pub use process::{Crashed, DurableStep, Life, Process, Remains};

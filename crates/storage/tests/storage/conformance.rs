@@ -1,0 +1,28 @@
+//! Every store and wrapper under the one suite.
+
+use std::sync::Arc;
+use storage::{MemoryStore, ObjectStore};
+use testkit::{FaultRates, FaultyStore, Simulation, storage_conformance};
+
+#[tokio::test]
+async fn memory_conforms() {
+    storage_conformance(|| async { Arc::new(MemoryStore::new()) as Arc<dyn ObjectStore> }).await;
+}
+
+#[tokio::test]
+async fn a_faulty_store_without_faults_conforms() {
+    storage_conformance(|| async { Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()), 1)) as Arc<dyn ObjectStore> }).await;
+}
+
+#[test]
+fn a_faulty_store_with_delays_conforms_under_simulation() {
+    for seed in 0..3 {
+        let simulation = Simulation::new(seed);
+        let time = simulation.time();
+        simulation.block_on(storage_conformance(move || {
+            let store = FaultyStore::new(Arc::new(MemoryStore::new()), seed).with_pause(Arc::new(time.clone()));
+            store.set_rates(FaultRates { delay: 0.5, delay_steps_max: 20, ..FaultRates::NONE });
+            async move { Arc::new(store) as Arc<dyn ObjectStore> }
+        }));
+    }
+}

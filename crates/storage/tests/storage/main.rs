@@ -1,0 +1,6 @@
+//! Tests of object stores.
+
+#![forbid(unsafe_code)]
+
+mod conformance;
+mod provider;
