@@ -147,6 +147,15 @@ pub const KEM_PUBLIC_BYTES: usize = 1216;
 /// Bytes of an X-Wing encapsulation.
 pub const KEM_ENCAPSULATION_BYTES: usize = 1120;
 
+// ---- index segments --------------------------------------------------------------------------------------------------
+
+/// Most ids that one filter of a segment is built of.
+pub const SHARD_KEYS_MAX: usize = 1 << 20;
+/// Most segments in a set.
+pub const SEGMENTS_MAX: usize = 4096;
+/// Most bytes of the list of a set of segments.
+pub const SEGMENT_SET_BYTES_MAX: usize = 256 << 20;
+
 // ---- trees -----------------------------------------------------------------------------------------------------------
 
 /// Most bytes of a name in a directory.

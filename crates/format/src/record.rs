@@ -137,14 +137,20 @@ impl SignedRecord {
     /// Parses it and verifies the agent's signature. Whether the agent may sign for this domain and item is the
     /// descriptor's to say: [`crate::descriptor::Descriptor::authorise`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let record = Self::parse_unverified(bytes)?;
+        let body = &bytes[..bytes.len() - AgentKey::BYTES - record.signature.0.len()];
+        record.agent.verify("record", limits::SIGN_RECORD, body, &record.signature)?;
+        Ok(record)
+    }
+
+    /// Parses it without a look at the signature: for showing what is there, never for trusting it.
+    pub fn parse_unverified(bytes: &[u8]) -> Result<Self> {
         within("record", bytes.len(), limits::JOURNAL_BYTES_MAX)?;
         let mut reader = Reader::new("record", bytes);
         let body = RecordBody::read(&mut reader)?;
-        let length = bytes.len() - reader.remaining();
         let agent = AgentKey(reader.array()?);
         let signature = Signature(reader.array()?);
         reader.end()?;
-        agent.verify("record", limits::SIGN_RECORD, &bytes[..length], &signature)?;
         Ok(Self { body, agent, signature })
     }
 
