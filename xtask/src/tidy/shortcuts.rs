@@ -21,7 +21,7 @@ pub(super) fn check(sources: &[RustSource<'_>], settings: &Settings) -> Vec<Find
             findings.extend(places.map(|at| Finding::at(source.path, source.line(at), format!("{word}: {why}"))));
         }
         findings.extend(glob_imports(source));
-        findings.extend(unsafe_code(source, settings));
+        findings.extend(unapproved(source, settings));
     }
     findings.extend(roots_without_forbid(sources, settings));
     findings
@@ -30,6 +30,7 @@ pub(super) fn check(sources: &[RustSource<'_>], settings: &Settings) -> Vec<Find
 fn glob_imports(source: &RustSource<'_>) -> Vec<Finding> {
     let statement = |at: usize| source.masked[at..].split(';').next().unwrap_or_default();
     let globs = source.places("use").into_iter().filter(|at| is_glob(statement(*at)));
+    let globs = globs.filter(|at| !(source.in_tests(*at) && is_usual_in_tests(statement(*at))));
     globs.map(|at| Finding::at(source.path, source.line(at), "a glob import: name what is used")).collect()
 }
 
@@ -40,11 +41,18 @@ fn is_glob(statement: &str) -> bool {
         || path.contains("::{") && path.split(['{', ',', '}']).any(|part| part.trim() == "*")
 }
 
-fn unsafe_code(source: &RustSource<'_>, settings: &Settings) -> Vec<Finding> {
+/// What clippy lets pass too: in tests, everything of the module that they test, and a crate's prelude.
+fn is_usual_in_tests(statement: &str) -> bool {
+    statement == "use super::*" || statement.ends_with("::prelude::*")
+}
+
+fn unapproved(source: &RustSource<'_>, settings: &Settings) -> Vec<Finding> {
     if settings.unsafe_files.iter().any(|path| path == source.path) {
         return Vec::new();
     }
-    let allowed = source.places("unsafe_code").into_iter().filter(|at| !source.masked[..*at].ends_with("forbid("));
+    let attribute = |at: usize| source.masked[..at].rsplit('#').next().unwrap_or_default();
+    let is_allowed = |at: &usize| ["allow(", "expect("].iter().any(|word| attribute(*at).contains(word));
+    let allowed = source.places("unsafe_code").into_iter().filter(is_allowed);
     let places = allowed.chain(source.places("unsafe"));
     let what = format!("unsafe code, and {PATH} does not approve of this file");
     places.map(|at| Finding::at(source.path, source.line(at), what.clone())).collect()
@@ -83,12 +91,14 @@ mod tests {
         {
             assert_eq!(findings("crates/y/src/a.rs", text).len(), 1, "{text}");
         }
+        assert_eq!(findings("crates/y/src/a.rs", "#[cfg(test)]\nmod tests {\n    use super::*;\n    use a::*;\n}").len(), 1);
+        assert!(findings("crates/y/tests/y/a.rs", "use proptest::prelude::*;").is_empty());
         assert!(findings("crates/y/src/a.rs", "use a::{b, c};\nfn f(x: u8) -> impl Sized + use<> { 2 * x }").is_empty());
     }
 
     #[test]
     fn unsafe_code_is_found_outside_approved_files() {
-        let text = "#[allow(unsafe_code)]\nfn a() { unsafe { b() } }";
+        let text = "#![deny(unsafe_code)]\n#[allow(dead_code, unsafe_code)]\nfn a() { unsafe { b() } }";
         assert_eq!(findings("crates/x/src/a.rs", text).len(), 2);
         assert!(findings("crates/x/src/map.rs", text).is_empty());
     }

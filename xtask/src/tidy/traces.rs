@@ -5,7 +5,7 @@ use super::rust_source::is_name;
 use super::tree::Tree;
 
 /// Put together here so that this file does not find itself.
-const PATHS: [&str; 3] = [concat!("/ro", "ot"), concat!("/ho", "me/"), concat!("/wo", "rk")];
+const PATHS: [&str; 3] = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/")];
 const HOSTS: [&str; 9] = [
     concat!("crates", ".io"),
     concat!("py", "pi.org"),
@@ -34,7 +34,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether the line has this path as a whole: not as a part of another, and followed by the end of a path's component.
+/// Whether the line has a path that starts like this (and not one that only contains it).
 fn has_path(line: &str, word: &str) -> bool {
     let bytes = line.as_bytes();
     line.match_indices(word).any(|(at, _)| {
@@ -61,12 +61,12 @@ mod tests {
     #[test]
     fn paths_of_a_machine_are_found() {
         for path in PATHS {
-            let whole = format!("{}/x", path.trim_end_matches('/'));
+            let whole = format!("{path}x");
             assert_eq!(findings(&whole), 1, "{whole}");
             assert_eq!(findings(&format!("see `{whole}`")), 1, "{whole}");
             assert_eq!(findings(&format!("vault{whole}")), 0, "{whole}");
         }
-        assert_eq!(findings("/homework, /rootless, /home, the /home directory"), 0);
+        assert_eq!(findings("/homework, /rootless/x, /home, the /home/ directory, root:x:0:0:root:/root:/bin/sh"), 0);
     }
 
     #[test]
