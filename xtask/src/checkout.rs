@@ -36,15 +36,30 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{shown} wrote bytes that are not UTF-8"))
 }
 
-/// Builds the `holdfast` program and answers where it lies.
-pub(crate) fn build_program(root: &Path, release: bool) -> Result<PathBuf> {
+/// A profile of cargo and the directory that it builds into.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// Fast to build.
+    Dev,
+    /// What users run.
+    Release,
+}
+
+/// Builds the `holdfast` program and answers where it lies. An error has the end of what the compiler said.
+pub(crate) fn build_program(root: &Path, profile: Profile) -> Result<PathBuf> {
+    let (name, directory) = match profile {
+        Profile::Dev => ("dev", "debug"),
+        Profile::Release => ("release", "release"),
+    };
     let mut build = Command::new(cargo());
-    build.current_dir(root).args(["build", "--quiet", "--package", "holdfast"]);
-    if release {
-        build.arg("--release");
+    build.current_dir(root).args(["build", "--quiet", "--package", "holdfast", "--profile", name]);
+    let built = build.output().context("cannot start cargo")?;
+    if !built.status.success() {
+        let said = String::from_utf8_lossy(&built.stderr);
+        let end: Vec<&str> = said.lines().rev().take(5).collect();
+        bail!("the program does not build: {}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
     }
-    run(&mut build)?;
-    Ok(target_directory(root)?.join(if release { "release" } else { "debug" }).join("holdfast"))
+    Ok(target_directory(root)?.join(directory).join("holdfast"))
 }
 
 fn target_directory(root: &Path) -> Result<PathBuf> {

@@ -1,6 +1,6 @@
 //! `docs/cli.md`: the reference of the command line, written by the program itself (`holdfast docs`, a hidden command).
 
-use crate::checkout;
+use crate::checkout::{self, Profile};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -10,7 +10,7 @@ pub(crate) const REFERENCE: &str = "docs/cli.md";
 
 /// What the program writes about itself; none while it has no command for it.
 pub(crate) fn generate(root: &Path) -> Result<Option<String>> {
-    let program = checkout::build_program(root, false)?;
+    let program = checkout::build_program(root, Profile::Dev)?;
     let output = Command::new(&program).arg("docs").output().context("cannot start the program")?;
     if !output.status.success() || output.stdout.is_empty() {
         return Ok(None);

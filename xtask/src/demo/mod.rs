@@ -9,7 +9,7 @@ mod program;
 mod receipt;
 mod sample;
 
-use crate::checkout;
+use crate::checkout::{self, Profile};
 use anyhow::{Context, Result, bail, ensure};
 use comparison::Comparison;
 use program::Program;
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         _ => bail!("the demo takes one directory"),
     };
     println!("building the program (release)");
-    let binary = checkout::build_program(&root, true)?;
+    let binary = checkout::build_program(&root, Profile::Release)?;
     let work = tempfile::Builder::new().prefix("demo-").tempdir_in(binary.parent().context("no directory")?)?;
     let program = Program::new(binary, work.path())?;
     let live = work.path().join("live");

@@ -63,7 +63,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("format document", format_document::check(&tree)),
         ("threat model", threat_model::check(&tree)),
         ("links", links::check(&tree)),
-        ("traces of machines", traces::check(&tree)),
+        ("traces of machines", traces::check(&tree, &traces::own_paths(&root))),
         ("command reference", cli_reference::check(&root, &tree)),
     ];
     let mut broken = 0;
