@@ -37,7 +37,7 @@ pub(super) fn check(tree: &Tree, own: &[String]) -> Vec<Finding> {
     for (path, text) in tree.texts().filter(|(path, _)| !written(path)) {
         for (number, line) in text.lines().enumerate() {
             let traces =
-                PATHS.iter().filter(|word| has_path(line, word)).chain(HOSTS.iter().filter(|host| line.contains(**host)));
+                paths.iter().filter(|word| has_path(line, word)).chain(HOSTS.iter().filter(|host| line.contains(**host)));
             findings.extend(traces.map(|trace| Finding::at(path, number + 1, format!("a trace of somebody's machine: {trace}"))));
         }
     }
