@@ -4,8 +4,7 @@ use super::Finding;
 use super::rust_source::{RustSource, name_at};
 
 /// Modules of these names collect what nobody found a place for.
-const MODULES: [&str; 12] =
-    ["util", "utils", "misc", "helper", "helpers", "common", "manager", "managers", "handler", "stuff", "shared", "tools"];
+const MODULES: [&str; 9] = ["util", "utils", "misc", "helper", "helpers", "common", "manager", "managers", "handler"];
 /// Types whose names end like this do everything.
 const TYPES: [&str; 5] = ["Manager", "Handler", "Helper", "Utils", "Util"];
 
