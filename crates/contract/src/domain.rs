@@ -1,12 +1,12 @@
 //! The traits.
 
-use crate::answers::{CheckReport, CollectReport, Committed, DomainStatus, Location, PointInfo, SessionOpened};
+use crate::answers::{CheckReport, CollectReport, Committed, DomainStatus, ItemHead, Location, PointInfo, SessionOpened};
 use crate::error::Result;
 use crate::progress::ProgressSink;
 use crate::requests::{CheckOptions, CollectOptions, OpenSession, PointFilter};
 use async_trait::async_trait;
 use bytes::Bytes;
-use format::{BlobId, DomainId, KeyId, PackName, PointId, SessionId};
+use format::{BlobId, DomainId, ItemName, KeyId, PackName, PointId, SessionId};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ pub trait Vault: Send + Sync {
 
     /// Stores (`Some`) or removes (`None`) the passphrase wrap.
     async fn set_passphrase_wrap(&self, wrap: Option<Bytes>) -> Result<()>;
+
+    /// Checks what belongs to the vault as a whole (descriptor, wrap), and mends what has another copy.
+    async fn check(&self) -> Result<CheckReport>;
 
     /// A domain that the descriptor names.
     async fn domain(&self, domain: DomainId) -> Result<Arc<dyn Domain>>;
@@ -57,8 +60,11 @@ pub trait Domain: Send + Sync {
     async fn missing(&self, session: SessionId, ids: &[BlobId]) -> Result<Vec<bool>>;
 
     /// Commits the signed record: proves that everything it reaches is there, then makes it durable. Idempotent by session.
-    /// `Conflict` if the item's head moved: open a new session, nothing is sent again.
+    /// `Conflict` if the item's head moved: ask for the head, sign anew, commit again in the same session; nothing is sent again.
     async fn commit(&self, session: SessionId, record: Bytes) -> Result<Committed>;
+
+    /// End of an item's chain now.
+    async fn head(&self, item: &ItemName) -> Result<Option<ItemHead>>;
 
     /// Commits a checkpoint of a long backup; the session goes on. The base of the item's next session.
     async fn checkpoint(&self, session: SessionId, record: Bytes) -> Result<Committed>;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! descriptor/<version, 16 digits>.a  .b      the vault's descriptor, two copies
-//! wrap/passphrase                            the passphrase wrap, only where the owner asked for it
+//! wrap/passphrase/<version, 16 digits>       the passphrase wrap, only where the owner asked for it
 //! <domain>/authority/<incarnation, 16 digits>
 //! <domain>/journal/<number, 16 digits>       records, checkpoints, tombstones, deletion lists, openings
 //! <domain>/key/<key id>.a  .b                key objects, two copies
@@ -17,13 +17,19 @@ use crate::id::{DomainId, Incarnation, JournalNumber, KeyId, PackName};
 pub const COPIES: [char; 2] = ['a', 'b'];
 /// Prefix of the vault's descriptors.
 pub const DESCRIPTORS: &str = "descriptor/";
-/// Name of the passphrase wrap.
-pub const PASSPHRASE_WRAP: &str = "wrap/passphrase";
+/// Prefix of the passphrase wraps; the newest that can be read is the one that counts.
+pub const PASSPHRASE_WRAPS: &str = "wrap/passphrase/";
 
 /// Name of one copy of a version of the descriptor.
 #[must_use]
 pub fn descriptor(version: u64, copy: char) -> String {
     format!("{DESCRIPTORS}{version:016x}.{copy}")
+}
+
+/// Name of a version of the passphrase wrap.
+#[must_use]
+pub fn passphrase_wrap(version: u64) -> String {
+    format!("{PASSPHRASE_WRAPS}{version:016x}")
 }
 
 /// Prefix of a domain's claims.

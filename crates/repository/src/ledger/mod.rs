@@ -8,8 +8,10 @@
 mod bounds;
 mod memory;
 mod rows;
+mod sqlite;
 
 pub use memory::{CommitFault, CommitHook, MemoryLedger, MemorySnapshot};
+pub use sqlite::SqliteLedger;
 pub use rows::{
     CondemnedRow, DamageRow, DamageSource, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow,
     PointRowState, SegmentRow, SessionKind, SessionRow, SessionState,

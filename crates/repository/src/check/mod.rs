@@ -1,0 +1,113 @@
+//! Check without keys: what storage holds against what the ledger says.
+//!
+//! Damage that is found is remembered, so that it counts as absent and the next backup heals it; what has another copy, in
+//! storage or in the ledger, is mended at once. A scan never stops at damage.
+
+mod objects;
+mod packs;
+
+use crate::collect::{Marks, all_roots_now};
+use crate::fault::Outcome;
+use crate::index::Index;
+use crate::ledger::{DamageSource, PointRowState};
+use crate::repository::Inner;
+use contract::{CheckOptions, CheckReport, DamagedCopy, DomainStatus, Progress, ProgressSink, SetAside};
+use format::record::RecordKind;
+use std::collections::HashSet;
+
+impl Inner {
+    pub(crate) async fn check(&self, options: &CheckOptions, progress: &ProgressSink) -> Outcome<CheckReport> {
+        let mut transaction = self.ledger.snapshot().await?;
+        let domain = self.domain_row(transaction.as_mut()).await?;
+        drop(transaction);
+        self.fence(domain.incarnation).await?;
+        self.check_not_behind(&domain).await?;
+        self.recover().await?;
+        let mut report = CheckReport::default();
+        self.check_packs(options, &mut report, progress).await?;
+        self.check_journal(&mut report, progress).await?;
+        self.check_keys(&mut report).await?;
+        self.check_claim(&mut report).await?;
+        self.check_closures(&mut report, progress).await?;
+        self.forget_index();
+        Ok(report)
+    }
+
+    /// Every point's closure must be in proven packs; damaged copies count if another one is sound.
+    async fn check_closures(&self, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
+        let mut transaction = self.ledger.snapshot().await?;
+        let roots = all_roots_now(transaction.as_mut(), self.domain).await?;
+        let points = transaction.points(self.domain).await?;
+        let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
+        drop(transaction);
+        let mut marks = Marks::new(&index);
+        for (done, mut root) in roots.into_iter().enumerate() {
+            root.set_aside = true; // name everything that is missing instead of stopping at the first
+            marks.reach(&index, root, progress)?;
+            progress(Progress { phase: "walking points", done: done as u64 + 1, total: None, bytes: 0 });
+        }
+        let listed = |state| matches!(state, PointRowState::Committed | PointRowState::SoftDeleted);
+        report.points = points.iter().filter(|row| row.kind == RecordKind::Point && listed(row.state)).count() as u64;
+        report.set_aside.extend(points.iter().filter(|row| row.state == PointRowState::SetAside).map(|row| SetAside {
+            point: Some(row.id),
+            number: row.number,
+            why: "parts of it are not in storage".to_owned(),
+        }));
+        self.report_damage(&index, &marks, report);
+        report.missing.append(&mut marks.missing);
+        report.missing.sort_unstable();
+        report.missing.dedup();
+        Ok(())
+    }
+
+    /// Damaged copies that a point reaches, or whose blob has no other copy that it would.
+    fn report_damage(&self, index: &Index, marks: &Marks, report: &mut CheckReport) {
+        let mut seen = HashSet::new();
+        for (number, table) in index.tables.iter().enumerate() {
+            for (place_in_table, pack) in index.table_packs[number].iter().enumerate() {
+                let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
+                if pack.damaged.is_empty() {
+                    continue;
+                }
+                for (place, source) in &pack.damaged {
+                    let Some(blob) = table.id_at(place_in_table as u32, *place) else { continue };
+                    let reached = index.copies(&blob).iter().any(|copy| marks.is_marked(copy.slot));
+                    if !reached || !seen.insert((pack.row.name, blob)) {
+                        continue; // garbage: the next collections free it
+                    }
+                    let other_copy = index.has_sound_copy(&blob);
+                    debug_assert!(matches!(source, DamageSource::Verified | DamageSource::Reported));
+                    report.damaged_copies.push(DamagedCopy { pack: pack.row.name, blob, other_copy });
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn status(&self) -> Outcome<DomainStatus> {
+        let mut transaction = self.ledger.snapshot().await?;
+        let domain = self.domain_row(transaction.as_mut()).await?;
+        let points = transaction.points(self.domain).await?;
+        let points: Vec<_> = points.iter().filter(|row| row.kind == RecordKind::Point).collect();
+        let in_state = |state| points.iter().filter(|row| row.state == state).count() as u64;
+        let items: HashSet<_> = points.iter().filter(|row| row.state == PointRowState::Committed).map(|row| &row.item).collect();
+        let packs = transaction.packs(self.domain).await?;
+        let stored: Vec<_> = packs.iter().filter(|row| row.number > 0 || row.recovered).collect();
+        let condemned = transaction.condemned(self.domain).await?;
+        let running = crate::collect::running_sessions(transaction.as_mut(), self.domain).await?;
+        Ok(DomainStatus {
+            domain: self.domain,
+            incarnation: domain.incarnation,
+            points: in_state(PointRowState::Committed),
+            points_deleted: in_state(PointRowState::SoftDeleted),
+            items: items.len() as u64,
+            packs: stored.len() as u64,
+            pack_bytes: stored.iter().map(|row| row.length).sum(),
+            blobs: stored.iter().map(|row| u64::from(row.entries)).sum(),
+            copies_condemned: condemned.iter().map(|row| row.places.len() as u64).sum(),
+            copies_damaged: transaction.damage(self.domain).await?.len() as u64,
+            sessions_open: running.iter().filter(|row| self.environment.liveness.is_alive(row.id)).count() as u64,
+            packs_unmerged: stored.iter().filter(|row| row.segment.is_none()).count() as u64,
+            segments: transaction.segments(self.domain).await?.len() as u64,
+        })
+    }
+}

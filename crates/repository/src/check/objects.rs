@@ -1,0 +1,120 @@
+//! Journal entries, key objects and claims: each has a second copy, in storage or in the ledger, and is mended from it.
+
+use crate::fault::{Fault, Outcome};
+use crate::ledger::JournalState;
+use crate::repository::Inner;
+use bytes::Bytes;
+use contract::{CheckReport, Progress, ProgressSink};
+use format::authority::Claim;
+use format::key_object::KeyObject;
+use format::{KeyId, names};
+use std::collections::BTreeSet;
+
+/// Objects listed at once.
+const PAGE: usize = 1000;
+
+impl Inner {
+    /// Every entry that the ledger holds must be in storage with the same bytes.
+    pub(crate) async fn check_journal(&self, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
+        let rows = self.ledger.snapshot().await?.journal_in(self.domain, JournalState::Done).await?;
+        for (done, row) in rows.iter().enumerate() {
+            if row.bytes.is_empty() {
+                continue; // written before the rebuild that made this row, and damaged since: nothing to compare with
+            }
+            self.hold_to(names::journal(self.domain, row.number), &row.bytes, report).await?;
+            progress(Progress { phase: "journal", done: done as u64 + 1, total: Some(rows.len() as u64), bytes: 0 });
+        }
+        Ok(())
+    }
+
+    /// This incarnation's claim must be in storage.
+    pub(crate) async fn check_claim(&self, report: &mut CheckReport) -> Outcome<()> {
+        let mut transaction = self.ledger.snapshot().await?;
+        let domain = self.domain_row(transaction.as_mut()).await?;
+        drop(transaction);
+        let name = names::claim(self.domain, domain.incarnation);
+        let stored = self.read_if_there(&name).await?;
+        let right = |bytes: &Bytes| Claim::parse(bytes).is_ok_and(|claim| claim.nonce == domain.nonce);
+        if stored.as_ref().is_some_and(right) {
+            return Ok(());
+        }
+        let claim = Claim { domain: self.domain, incarnation: domain.incarnation, nonce: domain.nonce, time_ms: self.environment.clock.now_ms() };
+        self.mend(&name, stored.is_some(), claim.encode().into(), report).await
+    }
+
+    /// Both copies of every key object must be sound.
+    pub(crate) async fn check_keys(&self, report: &mut CheckReport) -> Outcome<()> {
+        for key in self.needed_keys().await? {
+            let [a, b] = names::COPIES.map(|copy| names::key(self.domain, key, copy));
+            let right = |bytes: &Option<Bytes>| bytes.as_ref().is_some_and(|bytes| KeyObject::id(bytes) == key);
+            let (first, second) = (self.read_if_there(&a).await?, self.read_if_there(&b).await?);
+            match (right(&first), right(&second)) {
+                (true, true) => {}
+                (true, false) => self.mend(&b, second.is_some(), first.unwrap_or_default(), report).await?,
+                (false, true) => self.mend(&a, first.is_some(), second.unwrap_or_default(), report).await?,
+                (false, false) => report.damaged_objects.push((a, "both copies of the key object are damaged or gone".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keys that packs name, and those that storage holds.
+    async fn needed_keys(&self) -> Outcome<BTreeSet<KeyId>> {
+        let index = self.fresh_index().await?;
+        let mut keys = BTreeSet::new();
+        for (number, table) in index.tables.iter().enumerate() {
+            for (place, pack) in index.table_packs[number].iter().enumerate() {
+                if pack.is_some() {
+                    keys.extend(table.footer(place as u32, self.domain).keys);
+                }
+            }
+        }
+        for object in self.list_all(&names::keys(self.domain)).await? {
+            keys.extend(names::parse_key(&object).ok());
+        }
+        Ok(keys)
+    }
+
+    /// All object names with this prefix.
+    pub(crate) async fn list_all(&self, prefix: &str) -> Outcome<Vec<String>> {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list(prefix, after.as_ref(), PAGE).await?;
+            names.extend(page.iter().map(|object| object.name.as_str().to_owned()));
+            match page.into_iter().next_back() {
+                Some(last) => after = Some(last.name),
+                None => return Ok(names),
+            }
+        }
+    }
+
+    pub(crate) async fn read_if_there(&self, name: &str) -> Outcome<Option<Bytes>> {
+        match self.store.get(&self.object(name.to_owned())?, None).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == storage::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The object must have these bytes, and gets them if it has not.
+    pub(crate) async fn hold_to(&self, name: String, bytes: &Bytes, report: &mut CheckReport) -> Outcome<()> {
+        let stored = self.read_if_there(&name).await?;
+        if stored.as_ref() == Some(bytes) {
+            return Ok(());
+        }
+        self.mend(&name, stored.is_some(), bytes.clone(), report).await
+    }
+
+    /// Puts the right bytes in the place of wrong ones. A crash between leaves the object missing; the next check puts it.
+    async fn mend(&self, name: &str, is_there: bool, bytes: Bytes, report: &mut CheckReport) -> Outcome<()> {
+        let object = self.object(name.to_owned())?;
+        if is_there {
+            self.store.delete(&object).await?;
+        }
+        match self.store.put(&object, bytes).await {
+            Ok(_) => report.mended.push(name.to_owned()),
+            Err(error) => report.damaged_objects.push((name.to_owned(), Fault::from(error).to_string())),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! The first mark, and the condemnation of what it did not reach.
+
+use super::mark::Marks;
+use super::roots::{Since, all_roots};
+use crate::fault::Outcome;
+use crate::index::{Index, Slot};
+use crate::ledger::{CondemnedRow, PackRow, PackState, SessionState};
+use crate::repository::Inner;
+use contract::{CollectReport, ProgressSink};
+use format::{PackName, SessionId};
+use std::collections::{BTreeMap, HashMap};
+
+/// How the session that wrote a pack ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It has not ended.
+    Running,
+    /// With a point; or there was none (a rebuild found the pack).
+    Settled,
+    /// Without one.
+    Interrupted,
+}
+
+impl Inner {
+    pub(crate) async fn condemn(&self, report: &mut CollectReport, progress: &ProgressSink) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        let mut domain = self.domain_row(transaction.as_mut()).await?;
+        domain.marking = domain.marking.max(domain.generation) + 1;
+        let generation = domain.marking;
+        transaction.put_domain(&domain).await?;
+        let roots = all_roots(transaction.as_mut(), self.domain, Since::Now, self.environment.clock.now_ms()).await?;
+        let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
+        let mut origins = HashMap::new();
+        for state in [SessionState::Open, SessionState::Committing, SessionState::Expired] {
+            let origin = if state == SessionState::Expired { Origin::Interrupted } else { Origin::Running };
+            origins.extend(transaction.sessions(self.domain, state).await?.iter().map(|row| (row.id, origin)));
+        }
+        transaction.commit().await?;
+
+        let mut marks = Marks::new(&index);
+        for root in roots {
+            marks.reach(&index, root, progress)?;
+        }
+        report.pages_marked += marks.pages;
+        let (condemned, sighted) = candidates(&index, &marks, &origins);
+        report.copies_condemned = condemned.values().map(|places| places.len() as u64).sum();
+
+        let mut transaction = self.ledger.begin().await?;
+        let mut domain = self.domain_row(transaction.as_mut()).await?;
+        for (pack, mut places) in condemned {
+            // A pack's row may be gone or rewritten only by a collector, and this is the only one.
+            places.sort_unstable();
+            transaction.put_condemned(&CondemnedRow { domain: self.domain, pack, generation, places }).await?;
+        }
+        for pack in sighted {
+            if let Some(row) = transaction.pack(self.domain, pack).await? {
+                transaction.update_pack(&PackRow { sightings: row.sightings.saturating_add(1), ..row }).await?;
+            }
+        }
+        domain.generation = generation;
+        transaction.put_domain(&domain).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Copies to condemn, and packs of interrupted sessions that are seen unreferenced for the first time.
+fn candidates(
+    index: &Index,
+    marks: &Marks,
+    origins: &HashMap<SessionId, Origin>,
+) -> (BTreeMap<PackName, Vec<u32>>, Vec<PackName>) {
+    let mut condemned: BTreeMap<PackName, Vec<u32>> = BTreeMap::new();
+    let mut sighted = Vec::new();
+    for (number, table) in index.tables.iter().enumerate() {
+        for ordinal in 0..table.len() as u32 {
+            if marks.is_marked(Slot { table: number as u32, ordinal }) {
+                continue;
+            }
+            let entry = table.entry(ordinal);
+            let Some(pack) = index.table_packs[number][entry.pack as usize] else { continue };
+            let pack = &index.packs[pack as usize];
+            if pack.row.state != PackState::Proven || pack.condemned.contains_key(&entry.place) {
+                continue;
+            }
+            let origin = pack.row.session.and_then(|session| origins.get(&session)).copied().unwrap_or(Origin::Settled);
+            match origin {
+                Origin::Running => {}
+                Origin::Interrupted if pack.row.sightings == 0 => sighted.push(pack.row.name),
+                Origin::Interrupted | Origin::Settled => condemned.entry(pack.row.name).or_default().push(entry.place),
+            }
+        }
+    }
+    sighted.sort_unstable();
+    sighted.dedup();
+    (condemned, sighted)
+}

@@ -1,0 +1,91 @@
+//! Marking: which copies the roots reach.
+//!
+//! Of a blob with several copies the lowest-numbered sound one is kept: garbage that a stolen agent plants later under an id
+//! that exists never displaces the good copy. Copies that an agent merely reported, and copies in packs whose order a rebuild
+//! does not know, are kept beside it.
+
+use super::roots::Root;
+use crate::fault::{Fault, Outcome};
+use crate::index::{BlobCopy, Index, Slot};
+use crate::ledger::DamageSource;
+use contract::{ErrorKind, Progress, ProgressSink};
+use format::BlobId;
+use format::blob::BlobKind;
+
+/// Pages between two words about progress.
+const PROGRESS_EVERY: u64 = 4096;
+
+/// Which entries of an index are reached.
+pub(crate) struct Marks {
+    bits: Vec<Vec<u64>>,
+    pub(crate) pages: u64,
+    /// Blobs that a root reaches and of which there is no copy at all.
+    pub(crate) missing: Vec<BlobId>,
+}
+
+impl Marks {
+    /// Nothing reached yet.
+    pub(crate) fn new(index: &Index) -> Self {
+        let bits = index.tables.iter().map(|table| vec![0; table.len().div_ceil(64)]).collect();
+        Self { bits, pages: 0, missing: Vec::new() }
+    }
+
+    /// Whether the entry was reached.
+    pub(crate) fn is_marked(&self, slot: Slot) -> bool {
+        self.bits[slot.table as usize][slot.ordinal as usize / 64] >> (slot.ordinal % 64) & 1 == 1
+    }
+
+    /// Marks an entry; true if it was not marked before.
+    fn mark(&mut self, slot: Slot) -> bool {
+        let word = &mut self.bits[slot.table as usize][slot.ordinal as usize / 64];
+        let before = *word;
+        *word |= 1 << (slot.ordinal % 64);
+        *word != before
+    }
+
+    /// Marks everything that a root reaches. A blob without any copy is an error, unless the root was set aside.
+    pub(crate) fn reach(&mut self, index: &Index, root: Root, progress: &ProgressSink) -> Outcome<()> {
+        let mut todo = vec![root.page];
+        while let Some(id) = todo.pop() {
+            let copies = index.copies(&id);
+            if copies.is_empty() {
+                self.missing.push(id);
+                if root.set_aside {
+                    continue;
+                }
+                return Err(Fault::answer(
+                    ErrorKind::Corrupt,
+                    format!("blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"),
+                ));
+            }
+            let mut newly = None;
+            for copy in kept_copies(index, &copies) {
+                if self.mark(copy.slot) {
+                    newly = Some(copy.slot);
+                }
+            }
+            let Some(slot) = newly else { continue };
+            if index.packs[copies[0].pack as usize].row.kind == Some(BlobKind::Page) {
+                todo.extend(index.links(slot));
+                self.pages += 1;
+                if self.pages.is_multiple_of(PROGRESS_EVERY) {
+                    progress(Progress { phase: "marking", done: self.pages, total: None, bytes: 0 });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The copies that are kept of a blob that is reached.
+fn kept_copies<'a>(index: &'a Index, copies: &'a [BlobCopy]) -> impl Iterator<Item = &'a BlobCopy> {
+    let damage = |copy: &BlobCopy| index.packs[copy.pack as usize].damaged.get(&copy.place).copied();
+    let winner = copies.iter().find(|copy| damage(copy).is_none());
+    let only_damaged = copies.iter().all(|copy| damage(copy) == Some(DamageSource::Verified));
+    copies.iter().filter(move |copy| {
+        let is_winner = winner.is_some_and(|winner| winner.slot == copy.slot);
+        let kept_beside = damage(copy) != Some(DamageSource::Verified)
+            && (damage(copy) == Some(DamageSource::Reported) || index.packs[copy.pack as usize].row.recovered);
+        is_winner || kept_beside || only_damaged
+    })
+}

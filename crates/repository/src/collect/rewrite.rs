@@ -1,0 +1,166 @@
+//! Rewriting packs without keys: sealed bytes do not depend on the pack that holds them.
+//!
+//! One pack is rewritten into one, which inherits its number, so that the order of copies stays what it was.
+
+use crate::fault::{Fault, Outcome};
+use crate::index::{Index, Pack};
+use crate::ledger::{CondemnedRow, DamageRow, DamageSource, PackRow, PackState};
+use crate::repository::Inner;
+use bytes::Bytes;
+use contract::{CollectOptions, CollectReport, ErrorKind, Progress, ProgressSink};
+use format::pack::{self, Footer, SealedBlob};
+use format::{PackName, names};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Packs whose rows are swapped in one transaction.
+const SWAP_PACKS: usize = 16;
+
+/// A pack that was written anew and waits for the swap.
+struct Rewritten {
+    old: PackRow,
+    new: PackRow,
+    /// For each place in the old footer, the place in the new one.
+    places: BTreeMap<u32, u32>,
+}
+
+impl Inner {
+    /// Rewrites packs that are dead in large part, and those whose frame is damaged.
+    pub(crate) async fn rewrite_packs(
+        &self,
+        index: &Index,
+        dead: &BTreeMap<PackName, BTreeSet<u32>>,
+        options: &CollectOptions,
+        report: &mut CollectReport,
+        progress: &ProgressSink,
+    ) -> Outcome<()> {
+        let none = BTreeSet::new();
+        let mut worth = Vec::new();
+        for (number, table) in index.tables.iter().enumerate() {
+            for (place, pack) in index.table_packs[number].iter().enumerate() {
+                let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
+                let gone = dead.get(&pack.row.name).unwrap_or(&none);
+                if pack.row.state != PackState::Proven || gone.len() == pack.row.entries as usize {
+                    continue;
+                }
+                if gone.is_empty() && !pack.row.frame_damaged {
+                    continue;
+                }
+                let footer = table.footer(place as u32, self.domain);
+                if is_worth_it(pack, &footer, gone, options) {
+                    worth.push((pack, footer, gone));
+                }
+            }
+        }
+        let total = worth.len() as u64;
+        let mut waiting = Vec::new();
+        for (done, (pack, footer, gone)) in worth.into_iter().enumerate() {
+            match self.rewrite_pack(&pack.row, &footer, gone).await {
+                Ok(rewritten) => waiting.push(rewritten),
+                // Damage that nobody knew of: it is on record now, the pack stays as it is, the others go on.
+                Err(Fault::Answer(error)) if error.kind() == ErrorKind::Corrupt => continue,
+                Err(fault) => return Err(fault),
+            }
+            if waiting.len() == SWAP_PACKS {
+                self.swap(std::mem::take(&mut waiting), report).await?;
+            }
+            progress(Progress { phase: "rewriting", done: done as u64 + 1, total: Some(total), bytes: report.bytes_rewritten });
+        }
+        self.swap(waiting, report).await
+    }
+
+    async fn rewrite_pack(&self, old: &PackRow, footer: &Footer, gone: &BTreeSet<u32>) -> Outcome<Rewritten> {
+        let bytes = self.store.get(&self.object(names::pack(self.domain, old.name))?, None).await?;
+        let mut blobs = Vec::with_capacity(footer.entries.len());
+        let mut places = BTreeMap::new();
+        for (place, entry) in footer.entries.iter().enumerate() {
+            if gone.contains(&(place as u32)) {
+                continue;
+            }
+            let sealed = bytes.get(entry.range().start as usize..entry.range().end as usize);
+            let Some(sealed) = sealed.filter(|sealed| pack::Checksum::of(sealed) == entry.checksum) else {
+                self.note_damage(old.name, place as u32, entry.id).await?;
+                return Err(Fault::answer(ErrorKind::Corrupt, format!("blob {} in pack {} is damaged", entry.id, old.name)));
+            };
+            let key = footer.keys[usize::from(entry.key)];
+            places.insert(place as u32, blobs.len() as u32);
+            blobs.push(SealedBlob { id: entry.id, key, links: entry.links.clone(), bytes: sealed.to_vec() });
+        }
+        let name = PackName(self.environment.random());
+        let pack: Bytes = pack::assemble(self.domain, name, footer.kind, blobs)?.into();
+        let mut transaction = self.ledger.begin().await?;
+        self.domain_row(transaction.as_mut()).await?;
+        transaction.put_pack(&self.issued_row(name, None)).await?;
+        transaction.commit().await?;
+        let object = self.object(names::pack(self.domain, name))?;
+        self.store.put(&object, pack.clone()).await?;
+        if self.store.get(&object, None).await? != pack {
+            return Err(Fault::answer(ErrorKind::Unavailable, format!("pack {name} does not read back as it was written")));
+        }
+        let parsed = pack::parse(&pack)?;
+        let range = parsed.footer_range.start as usize..parsed.footer_range.end as usize;
+        let new = PackRow {
+            name,
+            state: PackState::Proven,
+            length: pack.len() as u64,
+            entries: parsed.footer.entries.len() as u32,
+            footer_hash: parsed.footer_hash,
+            frame_damaged: false,
+            segment: None,
+            footer: Some(pack.slice(range)),
+            ..old.clone()
+        };
+        Ok(Rewritten { old: old.clone(), new, places })
+    }
+
+    async fn note_damage(&self, pack: PackName, place: u32, blob: format::BlobId) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        let source = DamageSource::Verified;
+        transaction.put_damage(&DamageRow { domain: self.domain, pack, place, blob, source }).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// New packs take the place of the old ones, which go on a deletion list, in one transaction.
+    async fn swap(&self, rewritten: Vec<Rewritten>, report: &mut CollectReport) -> Outcome<()> {
+        if rewritten.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.ledger.begin().await?;
+        let mut domain = self.domain_row(transaction.as_mut()).await?;
+        let condemned = transaction.condemned(self.domain).await?;
+        let damage = transaction.damage(self.domain).await?;
+        for pack in &rewritten {
+            transaction.put_pack(&pack.new).await?;
+            for row in condemned.iter().filter(|row| row.pack == pack.old.name) {
+                let places: Vec<u32> = row.places.iter().filter_map(|place| pack.places.get(place)).copied().collect();
+                if !places.is_empty() {
+                    transaction.put_condemned(&CondemnedRow { pack: pack.new.name, places, ..row.clone() }).await?;
+                }
+            }
+            for row in damage.iter().filter(|row| row.pack == pack.old.name && row.source == DamageSource::Reported) {
+                if let Some(place) = pack.places.get(&row.place) {
+                    transaction.put_damage(&DamageRow { pack: pack.new.name, place: *place, ..row.clone() }).await?;
+                }
+            }
+        }
+        let old: Vec<&PackRow> = rewritten.iter().map(|pack| &pack.old).collect();
+        let entry = self.list_for_deletion(transaction.as_mut(), &mut domain, &old).await?;
+        transaction.commit().await?;
+        self.forget_index();
+        if let Some(entry) = entry {
+            self.delete_listed(&entry).await?;
+        }
+        report.packs_rewritten += rewritten.len() as u64;
+        report.bytes_deleted += rewritten.iter().map(|pack| pack.old.length).sum::<u64>();
+        report.bytes_rewritten += rewritten.iter().map(|pack| pack.new.length).sum::<u64>();
+        Ok(())
+    }
+}
+
+/// Whether enough of a pack is dead, and nothing that lives in it is known to be damaged.
+fn is_worth_it(pack: &Pack, footer: &Footer, gone: &BTreeSet<u32>, options: &CollectOptions) -> bool {
+    let living_damage = pack.damaged.iter().any(|(place, source)| *source == DamageSource::Verified && !gone.contains(place));
+    let dead_bytes: u64 = gone.iter().filter_map(|place| footer.entries.get(*place as usize)).map(|entry| u64::from(entry.length)).sum();
+    let enough = dead_bytes * 100 >= pack.row.length * u64::from(options.repack_dead_percent) && dead_bytes > 0;
+    (enough || pack.row.frame_damaged) && !living_damage
+}

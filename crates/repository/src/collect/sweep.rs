@@ -1,0 +1,226 @@
+//! The second mark, and what is done with what it did not reach either.
+
+use super::mark::Marks;
+use super::roots::{Since, all_roots, running_sessions};
+use crate::fault::Outcome;
+use crate::index::{Index, Slot};
+use crate::ledger::{
+    CondemnedRow, DomainRow, JournalRow, PackRow, PackState, PointRowState, SessionKind, SessionRow, SessionState, Transaction,
+};
+use crate::repository::Inner;
+use crate::{Sabotage, sabotaged};
+use contract::{CollectOptions, CollectReport, Progress, ProgressSink};
+use format::journal::Payload;
+use format::{PackName, SessionId, names};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// Most packs on one deletion list.
+const LIST_PACKS_MAX: usize = 10_000;
+/// A session that is older than this, in milliseconds, by a clock that nobody should trust (sabotage only).
+const SABOTAGED_SESSION_AGE_MS: i64 = 7 * 86_400_000;
+
+/// What the second mark decided.
+struct Verdict {
+    /// Places that are dead for good, by pack.
+    dead: BTreeMap<PackName, BTreeSet<u32>>,
+    /// Condemned rows with the places that were reached taken out.
+    pardoned: Vec<CondemnedRow>,
+}
+
+impl Inner {
+    pub(crate) async fn sweep(&self, options: &CollectOptions, report: &mut CollectReport, progress: &ProgressSink) -> Outcome<()> {
+        let mut transaction = self.ledger.snapshot().await?;
+        let domain = self.domain_row(transaction.as_mut()).await?;
+        let now = self.environment.clock.now_ms();
+        let waits_for = |row: &SessionRow| {
+            let too_old = sabotaged(Sabotage::ClockEndsSessions) && row.opened_ms < now.saturating_sub(SABOTAGED_SESSION_AGE_MS);
+            row.kind == SessionKind::Write && !too_old && !sabotaged(Sabotage::SweepDoesNotWaitForSessions)
+        };
+        let running = running_sessions(transaction.as_mut(), self.domain).await?;
+        let oldest = running.iter().filter(|row| waits_for(row)).map(|row| row.generation).min();
+        report.waiting_for_sessions =
+            running.iter().filter(|row| waits_for(row) && row.generation < domain.generation).count() as u64;
+        let limit = oldest.unwrap_or(domain.generation).min(domain.generation);
+        let roots = all_roots(transaction.as_mut(), self.domain, Since::Generation(limit), now).await?;
+        let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
+        let condemned = transaction.condemned(self.domain).await?;
+        drop(transaction);
+
+        let mut marks = Marks::new(&index);
+        if !sabotaged(Sabotage::NoSecondMark) {
+            for root in roots {
+                marks.reach(&index, root, progress)?;
+            }
+        }
+        report.pages_marked += marks.pages;
+        let verdict = judge(&index, &marks, condemned, limit);
+        self.pardon(&verdict.pardoned).await?;
+        self.delete_remains(&index, &verdict, report, progress).await?;
+        self.rewrite_packs(&index, &verdict.dead, options, report, progress).await?;
+        self.forget_old_rows(limit).await
+    }
+
+    async fn pardon(&self, rows: &[CondemnedRow]) -> Outcome<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.ledger.begin().await?;
+        for row in rows {
+            transaction.put_condemned(row).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Packs without a living copy, page packs of sessions that ended without a point, and names that were issued to sessions
+    /// that are over.
+    async fn delete_remains(
+        &self,
+        index: &Index,
+        verdict: &Verdict,
+        report: &mut CollectReport,
+        progress: &ProgressSink,
+    ) -> Outcome<()> {
+        let mut transaction = self.ledger.snapshot().await?;
+        let running: HashSet<SessionId> =
+            running_sessions(transaction.as_mut(), self.domain).await?.iter().map(|row| row.id).collect();
+        let rows = transaction.packs(self.domain).await?;
+        drop(transaction);
+        let is_over = |row: &PackRow| row.session.is_none_or(|session| !running.contains(&session));
+        let is_dead = |row: &PackRow| match row.state {
+            PackState::Issued | PackState::Registered => is_over(row),
+            PackState::Proven => {
+                let known = index.by_name.contains_key(&row.name);
+                known && verdict.dead.get(&row.name).is_some_and(|dead| dead.len() == row.entries as usize)
+            }
+            PackState::Deleting => false,
+        };
+        let dead: Vec<&PackRow> = rows.iter().filter(|row| is_dead(row)).collect();
+        for (done, list) in dead.chunks(LIST_PACKS_MAX).enumerate() {
+            let mut transaction = self.ledger.begin().await?;
+            let mut domain = self.domain_row(transaction.as_mut()).await?;
+            let entry = self.list_for_deletion(transaction.as_mut(), &mut domain, list).await?;
+            transaction.commit().await?;
+            let Some(entry) = entry else { continue };
+            self.delete_listed(&entry).await?;
+            report.packs_deleted += list.iter().filter(|row| row.state != PackState::Issued).count() as u64;
+            report.bytes_deleted += list.iter().map(|row| row.length).sum::<u64>();
+            let done = (done * LIST_PACKS_MAX + list.len()) as u64;
+            progress(Progress { phase: "deleting", done, total: Some(dead.len() as u64), bytes: report.bytes_deleted });
+        }
+        Ok(())
+    }
+
+    /// Takes packs from everybody and enters a deletion list of them. Packs whose state is no longer the one given stay.
+    pub(crate) async fn list_for_deletion(
+        &self,
+        transaction: &mut dyn Transaction,
+        domain: &mut DomainRow,
+        packs: &[&PackRow],
+    ) -> Outcome<Option<JournalRow>> {
+        let mut names = Vec::with_capacity(packs.len());
+        for row in packs {
+            let Some(now) = transaction.pack(self.domain, row.name).await? else { continue };
+            if now.state != row.state {
+                continue;
+            }
+            transaction.update_pack(&PackRow { state: PackState::Deleting, ..now }).await?;
+            names.push(names::pack(self.domain, row.name));
+        }
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let payload = Payload::Deletion { names };
+        Ok(Some(self.enter(transaction, domain, self.environment.clock.now_ms(), payload).await?))
+    }
+
+    /// Makes a deletion list durable and carries it out.
+    pub(crate) async fn delete_listed(&self, entry: &JournalRow) -> Outcome<()> {
+        if !sabotaged(Sabotage::DeleteWithoutList) {
+            self.make_durable(entry).await?;
+        }
+        self.conclude(entry).await
+    }
+
+    /// The list is durable and the incarnation was checked: the objects go, then their rows.
+    pub(crate) async fn conclude_deletion(&self, entry: &JournalRow, objects: &[String]) -> Outcome<()> {
+        for object in objects {
+            self.store.delete(&self.object(object.clone())?).await?;
+        }
+        let mut transaction = self.ledger.begin().await?;
+        if self.finish_entry(transaction.as_mut(), entry.number).await? {
+            for object in objects {
+                let Ok(pack) = names::parse_pack(object) else { continue };
+                transaction.remove_condemned(self.domain, pack).await?;
+                transaction.remove_damage(self.domain, pack).await?;
+                transaction.remove_pack(self.domain, pack).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Rows that nothing refers to any more: purged points that no running session can rest on, sessions that are over.
+    async fn forget_old_rows(&self, limit: u64) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        let pinned: HashSet<_> =
+            running_sessions(transaction.as_mut(), self.domain).await?.iter().filter_map(|row| row.pinned).collect();
+        for point in transaction.points(self.domain).await? {
+            let old = point.purged_at.is_some_and(|purged_at| purged_at < limit);
+            if point.state == PointRowState::Purged && old && !pinned.contains(&point.id) {
+                transaction.remove_point(self.domain, point.id).await?;
+            }
+        }
+        for state in [SessionState::Committed, SessionState::Expired] {
+            for session in transaction.sessions(self.domain, state).await? {
+                let packs = transaction.packs_of_session(self.domain, session.id).await?;
+                if state == SessionState::Committed || packs.iter().all(|pack| pack.sightings > 0) {
+                    transaction.remove_session(self.domain, session.id).await?;
+                }
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Splits condemned places into dead ones and pardoned ones.
+fn judge(index: &Index, marks: &Marks, condemned: Vec<CondemnedRow>, limit: u64) -> Verdict {
+    let reached = reached_places(index, marks, &condemned);
+    let mut verdict = Verdict { dead: BTreeMap::new(), pardoned: Vec::new() };
+    for mut row in condemned {
+        if row.generation == CondemnedRow::UNPROVEN {
+            continue;
+        }
+        let before = row.places.len();
+        row.places.retain(|place| !reached.contains(&(row.pack, *place)));
+        if row.generation <= limit {
+            verdict.dead.entry(row.pack).or_default().extend(&row.places);
+        }
+        if row.places.len() < before {
+            verdict.pardoned.push(row);
+        }
+    }
+    verdict
+}
+
+/// Condemned copies that the marking reached.
+fn reached_places(index: &Index, marks: &Marks, condemned: &[CondemnedRow]) -> HashSet<(PackName, u32)> {
+    let packs: HashSet<PackName> = condemned.iter().map(|row| row.pack).collect();
+    let mut reached = HashSet::new();
+    for (number, table) in index.tables.iter().enumerate() {
+        let here = index.table_packs[number].iter().flatten();
+        if !here.into_iter().any(|pack| packs.contains(&index.packs[*pack as usize].row.name)) {
+            continue;
+        }
+        for ordinal in 0..table.len() as u32 {
+            let entry = table.entry(ordinal);
+            let Some(pack) = index.table_packs[number][entry.pack as usize] else { continue };
+            let pack = &index.packs[pack as usize];
+            if pack.condemned.contains_key(&entry.place) && marks.is_marked(Slot { table: number as u32, ordinal }) {
+                reached.insert((pack.row.name, entry.place));
+            }
+        }
+    }
+    reached
+}

@@ -1,0 +1,271 @@
+//! Commit: the proof that everything a point reaches is there, and the steps that make it durable.
+//!
+//! "The proof of completeness": a page in a proven pack that is visible had all its links resolved when it was proven, and
+//! nothing that it reaches is deleted while a session that sees it is open (see `collect`). So it is enough that the root
+//! and every link of the session's own pages resolve in what the session sees.
+
+use crate::fault::{Fault, Outcome};
+use crate::ledger::{
+    CondemnedRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, PointRowState, SessionKind, SessionRow,
+    SessionState, Transaction,
+};
+use crate::repository::Inner;
+use crate::view::SessionView;
+use crate::{Sabotage, sabotaged};
+use bytes::Bytes;
+use contract::{Committed, Error, ErrorKind, ItemHead};
+use format::blob::BlobKind;
+use format::journal::{JournalEntry, Payload};
+use format::record::{RecordKind, SignedRecord};
+use format::{BlobId, ItemName, PackName, Sequence, SessionId};
+use std::collections::{HashMap, HashSet};
+
+/// The session's pages that the root does not reach, by pack.
+type Unreached = HashMap<PackName, Vec<u32>>;
+
+impl Inner {
+    /// Commits a point (the session ends) or a checkpoint (it goes on).
+    pub(crate) async fn commit(&self, session: SessionId, bytes: Bytes, kind: RecordKind) -> Outcome<Committed> {
+        let record = parse_record(&bytes)?;
+        let row = self.ledger.snapshot().await?.session(self.domain, session).await?;
+        let row = row.filter(|row| row.kind == SessionKind::Write);
+        let row = row.ok_or_else(|| Fault::answer(ErrorKind::Conflict, "the session is over"))?;
+        if matches!(row.state, SessionState::Committing | SessionState::Committed) {
+            return self.commit_again(&row, &record).await;
+        }
+        self.check_record(&row, &record, kind)?;
+        let view = self.view(session)?;
+        let unreached = self.prove(&view, record.body.root)?;
+        let (entry, committed) = self.enter_record(session, &record, &bytes, unreached).await?;
+        if sabotaged(Sabotage::AcknowledgeBeforeRecordIsDurable) {
+            self.conclude(&entry).await?;
+            return Ok(committed);
+        }
+        self.make_durable(&entry).await?;
+        self.conclude(&entry).await?;
+        self.fence(JournalEntry::parse(&entry.bytes)?.incarnation).await?;
+        if kind == RecordKind::Point {
+            self.forget_view(session);
+        }
+        self.forget_index();
+        Ok(committed)
+    }
+
+    /// The session's commit was begun before: finish it, answer the same.
+    async fn commit_again(&self, row: &SessionRow, record: &SignedRecord) -> Outcome<Committed> {
+        if row.point != Some(record.id()) {
+            return Err(Fault::answer(ErrorKind::Conflict, "the session commits another record"));
+        }
+        self.recover().await?;
+        let mut transaction = self.ledger.snapshot().await?;
+        let domain = self.domain_row(transaction.as_mut()).await?;
+        let point = transaction.point(self.domain, record.id()).await?;
+        let point = point.ok_or_else(|| Fault::answer(ErrorKind::NotFound, "the point was purged"))?;
+        drop(transaction);
+        self.fence(domain.incarnation).await?;
+        self.forget_view(row.id);
+        Ok(Committed { point: point.id, number: point.number, time_ms: point.time_ms })
+    }
+
+    fn check_record(&self, row: &SessionRow, record: &SignedRecord, kind: RecordKind) -> Outcome<()> {
+        let body = &record.body;
+        let fits = body.kind == kind
+            && body.domain == self.domain
+            && Some(&body.item) == row.item.as_ref()
+            && Some(record.agent) == row.agent
+            && Some(body.key) == row.key;
+        if !fits {
+            return Err(Fault::answer(ErrorKind::Invalid, "the record does not belong to this session"));
+        }
+        if sabotaged(Sabotage::AgentIsNotAuthorised) {
+            return Ok(());
+        }
+        self.trust.descriptor().authorise(record, false).map_err(|error| {
+            Fault::Answer(Error::new(ErrorKind::Denied, "the record is not signed by an agent that may").with_source(error))
+        })
+    }
+
+    /// The proof of completeness. Answers the session's pages that the root does not reach.
+    fn prove(&self, view: &SessionView, root: BlobId) -> Outcome<Unreached> {
+        if sabotaged(Sabotage::CommitWithoutProof) {
+            return Ok(Unreached::new());
+        }
+        if !view.is_visible(&root) {
+            return Err(incomplete(&root));
+        }
+        let mut reached: HashSet<BlobId> = HashSet::from([root]);
+        let mut todo = vec![root];
+        while let Some(id) = todo.pop() {
+            let Some(own) = view.find_own(&id) else { continue };
+            if own.kind == BlobKind::Page {
+                todo.extend(own.links.into_iter().filter(|link| reached.insert(*link)));
+            }
+        }
+        let (mut unreached, mut unresolved) = (Unreached::new(), None);
+        view.each_own_page(self.domain, |pack, place, id, links| {
+            if !reached.contains(&id) {
+                unreached.entry(pack).or_default().push(place);
+            }
+            unresolved = unresolved.or_else(|| links.iter().copied().find(|link| !view.is_visible(link)));
+        });
+        match unresolved {
+            Some(id) => Err(incomplete(&id)),
+            None => Ok(unreached),
+        }
+    }
+
+    /// The first transaction: the point is pending, which makes it a root, and the head moves with it.
+    async fn enter_record(
+        &self,
+        session: SessionId,
+        record: &SignedRecord,
+        bytes: &Bytes,
+        unreached: Unreached,
+    ) -> Outcome<(JournalRow, Committed)> {
+        let body = &record.body;
+        let mut transaction = self.ledger.begin().await?;
+        let mut domain = self.domain_row(transaction.as_mut()).await?;
+        let mut row = self.open_row(transaction.as_mut(), session).await?;
+        self.check_head(transaction.as_mut(), record).await?;
+        if transaction.point(self.domain, record.id()).await?.is_some() {
+            return Err(Fault::answer(ErrorKind::Conflict, "this record was committed before"));
+        }
+        self.prove_packs(transaction.as_mut(), &domain, session, body.kind, unreached).await?;
+        let now = self.environment.clock.now_ms();
+        let payload = Payload::Record { received_ms: now, record: bytes.to_vec() };
+        let entry = self.enter(transaction.as_mut(), &mut domain, now, payload).await?;
+        transaction
+            .put_point(&PointRow {
+                domain: self.domain,
+                id: record.id(),
+                kind: body.kind,
+                item: body.item.clone(),
+                sequence: body.sequence,
+                root: body.root,
+                state: PointRowState::Pending,
+                number: entry.number,
+                session: Some(session),
+                time_ms: now,
+                received_ms: now,
+                purged_at: None,
+                record: bytes.clone(),
+            })
+            .await?;
+        if body.kind == RecordKind::Point {
+            row.state = SessionState::Committing;
+            row.point = Some(record.id());
+            transaction.put_session(&row).await?;
+            let head = HeadRow { domain: self.domain, item: body.item.clone(), point: record.id(), sequence: body.sequence };
+            transaction.put_head(&head).await?;
+        }
+        transaction.commit().await?;
+        let committed = Committed { point: record.id(), number: entry.number, time_ms: now };
+        Ok((entry, committed))
+    }
+
+    /// The record must continue the item's chain.
+    async fn check_head(&self, transaction: &mut dyn Transaction, record: &SignedRecord) -> Outcome<()> {
+        let head = transaction.head(self.domain, &record.body.item).await?;
+        let expected = (head.as_ref().map(|head| head.point), head.as_ref().map_or(Sequence(1), |head| head.sequence.next()));
+        if (record.body.previous, record.body.sequence) == expected {
+            return Ok(());
+        }
+        Err(Fault::answer(ErrorKind::Conflict, "another point of the item was committed meanwhile; sign the record anew on top of it"))
+    }
+
+    pub(crate) async fn head(&self, item: &ItemName) -> Outcome<Option<ItemHead>> {
+        let head = self.ledger.snapshot().await?.head(self.domain, item).await?;
+        Ok(head.map(|head| ItemHead { point: head.point, sequence: head.sequence }))
+    }
+
+    /// The session's page packs are proven; pages that the root does not reach are seen by nobody.
+    ///
+    /// Why they must not be: their links were resolved for this session, which may see copies that are condemned already.
+    /// What the root reaches is kept by the second mark; what it does not reach is not, so no later session may rest on it.
+    async fn prove_packs(
+        &self,
+        transaction: &mut dyn Transaction,
+        domain: &DomainRow,
+        session: SessionId,
+        kind: RecordKind,
+        unreached: Unreached,
+    ) -> Outcome<()> {
+        self.settle_unproven(transaction, domain, session, true).await?;
+        for pack in transaction.packs_of_session(self.domain, session).await? {
+            if pack.state == PackState::Registered {
+                transaction.update_pack(&PackRow { state: PackState::Proven, ..pack }).await?;
+            }
+        }
+        if sabotaged(Sabotage::UnreachedPagesStayVisible) {
+            return Ok(());
+        }
+        let generation = if kind == RecordKind::Point { domain.generation } else { CondemnedRow::UNPROVEN };
+        for (pack, places) in unreached {
+            transaction.put_condemned(&CondemnedRow { domain: self.domain, pack, generation, places }).await?;
+        }
+        Ok(())
+    }
+
+    /// The record is durable: the point is committed, and older checkpoints of the item are dropped.
+    pub(crate) async fn conclude_record(&self, entry: &JournalRow) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        if sabotaged(Sabotage::AcknowledgeBeforeRecordIsDurable) {
+            let row = JournalRow { state: JournalState::Done, ..entry.clone() };
+            transaction.put_journal(&row).await?;
+        } else if !self.finish_entry(transaction.as_mut(), entry.number).await? {
+            return Ok(());
+        }
+        let Payload::Record { record, .. } = JournalEntry::parse(&entry.bytes)?.payload else {
+            return Err(Fault::answer(ErrorKind::Internal, "a record's journal entry holds no record"));
+        };
+        let id = SignedRecord::parse(&record)?.id();
+        let domain = self.domain_row(transaction.as_mut()).await?;
+        let Some(mut point) = transaction.point(self.domain, id).await? else {
+            return Err(Fault::answer(ErrorKind::Internal, "a pending point has no row"));
+        };
+        if point.state == PointRowState::Pending {
+            point.state = PointRowState::Committed;
+            transaction.put_point(&point).await?;
+        }
+        if point.kind == RecordKind::Point {
+            self.end_committed_session(transaction.as_mut(), &domain, &point).await?;
+            self.drop_checkpoints(transaction.as_mut(), &domain, &point).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn end_committed_session(&self, transaction: &mut dyn Transaction, domain: &DomainRow, point: &PointRow) -> Outcome<()> {
+        let Some(session) = point.session else { return Ok(()) };
+        if let Some(mut row) = transaction.session(self.domain, session).await? {
+            self.unpin(transaction, domain, &row).await?;
+            row.state = SessionState::Committed;
+            row.pinned = None;
+            transaction.put_session(&row).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_checkpoints(&self, transaction: &mut dyn Transaction, domain: &DomainRow, point: &PointRow) -> Outcome<()> {
+        for mut older in transaction.points_of_item(self.domain, &point.item).await? {
+            if older.kind == RecordKind::Checkpoint && older.number < point.number && older.state == PointRowState::Committed {
+                older.state = PointRowState::Purged;
+                older.purged_at = Some(domain.marking);
+                transaction.put_point(&older).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse_record(bytes: &Bytes) -> Outcome<SignedRecord> {
+    if sabotaged(Sabotage::RecordIsNotVerified) {
+        return Ok(SignedRecord::parse_unverified(bytes)?);
+    }
+    SignedRecord::parse(bytes)
+        .map_err(|error| Fault::Answer(Error::new(ErrorKind::Denied, "the record is not signed as it must be").with_source(error)))
+}
+
+fn incomplete(id: &BlobId) -> Fault {
+    Fault::answer(ErrorKind::Conflict, format!("the point is not complete: blob {id} is not in any pack that the session may count on"))
+}

@@ -1,0 +1,50 @@
+//! What the repository needs from outside: time, randomness, and who is still alive.
+//!
+//! Nothing else in this crate asks the system for a time or a random number, so that a simulation is exact.
+
+use format::SessionId;
+use std::io;
+use std::sync::Arc;
+
+/// The authority's clock.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970. Stamps records; decides nothing about what is kept.
+    fn now_ms(&self) -> i64;
+}
+
+/// Random bytes.
+pub trait Entropy: Send + Sync {
+    /// Fills the buffer.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// Tells whether the process behind a session still runs.
+pub trait Liveness: Send + Sync {
+    /// From now until `release` or the end of this process, the session is alive. Before its row is written.
+    fn hold(&self, session: SessionId) -> io::Result<()>;
+
+    /// It is over.
+    fn release(&self, session: SessionId);
+
+    /// Whether it is alive, in this process or another.
+    fn is_alive(&self, session: SessionId) -> bool;
+}
+
+/// All three.
+#[derive(Clone)]
+pub struct Environment {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who is alive.
+    pub liveness: Arc<dyn Liveness>,
+}
+
+impl Environment {
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes);
+        bytes
+    }
+}

@@ -1,0 +1,135 @@
+//! The index: from a blob's id to its copies, and from a page to its links. Derived from footers, local.
+//!
+//! A [`Table`] is an immutable piece of it: a segment file, or the footer of one pack that no segment covers yet (a tail).
+//! An [`Index`] is what one transaction of the ledger says: tables, packs and their states, condemned and damaged copies.
+//!
+//! Invariant: an index never changes after it was loaded; what a session sees is therefore fixed at its opening.
+
+mod files;
+mod load;
+mod merge;
+mod table;
+
+pub(crate) use files::SegmentFiles;
+pub(crate) use load::TableCache;
+pub(crate) use merge::TAILS_MAX;
+pub(crate) use table::Table;
+
+use crate::ledger::{DamageSource, PackRow, PackState};
+use format::{BlobId, KeyId, PackName};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Where an entry stands: the table's place in the index, the entry's in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Slot {
+    pub(crate) table: u32,
+    pub(crate) ordinal: u32,
+}
+
+/// One copy of a blob.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlobCopy {
+    pub(crate) slot: Slot,
+    /// Place in [`Index::packs`].
+    pub(crate) pack: u32,
+    /// Place in the pack's footer.
+    pub(crate) place: u32,
+    pub(crate) offset: u32,
+    pub(crate) length: u32,
+    pub(crate) key: KeyId,
+}
+
+/// A pack as the index knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pack {
+    pub(crate) row: PackRow,
+    /// Condemned places with their generation (the earliest, where several condemned them).
+    pub(crate) condemned: BTreeMap<u32, u64>,
+    /// Damaged places.
+    pub(crate) damaged: BTreeMap<u32, DamageSource>,
+}
+
+impl Pack {
+    fn is_damaged(&self, place: u32) -> bool {
+        self.damaged.contains_key(&place)
+    }
+}
+
+/// What one transaction of the ledger says about blobs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index {
+    pub(crate) tables: Vec<Arc<Table>>,
+    /// For each table, its packs' places in `packs`; none for a pack that is gone.
+    pub(crate) table_packs: Vec<Vec<Option<u32>>>,
+    pub(crate) packs: Vec<Pack>,
+    pub(crate) by_name: HashMap<PackName, u32>,
+}
+
+impl Index {
+    /// All copies in proven packs, lowest number first. Packs of running sessions that are not proven yet do not count for
+    /// anybody else: they go with their session.
+    pub(crate) fn copies(&self, id: &BlobId) -> Vec<BlobCopy> {
+        let mut copies = Vec::new();
+        for (table, packs) in self.tables.iter().zip(&self.table_packs).enumerate().map(|(n, (t, p))| ((n as u32, t), p)) {
+            table.1.find(id, |entry| {
+                let pack = packs[entry.pack as usize];
+                if let Some(pack) = pack.filter(|pack| self.packs[*pack as usize].row.state == PackState::Proven) {
+                    copies.push(BlobCopy {
+                        slot: Slot { table: table.0, ordinal: entry.ordinal },
+                        pack,
+                        place: entry.place,
+                        offset: entry.offset,
+                        length: entry.length,
+                        key: entry.key,
+                    });
+                }
+            });
+        }
+        copies.sort_by_key(|copy| {
+            let row = &self.packs[copy.pack as usize].row;
+            (row.number, row.name)
+        });
+        copies
+    }
+
+    /// Whether a session that opened with this index may count on the blob: a copy in a proven pack, neither condemned nor
+    /// known to be damaged.
+    pub(crate) fn is_visible(&self, id: &BlobId) -> bool {
+        self.copies(id).iter().any(|copy| {
+            let pack = &self.packs[copy.pack as usize];
+            let condemned = pack.condemned.contains_key(&copy.place) && !crate::sabotaged(crate::Sabotage::CondemnedCopiesCountAsPresent);
+            !condemned && !pack.is_damaged(copy.place)
+        })
+    }
+
+    /// Whether any copy is not known to be damaged.
+    pub(crate) fn has_sound_copy(&self, id: &BlobId) -> bool {
+        self.copies(id).iter().any(|copy| !self.packs[copy.pack as usize].is_damaged(copy.place))
+    }
+
+    /// The links of an entry.
+    pub(crate) fn links(&self, slot: Slot) -> Vec<BlobId> {
+        self.tables[slot.table as usize].links(slot.ordinal)
+    }
+
+    /// Damaged blobs of which there is no sound copy, sorted.
+    pub(crate) fn lost_blobs(&self) -> Vec<BlobId> {
+        let mut lost = Vec::new();
+        for (number, table) in self.tables.iter().enumerate() {
+            for (place_in_table, pack) in self.table_packs[number].iter().enumerate() {
+                let Some(pack) = pack else { continue };
+                for place in self.packs[*pack as usize].damaged.keys() {
+                    if let Some(id) = table.id_at(place_in_table as u32, *place)
+                        && !self.has_sound_copy(&id)
+                    {
+                        lost.push(id);
+                    }
+                }
+            }
+        }
+        lost.sort_unstable();
+        lost.dedup();
+        lost
+    }
+}

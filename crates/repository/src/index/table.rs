@@ -1,0 +1,139 @@
+//! Tables: segments and tails.
+
+use super::files::SegmentBytes;
+use format::blob::BlobKind;
+use format::pack::Footer;
+use format::segment::Segment;
+use format::{BlobId, DomainId, KeyId, PackName};
+
+/// An immutable piece of the index.
+#[derive(Debug)]
+pub(crate) enum Table {
+    /// A segment file.
+    Segment(Segment<SegmentBytes>),
+    /// The footer of one pack.
+    Tail(Footer),
+}
+
+/// An entry of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableEntry {
+    pub(crate) ordinal: u32,
+    /// Place of the pack among the table's packs.
+    pub(crate) pack: u32,
+    pub(crate) place: u32,
+    pub(crate) offset: u32,
+    pub(crate) length: u32,
+    pub(crate) key: KeyId,
+}
+
+impl Table {
+    /// Names of its packs.
+    pub(crate) fn pack_names(&self) -> Vec<PackName> {
+        match self {
+            Self::Segment(segment) => segment.packs().iter().map(|pack| pack.name).collect(),
+            Self::Tail(footer) => vec![footer.name],
+        }
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Segment(segment) => segment.len(),
+            Self::Tail(footer) => footer.entries.len(),
+        }
+    }
+
+    /// Calls `found` for each entry with this id.
+    pub(crate) fn find(&self, id: &BlobId, mut found: impl FnMut(TableEntry)) {
+        match self {
+            Self::Segment(segment) => segment.find(id).into_iter().for_each(|entry| {
+                found(TableEntry {
+                    ordinal: entry.ordinal,
+                    pack: entry.pack,
+                    place: entry.place,
+                    offset: entry.offset,
+                    length: entry.length,
+                    key: entry.key,
+                });
+            }),
+            Self::Tail(footer) => {
+                if let Ok(place) = footer.entries.binary_search_by(|entry| entry.id.cmp(id)) {
+                    found(tail_entry(footer, place));
+                }
+            }
+        }
+    }
+
+    /// The entry at this ordinal.
+    pub(crate) fn entry(&self, ordinal: u32) -> TableEntry {
+        match self {
+            Self::Segment(segment) => {
+                let entry = segment.entry(ordinal);
+                TableEntry {
+                    ordinal,
+                    pack: entry.pack,
+                    place: entry.place,
+                    offset: entry.offset,
+                    length: entry.length,
+                    key: entry.key,
+                }
+            }
+            Self::Tail(footer) => tail_entry(footer, ordinal as usize),
+        }
+    }
+
+    /// Whether there is an entry with this id.
+    pub(crate) fn contains(&self, id: &BlobId) -> bool {
+        let mut found = false;
+        self.find(id, |_| found = true);
+        found
+    }
+
+    /// Name and kind of the pack at this place among the table's packs.
+    pub(crate) fn pack_at(&self, pack: u32) -> (PackName, BlobKind) {
+        match self {
+            Self::Segment(segment) => {
+                let pack = &segment.packs()[pack as usize];
+                (pack.name, pack.kind)
+            }
+            Self::Tail(footer) => (footer.name, footer.kind),
+        }
+    }
+
+    /// Links of the entry at this ordinal.
+    pub(crate) fn links(&self, ordinal: u32) -> Vec<BlobId> {
+        match self {
+            Self::Segment(segment) => segment.links(ordinal),
+            Self::Tail(footer) => footer.entries[ordinal as usize].links.clone(),
+        }
+    }
+
+    /// The footer of the pack at this place among the table's packs.
+    pub(crate) fn footer(&self, pack: u32, domain: DomainId) -> Footer {
+        match self {
+            Self::Segment(segment) => segment.footer(pack, domain),
+            Self::Tail(footer) => footer.clone(),
+        }
+    }
+
+    /// The id at a place of a pack's footer.
+    pub(crate) fn id_at(&self, pack: u32, place: u32) -> Option<BlobId> {
+        match self {
+            Self::Segment(segment) => segment.footer(pack, DomainId([0; 16])).entries.get(place as usize).map(|entry| entry.id),
+            Self::Tail(footer) => footer.entries.get(place as usize).map(|entry| entry.id),
+        }
+    }
+}
+
+fn tail_entry(footer: &Footer, place: usize) -> TableEntry {
+    let entry = &footer.entries[place];
+    TableEntry {
+        ordinal: place as u32,
+        pack: 0,
+        place: place as u32,
+        offset: entry.offset,
+        length: entry.length,
+        key: footer.keys[usize::from(entry.key)],
+    }
+}

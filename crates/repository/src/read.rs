@@ -1,0 +1,168 @@
+//! Reading: read sessions, places of blobs, bytes of packs, key objects.
+
+use crate::fault::{Fault, Outcome};
+use crate::index::Index;
+use crate::ledger::{DamageRow, DamageSource, PointRowState, SessionKind, SessionState};
+use crate::repository::Inner;
+use bytes::Bytes;
+use contract::{ErrorKind, Location};
+use format::key_object::KeyObject;
+use format::pack::{TRAILER_BYTES, Trailer};
+use format::{BlobId, KeyId, PackName, PointId, SessionId, names};
+use std::ops::Range;
+
+/// Most ids located at once.
+const LOCATE_MAX: usize = 65_536;
+/// Most copies reported at once.
+const REPORT_MAX: usize = 65_536;
+
+impl Inner {
+    pub(crate) async fn open_reader(&self, point: PointId) -> Outcome<SessionId> {
+        let session = SessionId(self.environment.random());
+        self.hold(session)?;
+        let inserted = self.insert_reader(session, point).await;
+        if inserted.is_err() {
+            self.environment.liveness.release(session);
+        }
+        inserted.map(|()| session)
+    }
+
+    async fn insert_reader(&self, session: SessionId, point: PointId) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        let mut domain = self.domain_row(transaction.as_mut()).await?;
+        let row = transaction.point(self.domain, point).await?;
+        let readable = row.is_some_and(|row| matches!(row.state, PointRowState::Committed | PointRowState::SoftDeleted));
+        if !readable {
+            return Err(Fault::answer(ErrorKind::NotFound, format!("there is no point {point}")));
+        }
+        let mut row = self.new_session(&mut domain, session, SessionKind::Read);
+        row.pinned = Some(point);
+        transaction.put_session(&row).await?;
+        transaction.put_domain(&domain).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(crate) async fn close_reader(&self, session: SessionId) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        let row = transaction.session(self.domain, session).await?;
+        if let Some(row) = row.filter(|row| row.kind == SessionKind::Read && row.state == SessionState::Open) {
+            let domain = self.domain_row(transaction.as_mut()).await?;
+            self.unpin(transaction.as_mut(), &domain, &row).await?;
+            transaction.remove_session(self.domain, session).await?;
+        }
+        transaction.commit().await?;
+        self.environment.liveness.release(session);
+        Ok(())
+    }
+
+    pub(crate) async fn locate(&self, session: SessionId, ids: &[BlobId]) -> Outcome<Vec<Vec<Location>>> {
+        if ids.len() > LOCATE_MAX {
+            return Err(Fault::answer(ErrorKind::Invalid, format!("at most {LOCATE_MAX} blobs are located at once")));
+        }
+        let view = self.views.lock().expect("no panic under this lock").get(&session).cloned();
+        let index = self.current_index().await?;
+        let mut refreshed = None;
+        let mut answers = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut places = places(&index, id);
+            if let Some(own) = view.as_ref().and_then(|view| view.find_own(id))
+                && !places.iter().any(|place| place.pack == own.pack)
+            {
+                places.push(Location { pack: own.pack, offset: own.offset, length: own.length, key: own.key });
+            }
+            if places.is_empty() {
+                // Committed by another process since the index was loaded.
+                if refreshed.is_none() {
+                    self.forget_index();
+                    refreshed = Some(self.current_index().await?);
+                }
+                places.extend(refreshed.iter().flat_map(|index| self::places(index, id)));
+            }
+            answers.push(places);
+        }
+        Ok(answers)
+    }
+
+    pub(crate) async fn read_pack(&self, pack: PackName, ranges: &[Range<u64>]) -> Outcome<Vec<Bytes>> {
+        let name = self.object(names::pack(self.domain, pack))?;
+        match self.store.get_ranges(&name, ranges).await {
+            Ok(parts) => Ok(parts),
+            Err(error) => {
+                self.forget_index();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A footer: from the index if it is there, otherwise from storage.
+    pub(crate) async fn read_footer(&self, pack: PackName) -> Outcome<Bytes> {
+        let index = self.current_index().await?;
+        for (table, packs) in index.tables.iter().zip(&index.table_packs) {
+            let place = packs.iter().position(|known| known.is_some_and(|known| index.packs[known as usize].row.name == pack));
+            if let Some(place) = place {
+                return Ok(table.footer(place as u32, self.domain).encode().into());
+            }
+        }
+        let (footer, _) = self.stored_footer(pack).await?;
+        Ok(footer)
+    }
+
+    /// A footer and its trailer as they stand in storage; the footer's hash is the trailer's.
+    pub(crate) async fn stored_footer(&self, pack: PackName) -> Outcome<(Bytes, Trailer)> {
+        let name = self.object(names::pack(self.domain, pack))?;
+        let length = self.store.length(&name).await?;
+        let Some(start) = length.checked_sub(TRAILER_BYTES as u64) else {
+            return Err(format::FormatError::Truncated("pack").into());
+        };
+        let trailer = Trailer::parse(&self.store.get(&name, Some(start..length)).await?)?;
+        let footer = self.store.get(&name, Some(trailer.footer_range(length)?)).await?;
+        format::pack::parse_footer(&footer, &trailer, length)?;
+        Ok((footer, trailer))
+    }
+
+    pub(crate) async fn key_object(&self, key: KeyId) -> Outcome<Bytes> {
+        let mut last = None;
+        for copy in names::COPIES {
+            match self.store.get(&self.object(names::key(self.domain, key, copy))?, None).await {
+                Ok(bytes) if KeyObject::id(&bytes) == key => return Ok(bytes),
+                Ok(_) => last = Some(Fault::answer(ErrorKind::Corrupt, format!("key object {key} is damaged"))),
+                Err(error) => last = last.or(Some(error.into())),
+            }
+        }
+        Err(last.expect("there are two copies"))
+    }
+
+    pub(crate) async fn report_unreadable(&self, copies: &[(PackName, BlobId)]) -> Outcome<()> {
+        if copies.len() > REPORT_MAX {
+            return Err(Fault::answer(ErrorKind::Invalid, format!("at most {REPORT_MAX} copies are reported at once")));
+        }
+        let index = self.fresh_index().await?;
+        let mut transaction = self.ledger.begin().await?;
+        for (pack, blob) in copies {
+            let found = index.copies(blob).into_iter().find(|copy| index.packs[copy.pack as usize].row.name == *pack);
+            let Some(copy) = found else { continue };
+            if index.packs[copy.pack as usize].damaged.contains_key(&copy.place) {
+                continue; // what was verified here says more
+            }
+            let (place, source) = (copy.place, DamageSource::Reported);
+            transaction.put_damage(&DamageRow { domain: self.domain, pack: *pack, place, blob: *blob, source }).await?;
+        }
+        transaction.commit().await?;
+        self.forget_index();
+        Ok(())
+    }
+}
+
+/// Copies of a blob, the one to read first in front: sound ones by number, then damaged ones.
+fn places(index: &Index, id: &BlobId) -> Vec<Location> {
+    let mut copies = index.copies(id);
+    copies.sort_by_key(|copy| index.packs[copy.pack as usize].damaged.contains_key(&copy.place));
+    let place = |copy: &crate::index::BlobCopy| Location {
+        pack: index.packs[copy.pack as usize].row.name,
+        offset: copy.offset,
+        length: copy.length,
+        key: copy.key,
+    };
+    copies.iter().map(place).collect()
+}

@@ -1,0 +1,164 @@
+//! The journal as storage has it.
+
+use super::RebuildReport;
+use crate::fault::Outcome;
+use crate::index::Index;
+use crate::ledger::{HeadRow, JournalRow, JournalState, PointRow, PointRowState, Transaction};
+use crate::repository::Inner;
+use crate::{Sabotage, sabotaged};
+use contract::SetAside;
+use format::journal::{JournalEntry, Payload};
+use format::record::{RecordKind, SignedRecord};
+use format::{Incarnation, ItemName, JournalNumber, PackName, PointId, names};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// What the journal says, strays left out.
+#[derive(Default)]
+pub(super) struct History {
+    pub(super) rows: Vec<JournalRow>,
+    pub(super) unreadable: Vec<(JournalNumber, String)>,
+    /// Packs that are gone, or may be at any time.
+    pub(super) deleted: HashSet<PackName>,
+    records: Vec<(JournalEntry, Vec<u8>)>,
+    purged: HashSet<PointId>,
+    strays: Vec<JournalNumber>,
+    last: JournalNumber,
+}
+
+impl History {
+    pub(super) fn next_number(&self) -> JournalNumber {
+        self.last.next()
+    }
+
+    /// Takes the next entry; entries come by number.
+    fn add(&mut self, number: JournalNumber, entry: JournalEntry, newest: &mut Incarnation) {
+        if entry.incarnation < *newest {
+            self.strays.push(number);
+            return;
+        }
+        match entry.payload.clone() {
+            Payload::Opening { .. } => *newest = entry.incarnation,
+            Payload::Record { record, .. } => self.records.push((entry, record)),
+            Payload::Tombstone { points } => self.purged.extend(points),
+            Payload::Deletion { names } => self.deleted.extend(names.iter().filter_map(|name| names::parse_pack(name).ok())),
+        }
+    }
+
+    /// Roots of records that are neither purged nor checkpoints that a later point dropped, verified or not.
+    pub(super) fn roots(&self) -> Vec<format::BlobId> {
+        let living = self.records.iter().filter_map(|(_, record)| SignedRecord::parse_unverified(record).ok());
+        living.filter(|record| !self.purged.contains(&record.id())).map(|record| record.body.root).collect()
+    }
+}
+
+impl Inner {
+    pub(super) async fn read_history(&self) -> Outcome<History> {
+        let mut history = History::default();
+        let mut newest = Incarnation(0);
+        for name in self.list_all(&names::journal_entries(self.domain)).await? {
+            let Ok(number) = names::parse_number(&name).map(JournalNumber) else { continue };
+            history.last = number;
+            let Some(bytes) = self.read_if_there(&name).await? else { continue };
+            match JournalEntry::parse(&bytes) {
+                Ok(entry) if entry.number == number && entry.domain == self.domain => {
+                    history.rows.push(JournalRow { domain: self.domain, number, state: JournalState::Done, bytes });
+                    history.add(number, entry, &mut newest);
+                }
+                Ok(_) => history.unreadable.push((number, "it belongs to another place".to_owned())),
+                Err(error) => history.unreadable.push((number, error.to_string())),
+            }
+        }
+        Ok(history)
+    }
+
+    /// Records become points again.
+    pub(super) async fn restore_points(&self, history: &History, report: &mut RebuildReport) -> Outcome<()> {
+        let index = self.fresh_index().await?;
+        let mut transaction = self.ledger.begin().await?;
+        let mut rows: BTreeMap<ItemName, Vec<PointRow>> = BTreeMap::new();
+        for (entry, bytes) in &history.records {
+            match self.read_record(entry, bytes, &index) {
+                Ok(row) => rows.entry(row.item.clone()).or_default().push(row),
+                Err(why) => report.set_aside.push(SetAside { point: None, number: entry.number, why }),
+            }
+        }
+        let stray = "it was written by a database that another one had replaced, and never acknowledged";
+        let strays = history.strays.iter().map(|number| SetAside { point: None, number: *number, why: stray.to_owned() });
+        report.set_aside.extend(strays);
+        for (item, points) in rows {
+            self.restore_item(transaction.as_mut(), history, item, points, report).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn restore_item(
+        &self,
+        transaction: &mut dyn Transaction,
+        history: &History,
+        item: ItemName,
+        points: Vec<PointRow>,
+        report: &mut RebuildReport,
+    ) -> Outcome<()> {
+        let newest = points.iter().filter(|row| row.kind == RecordKind::Point).max_by_key(|row| row.sequence);
+        let newest = newest.map(|row| (row.id, row.sequence, row.number));
+        if let Some((point, sequence, _)) = newest {
+            transaction.put_head(&HeadRow { domain: self.domain, item, point, sequence }).await?;
+        }
+        let mut seen = BTreeSet::new();
+        for row in points {
+            let dropped = row.kind == RecordKind::Checkpoint && newest.is_some_and(|(_, _, number)| number > row.number);
+            if dropped || !seen.insert(row.id) {
+                continue;
+            }
+            if history.purged.contains(&row.id) {
+                report.purged += 1;
+                continue;
+            }
+            if row.state == PointRowState::SetAside {
+                let why = "parts of it are not in storage".to_owned();
+                report.set_aside.push(SetAside { point: Some(row.id), number: row.number, why });
+            } else if row.kind == RecordKind::Point {
+                report.points += 1;
+            }
+            transaction.put_point(&row).await?;
+        }
+        Ok(())
+    }
+
+    /// A point's row, or why there is none.
+    fn read_record(&self, entry: &JournalEntry, bytes: &[u8], index: &Index) -> Result<PointRow, String> {
+        let verified = if sabotaged(Sabotage::RecordIsNotVerified) {
+            SignedRecord::parse_unverified(bytes)
+        } else {
+            SignedRecord::parse(bytes)
+        };
+        let record = verified.map_err(|error| error.to_string())?;
+        let descriptor = self.trust.descriptor();
+        if !sabotaged(Sabotage::AgentIsNotAuthorised) {
+            descriptor.authorise(&record, true).map_err(|error| error.to_string())?;
+        }
+        if record.body.domain != self.domain {
+            return Err("it belongs to another domain".to_owned());
+        }
+        let Payload::Record { received_ms, .. } = entry.payload else {
+            return Err("it is no record".to_owned());
+        };
+        let whole = index.is_visible(&record.body.root);
+        Ok(PointRow {
+            domain: self.domain,
+            id: record.id(),
+            kind: record.body.kind,
+            item: record.body.item.clone(),
+            sequence: record.body.sequence,
+            root: record.body.root,
+            state: if whole { PointRowState::Committed } else { PointRowState::SetAside },
+            number: entry.number,
+            session: None,
+            time_ms: entry.time_ms,
+            received_ms,
+            purged_at: None,
+            record: bytes.to_vec().into(),
+        })
+    }
+}

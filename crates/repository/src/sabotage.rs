@@ -1,0 +1,69 @@
+//! Faults put in on purpose, to prove that the simulation finds them. Outside of tests none of this exists.
+
+/// A rule that is broken on purpose. The number of the invariant in the design that it breaks stands with each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) enum Sabotage {
+    /// 2: commit does not look at the links of the session's pages.
+    CommitWithoutProof,
+    /// 2: the proof counts packs that were only issued, not registered.
+    PackRegisteredBeforeItIsDurable,
+    /// 2: a session may register packs before its key object is durable.
+    KeyObjectIsNotStored,
+    /// 3: condemned copies count as present for sessions that open afterwards.
+    CondemnedCopiesCountAsPresent,
+    /// 3: nothing waits for sessions that opened before the condemnation.
+    SweepDoesNotWaitForSessions,
+    /// 3: what was condemned is deleted without a second mark.
+    NoSecondMark,
+    /// 3: the second mark forgets points that were purged since.
+    SecondMarkForgetsPurgedPoints,
+    /// 3: pages of the session that its root does not reach stay visible.
+    UnreachedPagesStayVisible,
+    /// 3: the base of a session is no root.
+    BaseIsNotPinned,
+    /// 3: a point is no root until its record is durable.
+    PendingPointIsNoRoot,
+    /// 4: a collection does not wait for sessions that are old by the authority's clock.
+    ClockEndsSessions,
+    /// 4: points that are old by the authority's clock are no roots.
+    ClockDropsRoots,
+    /// 6: a record is acknowledged before it is in storage.
+    AcknowledgeBeforeRecordIsDurable,
+    /// 6: a deletion is not listed before it is done.
+    DeleteWithoutList,
+    /// 6: purging writes no tombstone.
+    PurgeWithoutTombstone,
+    /// 6: an authority does not look for a successor before it acknowledges.
+    NoFencing,
+    /// 6: a database behind its storage goes on.
+    BehindGoesOn,
+    /// 8: records are taken without a look at their signature.
+    RecordIsNotVerified,
+    /// 8: any agent may sign for any item.
+    AgentIsNotAuthorised,
+}
+
+#[cfg(test)]
+thread_local! {
+    static ACTIVE: std::cell::Cell<Option<Sabotage>> = const { std::cell::Cell::new(None) };
+}
+
+/// Switches a sabotage on for this thread, or all off.
+#[cfg(test)]
+pub(crate) fn set_sabotage(sabotage: Option<Sabotage>) {
+    ACTIVE.with(|active| active.set(sabotage));
+}
+
+/// Whether this rule is broken on purpose. Never, outside of tests.
+#[cfg(test)]
+pub(crate) fn sabotaged(sabotage: Sabotage) -> bool {
+    ACTIVE.with(|active| active.get() == Some(sabotage))
+}
+
+/// Whether this rule is broken on purpose. Never, outside of tests.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) fn sabotaged(_: Sabotage) -> bool {
+    false
+}
