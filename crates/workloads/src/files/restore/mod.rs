@@ -1,0 +1,16 @@
+//! Restoring files below a directory.
+//!
+//! Invariant: nothing outside the destination is created, changed or removed, whatever paths a point names and whatever
+//! symlinks stand in the destination or are put there meanwhile. Paths must be plain (no empty component, `.`, `..` or
+//! zero); directories are reached by steps that follow no symlink and stay beneath the destination; everything else is done
+//! by an open directory and one name in it, or on what is open.
+//!
+//! Entries are made for their owner only and get what belongs to them in the order of [`attributes`]: owner, plain
+//! attributes, mode, ACLs and capabilities, times last.
+
+mod attributes;
+mod directories;
+mod file;
+mod target;
+
+pub use target::{RestoreOptions, RestoreTarget};

@@ -1,0 +1,234 @@
+//! The target of a restore.
+
+use super::attributes::apply;
+use super::directories::{Directories, OpenDirectory};
+use super::file::RestoredFile;
+use crate::error::WorkloadError;
+use crate::files::owners::Owners;
+use crate::platform::{self, Found, Named, Stat};
+use engine::target::{Overwrite, Placement, Shortfall, TargetFile, TreeTarget};
+use format::page::{Attribute, EntryKind, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How to restore.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// The directory to restore to; made where it is missing.
+    pub destination: PathBuf,
+    /// What to do with what is there already.
+    pub overwrite: Overwrite,
+    /// Set owners by number even where their name is known here.
+    pub numeric_owner: bool,
+    /// Set owners at all. Without, an entry whose owner would be another one is reported, and loses its set-id bits.
+    pub owners: bool,
+}
+
+impl RestoreOptions {
+    /// The usual way: nothing is overwritten, owners by name, and only for root.
+    #[must_use]
+    pub fn new(destination: impl Into<PathBuf>) -> Self {
+        Self {
+            destination: destination.into(),
+            overwrite: Overwrite::default(),
+            numeric_owner: false,
+            owners: platform::effective_user_is_root(),
+        }
+    }
+}
+
+/// A directory of this machine that files are restored to.
+pub struct RestoreTarget {
+    directories: Directories,
+    policy: Arc<Policy>,
+}
+
+/// What holds for all entries.
+#[derive(Debug)]
+pub(super) struct Policy {
+    overwrite: Overwrite,
+    numeric_owner: bool,
+    pub(super) owners: bool,
+    names: Owners,
+}
+
+impl Policy {
+    /// Numbers of an entry's user and group on this machine.
+    pub(super) fn local_owner(&self, metadata: &Metadata) -> (u32, u32) {
+        let user = self.names.local_user(&metadata.user, self.numeric_owner);
+        (user, self.names.local_group(&metadata.group, self.numeric_owner))
+    }
+}
+
+/// An entry's directory, open, and its name in it.
+struct Place<'a> {
+    parent: Arc<OpenDirectory>,
+    name: &'a [u8],
+}
+
+impl Place<'_> {
+    fn look(&self) -> io::Result<Option<Stat>> {
+        match platform::stat_at(self.parent.as_fd(), self.name) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl RestoreTarget {
+    /// Opens the directory, or makes it.
+    pub fn new(options: RestoreOptions) -> Result<Self, WorkloadError> {
+        let open = || {
+            std::fs::create_dir_all(&options.destination)?;
+            platform::open_trusted_directory(&options.destination)
+        };
+        let destination = open().map_err(|source| WorkloadError::Destination { path: options.destination.clone(), source })?;
+        let most = (platform::raise_open_files() / 4).clamp(8, 1024) as usize;
+        let policy = Policy {
+            overwrite: options.overwrite,
+            numeric_owner: options.numeric_owner,
+            owners: options.owners,
+            names: Owners::of_this_machine(),
+        };
+        Ok(Self { directories: Directories::new(destination, most), policy: Arc::new(policy) })
+    }
+
+    fn find<'a>(&self, path: &'a [u8]) -> io::Result<Place<'a>> {
+        platform::split_components(path)?;
+        let (parent, name) = platform::split_name(path);
+        Ok(Place { parent: self.directories.get(parent)?, name })
+    }
+
+    /// Sets what belongs to an entry that was just made here and is not open. What stands there must be that entry: of its
+    /// kind, with one name; anything else was put there by somebody, perhaps linked from elsewhere, and is not touched.
+    fn dress(&self, place: &Place<'_>, metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
+        let handle = platform::open_handle(place.parent.as_fd(), place.name)?;
+        let stat = platform::stat_open(handle.as_fd())?;
+        if stat.found != Found::Kept(metadata.kind) || stat.names > 1 {
+            return Err(io::Error::other("somebody put something else in its place"));
+        }
+        Ok(apply(Named::Handle(handle.as_fd()), place.parent.has_default_acl, &self.policy, metadata, attributes))
+    }
+}
+
+impl TreeTarget for RestoreTarget {
+    fn make_directory(&self, path: &[u8]) -> io::Result<()> {
+        let place = self.find(path)?;
+        match platform::make_directory(place.parent.as_fd(), place.name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return match place.look()? {
+                    Some(stat) if stat.is_directory() => Ok(()),
+                    Some(stat) => Err(in_the_way(&stat)),
+                    None => Err(error),
+                };
+            }
+            Err(error) => return Err(error),
+        }
+        if place.parent.has_default_acl {
+            // What is restored into it must not inherit from what was here before.
+            let opened = platform::open_named_directory(place.parent.as_fd(), place.name)?;
+            for acl in [platform::ACL_DEFAULT, platform::ACL_ACCESS] {
+                platform::remove_attribute(Named::Open(opened.as_fd()), acl)?;
+            }
+            platform::set_mode(Named::Open(opened.as_fd()), 0o700)?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, path: &[u8], metadata: &Metadata) -> io::Result<Placement> {
+        let place = self.find(path)?;
+        let Some(stat) = place.look()? else { return Ok(Placement::Write) };
+        if stat.is_directory() {
+            return Err(in_the_way(&stat));
+        }
+        let replace = match self.policy.overwrite {
+            Overwrite::Fail => return Err(io::Error::new(ErrorKind::AlreadyExists, "it exists already")),
+            Overwrite::Never => false,
+            Overwrite::Older => stat.modified < metadata.modified,
+            Overwrite::Always => true,
+        };
+        if !replace {
+            return Ok(Placement::Skip);
+        }
+        platform::remove_file(place.parent.as_fd(), place.name)?;
+        Ok(Placement::Write)
+    }
+
+    fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
+        let place = self.find(path)?;
+        let is_sized = matches!(metadata.kind, EntryKind::File | EntryKind::Symlink);
+        Ok(place.look()?.is_some_and(|stat| {
+            stat.found == Found::Kept(metadata.kind)
+                && stat.modified == metadata.modified
+                && (!is_sized || stat.size == metadata.size)
+        }))
+    }
+
+    fn discard(&self, path: &[u8]) -> io::Result<()> {
+        let place = self.find(path)?;
+        match platform::remove_file(place.parent.as_fd(), place.name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
+        let place = self.find(path)?;
+        let file = platform::create_file(place.parent.as_fd(), place.name)?;
+        Ok(Box::new(RestoredFile::created(file, place.parent, self.policy.clone(), size)?))
+    }
+
+    fn open_file(&self, path: &[u8]) -> io::Result<Box<dyn TargetFile>> {
+        let place = self.find(path)?;
+        let file = platform::open_to_write(place.parent.as_fd(), place.name)?;
+        let stat = platform::stat_open(file.as_fd())?;
+        // With a second name it may be a file from elsewhere that somebody linked here.
+        if !stat.is_file() || stat.names != 1 {
+            return Err(io::Error::other("it is not the file that was created here"));
+        }
+        Ok(Box::new(RestoredFile::opened(file, place.parent, self.policy.clone())))
+    }
+
+    fn make_symlink(
+        &self,
+        path: &[u8],
+        target: &[u8],
+        metadata: &Metadata,
+        attributes: &[Attribute],
+    ) -> io::Result<Vec<Shortfall>> {
+        let place = self.find(path)?;
+        platform::make_symlink(place.parent.as_fd(), place.name, target)?;
+        self.dress(&place, metadata, attributes)
+    }
+
+    fn make_link(&self, existing: &[u8], path: &[u8]) -> io::Result<()> {
+        let (from, to) = (self.find(existing)?, self.find(path)?);
+        platform::make_link((from.parent.as_fd(), from.name), (to.parent.as_fd(), to.name))
+    }
+
+    fn make_node(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
+        let place = self.find(path)?;
+        platform::make_node(place.parent.as_fd(), place.name, metadata.kind, metadata.device)?;
+        self.dress(&place, metadata, attributes)
+    }
+
+    fn finish_directory(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
+        let place = self.find(path)?;
+        // What is restored into it later, if anything is, finds out anew what it inherits.
+        self.directories.forget(path);
+        let directory = platform::open_path_directory(place.parent.as_fd(), place.name)?;
+        Ok(apply(Named::Handle(directory.as_fd()), true, &self.policy, metadata, attributes))
+    }
+}
+
+fn in_the_way(stat: &Stat) -> io::Error {
+    if stat.is_directory() {
+        io::Error::new(ErrorKind::IsADirectory, "a directory is in its way")
+    } else {
+        io::Error::new(ErrorKind::NotADirectory, "something that is no directory is in its way (a symlink is never followed)")
+    }
+}

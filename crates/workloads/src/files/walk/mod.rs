@@ -1,0 +1,18 @@
+//! Walks over file sets.
+
+mod children;
+mod inspect;
+mod names;
+mod place;
+mod roots;
+mod rules;
+mod schedule;
+mod spill;
+mod walker;
+
+pub(crate) use place::Place;
+pub(crate) use roots::{Roots, resolve};
+pub(crate) use rules::{RuleOptions, Rules};
+pub(crate) use walker::Walk;
+
+pub(crate) use inspect::Inspector;

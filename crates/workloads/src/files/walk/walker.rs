@@ -1,0 +1,119 @@
+//! A walk: threads that look ahead, and the reader.
+
+use super::inspect::{Inspected, Inspector};
+use super::schedule::{BATCH_NAMES, Job, NodeId, Schedule};
+use engine::source::WalkEvent;
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+/// Most entries that are buffered ahead of the reader.
+const BUFFERED_ENTRIES_MAX: usize = 64 << 10;
+/// Workers need little stack.
+const STACK_BYTES: usize = 512 << 10;
+
+/// The events of a walk in the order of trees.
+pub(crate) struct Walk {
+    schedule: Arc<Schedule>,
+    way: Vec<NodeId>,
+    events: std::vec::IntoIter<WalkEvent>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Walk {
+    /// Starts it with so many threads.
+    pub(crate) fn start(inspector: Inspector, threads: usize) -> io::Result<Self> {
+        let (schedule, top) = Schedule::new(BUFFERED_ENTRIES_MAX, inspector.top());
+        let schedule = Arc::new(schedule);
+        let inspector = Arc::new(inspector);
+        let mut walk = Self { schedule, way: vec![top], events: Vec::new().into_iter(), workers: Vec::new() };
+        for number in 0..threads.max(1) {
+            let (schedule, inspector) = (walk.schedule.clone(), inspector.clone());
+            let builder = Builder::new().name(format!("walk-{number}")).stack_size(STACK_BYTES);
+            match builder.spawn(move || Worker { schedule: &schedule, inspector: &inspector }.run()) {
+                Ok(worker) => walk.workers.push(worker),
+                // One thread is enough to go on with.
+                Err(error) if walk.workers.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(walk)
+    }
+}
+
+impl Iterator for Walk {
+    type Item = io::Result<WalkEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(event) = self.events.next() {
+                return Some(Ok(event));
+            }
+            match self.schedule.next(&mut self.way)? {
+                Ok(events) => self.events = events.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        self.schedule.stop();
+        for worker in self.workers.drain(..) {
+            // A panic was reported to the reader.
+            let _ = worker.join();
+        }
+    }
+}
+
+struct Worker<'a> {
+    schedule: &'a Schedule,
+    inspector: &'a Inspector,
+}
+
+/// Fails the walk when a worker panics, so that the reader does not wait for ever.
+struct PanicGuard<'a>(&'a Schedule);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(io::Error::other("a thread of the walk failed"));
+        }
+    }
+}
+
+impl Worker<'_> {
+    fn run(&self) {
+        let _guard = PanicGuard(self.schedule);
+        while let Some(job) = self.schedule.take() {
+            if let Err(error) = self.work(job) {
+                self.schedule.fail(error);
+            }
+        }
+    }
+
+    fn work(&self, job: Job) -> io::Result<()> {
+        match job {
+            Job::List { node, parent, place, scope } => {
+                let listed = match self.inspector.list(parent.as_deref(), place, scope)? {
+                    Ok(mut listed) => {
+                        let names = listed.names.next_batch(BATCH_NAMES)?;
+                        let inspected = match names.len() {
+                            0 => Inspected::default(),
+                            _ => self.inspector.inspect(&listed.directory, &listed.path, scope, &names),
+                        };
+                        Ok((listed, inspected))
+                    }
+                    Err(event) => Err(event),
+                };
+                self.schedule.listed(node, listed);
+            }
+            Job::Inspect { node, slot, directory, path, scope, names } => {
+                let inspected = self.inspector.inspect(&directory, &path, scope, &names);
+                self.schedule.inspected(node, slot, inspected);
+            }
+        }
+        Ok(())
+    }
+}

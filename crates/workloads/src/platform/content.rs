@@ -1,0 +1,73 @@
+//! Content of files: holes, reading and writing.
+
+use engine::source::Segment;
+use rustix::fs::{SeekFrom, ftruncate, seek};
+use rustix::io::{Errno, pread, pwrite};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The segment at or behind `offset`. Others may change the file at any time: what comes out always starts at `offset`, is
+/// never empty, and is a hole only where there was one when this looked; in doubt it is data, which is always right to read.
+pub(crate) fn segment(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<Segment>> {
+    match seek(file, SeekFrom::Data(offset)) {
+        Ok(data) if data > offset => Ok(Some(Segment::Hole { offset, length: data - offset })),
+        Ok(_) => match seek(file, SeekFrom::Hole(offset)) {
+            Ok(hole) if hole > offset => Ok(Some(Segment::Data { offset, length: hole - offset })),
+            Ok(_) | Err(Errno::NXIO) => Ok(rest(file, offset)?.map(|length| Segment::Data { offset, length })),
+            Err(other) => Err(other.into()),
+        },
+        Err(Errno::NXIO) => {
+            let Some(length) = rest(file, offset)? else { return Ok(None) };
+            // Asked again, so that what was written between the two looks is not taken for a hole.
+            match seek(file, SeekFrom::Data(offset)) {
+                Err(Errno::NXIO) => Ok(Some(Segment::Hole { offset, length })),
+                _ => Ok(Some(Segment::Data { offset, length })),
+            }
+        }
+        // No knowledge of holes here.
+        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOTTY) => {
+            Ok(rest(file, offset)?.map(|length| Segment::Data { offset, length }))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Bytes from `offset` to the end, if there are any.
+fn rest(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<u64>> {
+    Ok(super::stat_open(file)?.size.checked_sub(offset).filter(|length| *length > 0))
+}
+
+/// Fills `buffer` from `offset`; fewer bytes only at the end of the file.
+pub(crate) fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match pread(file, &mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Ok(filled)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_at(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match pwrite(&file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                bytes = &bytes[count..];
+                offset += count as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Sets the size; what is new is a hole.
+pub(crate) fn truncate(file: impl AsFd, size: u64) -> io::Result<()> {
+    Ok(ftruncate(file, size)?)
+}

@@ -1,0 +1,117 @@
+//! Making entries and setting what belongs to them, always by an open directory and one name in it.
+
+use super::attributes::handle_path;
+use format::page::{EntryKind, Timestamp};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat, fchmod, fchown, futimens,
+    linkat, makedev, mkdirat, mknodat, openat, readlinkat, symlinkat, unlinkat, utimensat,
+};
+use rustix::process::geteuid;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// What attributes are set on. Never a name: somebody might put something else there between two calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Named<'a> {
+    /// An open file or directory.
+    Open(BorrowedFd<'a>),
+    /// An `O_PATH` handle of anything, symlinks too.
+    Handle(BorrowedFd<'a>),
+}
+
+/// Whether this process may give files away and make devices.
+pub(crate) fn effective_user_is_root() -> bool {
+    geteuid().is_root()
+}
+
+/// Makes a directory that nobody else can enter.
+pub(crate) fn make_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    Ok(mkdirat(parent, name, Mode::RWXU)?)
+}
+
+/// Opens a directory to set what belongs to it.
+pub(crate) fn open_named_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Creates a file that must not exist, readable and writable by its owner only.
+pub(crate) fn create_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?)
+}
+
+/// Opens a file that is there to write to it; never waits for a fifo.
+pub(crate) fn open_to_write(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Makes a symlink.
+pub(crate) fn make_symlink(parent: BorrowedFd<'_>, name: &[u8], target: &[u8]) -> io::Result<()> {
+    Ok(symlinkat(target, parent, name)?)
+}
+
+/// The target of a symlink.
+pub(crate) fn read_link(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
+    Ok(readlinkat(parent, name, Vec::new())?.into_bytes())
+}
+
+/// Makes a further name; a symlink is linked itself, not followed.
+pub(crate) fn make_link(from: (BorrowedFd<'_>, &[u8]), to: (BorrowedFd<'_>, &[u8])) -> io::Result<()> {
+    Ok(linkat(from.0, from.1, to.0, to.1, AtFlags::empty())?)
+}
+
+/// Makes a fifo or a device that only its owner can use.
+pub(crate) fn make_node(parent: BorrowedFd<'_>, name: &[u8], kind: EntryKind, device: (u32, u32)) -> io::Result<()> {
+    let file_type = match kind {
+        EntryKind::Fifo => FileType::Fifo,
+        EntryKind::CharacterDevice => FileType::CharacterDevice,
+        EntryKind::BlockDevice => FileType::BlockDevice,
+        EntryKind::File | EntryKind::Directory | EntryKind::Symlink => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let device = if kind == EntryKind::Fifo { 0 } else { makedev(device.0, device.1) };
+    Ok(mknodat(parent, name, file_type, Mode::RUSR | Mode::WUSR, device)?)
+}
+
+/// Removes an entry that is not a directory.
+pub(crate) fn remove_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    Ok(unlinkat(parent, name, AtFlags::empty())?)
+}
+
+/// A handle of an entry, which may be a symlink.
+pub(crate) fn open_handle(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    Ok(openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Sets owner and group.
+pub(crate) fn set_owner(what: Named<'_>, user: u32, group: u32) -> io::Result<()> {
+    // All ones means "leave as it is" to the kernel and is no number that anybody can have.
+    let user = (user != u32::MAX).then(|| Uid::from_raw(user));
+    let group = (group != u32::MAX).then(|| Gid::from_raw(group));
+    Ok(match what {
+        Named::Open(file) => fchown(file, user, group)?,
+        Named::Handle(handle) => chownat(handle, c"", user, group, AtFlags::EMPTY_PATH)?,
+    })
+}
+
+/// Sets permission, set-id and sticky bits. Not for symlinks, which have none.
+pub(crate) fn set_mode(what: Named<'_>, mode: u16) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(u32::from(mode));
+    Ok(match what {
+        Named::Open(file) => fchmod(file, mode)?,
+        Named::Handle(handle) => chmod(handle_path(handle), mode)?,
+    })
+}
+
+/// Sets the time of the last change of content and leaves the access time.
+pub(crate) fn set_times(what: Named<'_>, modified: Timestamp) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: i64::from(modified.nanoseconds) },
+    };
+    Ok(match what {
+        Named::Open(file) => futimens(file, &times)?,
+        Named::Handle(handle) => utimensat(CWD, handle_path(handle), &times, AtFlags::empty())?,
+    })
+}
