@@ -28,7 +28,7 @@ mod simulation;
 mod trust;
 mod view;
 
-//pub use embedded::{EmbeddedOptions, EmbeddedVault};
+pub use embedded::{EmbeddedOptions, EmbeddedVault};
 pub use environment::{Clock, Entropy, Environment, Liveness};
 pub use fault::Fault;
 pub use rebuild::RebuildReport;

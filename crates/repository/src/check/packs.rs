@@ -1,7 +1,6 @@
 //! Packs in storage against their rows.
 
 use crate::fault::Outcome;
-use crate::index::Index;
 use crate::ledger::{DamageRow, DamageSource, PackRow, PackState};
 use crate::repository::Inner;
 use bytes::Bytes;

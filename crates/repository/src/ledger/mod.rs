@@ -6,6 +6,8 @@
 //! Invariant: a transaction that was committed is durable and seen by every later one; one that was dropped left nothing.
 
 mod bounds;
+#[cfg(test)]
+mod conformance;
 mod memory;
 mod rows;
 mod sqlite;

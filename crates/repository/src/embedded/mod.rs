@@ -1,0 +1,255 @@
+//! The embedded vault: one directory with objects, a SQLite database and an index, used by any number of processes of one
+//! machine at once.
+//!
+//! ```text
+//! objects/            storage: all that a restore needs, with a key
+//! vault.db            the ledger; made anew from storage when it is gone
+//! index/<domain>/     index segments; derived
+//! sessions/           a lock file for each running session
+//! ```
+//! Invariant: a directory that lost everything but `objects/` is the same vault.
+
+mod descriptors;
+mod lock_files;
+mod system;
+
+use crate::environment::Environment;
+use crate::ledger::Ledger;
+use crate::ledger::SqliteLedger;
+use crate::rebuild::RebuildReport;
+use crate::repository::Repository;
+use crate::trust::Trust;
+use async_trait::async_trait;
+use bytes::Bytes;
+use contract::{CheckReport, Domain, Error, ErrorKind, Result, Vault};
+use descriptors::Descriptors;
+use format::descriptor::Descriptor;
+use format::{DomainId, OwnerKey};
+use lock_files::LockFiles;
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::{LocalStore, ObjectStore};
+use system::{SystemClock, SystemEntropy};
+use tokio::sync::Mutex;
+
+/// How to open an embedded vault.
+#[derive(Debug, Clone, Default)]
+pub struct EmbeddedOptions {
+    /// The owner's key, where it is known: a descriptor of another owner is refused.
+    pub owner: Option<OwnerKey>,
+    /// Make the database anew from storage even if there is one.
+    pub rebuild: bool,
+}
+
+/// A vault in a directory.
+pub struct EmbeddedVault {
+    directory: PathBuf,
+    store: Arc<dyn ObjectStore>,
+    ledger: Arc<dyn Ledger>,
+    environment: Environment,
+    trust: Arc<Trust>,
+    descriptors: Descriptors,
+    domains: Mutex<HashMap<DomainId, Arc<Repository>>>,
+    rebuilt: Vec<(DomainId, RebuildReport)>,
+}
+
+impl EmbeddedVault {
+    /// Makes a vault in a directory that is empty or not there, with its first descriptor.
+    pub async fn create(directory: &Path, descriptor: Bytes) -> Result<Self> {
+        let parsed = Descriptor::open(&descriptor, None)?;
+        refuse_network(directory)?;
+        let is_empty = fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none());
+        if !is_empty {
+            return Err(Error::new(ErrorKind::Conflict, format!("'{}' is not empty", directory.display()))
+                .with_hint("a vault is made in an empty or new directory"));
+        }
+        make_directory(directory)?;
+        let store = open_store(directory, true).await?;
+        Descriptors::new(store.clone()).put(&parsed, &descriptor).await?;
+        Self::open(directory, EmbeddedOptions { owner: Some(parsed.owner), rebuild: false }).await
+    }
+
+    /// Opens a vault. Where the database is gone it is made anew from storage; [`EmbeddedVault::rebuilt`] tells.
+    pub async fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self> {
+        if !directory.join("objects").is_dir() {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no vault in '{}'", directory.display()))
+                .with_hint("'holdfast init' makes one; --vault or HOLDFAST_VAULT names it"));
+        }
+        refuse_network(directory)?;
+        let store = open_store(directory, false).await?;
+        let descriptors = Descriptors::new(store.clone());
+        let (descriptor, _) = descriptors.newest(options.owner.as_ref()).await?;
+        let database = directory.join("vault.db");
+        let anew = options.rebuild || !database.exists();
+        if options.rebuild {
+            set_database_aside(&database)?;
+        }
+        let ledger = if anew { SqliteLedger::create(&database).await } else { SqliteLedger::open(&database).await };
+        let ledger: Arc<dyn Ledger> = Arc::new(ledger.map_err(crate::fault::Fault::from)?);
+        let sessions = directory.join("sessions");
+        make_directory(&sessions)?;
+        let environment = Environment {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            liveness: Arc::new(LockFiles::new(sessions)),
+        };
+        let mut vault = Self {
+            directory: directory.to_owned(),
+            store,
+            ledger,
+            environment,
+            trust: Arc::new(Trust::new(descriptor)),
+            descriptors,
+            domains: Mutex::default(),
+            rebuilt: Vec::new(),
+        };
+        if anew {
+            vault.rebuild_domains().await?;
+        }
+        Ok(vault)
+    }
+
+    /// What was made anew from storage when this vault was opened.
+    #[must_use]
+    pub fn rebuilt(&self) -> &[(DomainId, RebuildReport)] {
+        &self.rebuilt
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    async fn rebuild_domains(&mut self) -> Result<()> {
+        let domains: Vec<DomainId> = self.trust.descriptor().domains.iter().map(|domain| domain.id).collect();
+        for domain in domains {
+            if self.store.list(&format!("{domain}/"), None, 1).await.map_err(crate::fault::Fault::from)?.is_empty() {
+                continue; // new: nothing was ever written
+            }
+            let (repository, report) = Repository::rebuild(
+                domain,
+                self.store.clone(),
+                self.ledger.clone(),
+                self.environment.clone(),
+                self.trust.clone(),
+                self.index_directory(domain),
+            )
+            .await?;
+            self.domains.get_mut().insert(domain, Arc::new(repository));
+            self.rebuilt.push((domain, report));
+        }
+        Ok(())
+    }
+
+    fn index_directory(&self, domain: DomainId) -> PathBuf {
+        self.directory.join("index").join(domain.to_string())
+    }
+
+    /// A domain as this process's repository.
+    async fn repository(&self, domain: DomainId) -> Result<Arc<Repository>> {
+        let mut domains = self.domains.lock().await;
+        if let Some(repository) = domains.get(&domain) {
+            return Ok(repository.clone());
+        }
+        if self.trust.descriptor().domain(domain).is_none() {
+            return Err(Error::new(ErrorKind::NotFound, format!("the vault has no domain {domain}")));
+        }
+        let repository = Repository::open(
+            domain,
+            self.store.clone(),
+            self.ledger.clone(),
+            self.environment.clone(),
+            self.trust.clone(),
+            self.index_directory(domain),
+        )
+        .await?;
+        let repository = Arc::new(repository);
+        domains.insert(domain, repository.clone());
+        Ok(repository)
+    }
+}
+
+#[async_trait]
+impl Vault for EmbeddedVault {
+    async fn descriptor(&self) -> Result<Bytes> {
+        let (descriptor, bytes) = self.descriptors.newest(Some(&self.trust.descriptor().owner)).await?;
+        self.trust.replace(descriptor)?;
+        Ok(bytes)
+    }
+
+    async fn publish_descriptor(&self, bytes: Bytes) -> Result<()> {
+        let (current, _) = self.descriptors.newest(Some(&self.trust.descriptor().owner)).await?;
+        let next = Descriptor::open(&bytes, None)?;
+        if next.owner != current.owner || next.vault != current.vault {
+            return Err(Error::new(ErrorKind::Denied, "the descriptor is of another vault or signed by another owner"));
+        }
+        if next.version != current.version + 1 {
+            return Err(Error::new(ErrorKind::Conflict, "the vault's descriptor was changed meanwhile").with_hint("run the command again"));
+        }
+        self.descriptors.put(&next, &bytes).await?;
+        self.trust.replace(next)
+    }
+
+    async fn passphrase_wrap(&self) -> Result<Option<Bytes>> {
+        self.descriptors.newest_wrap().await
+    }
+
+    async fn set_passphrase_wrap(&self, wrap: Option<Bytes>) -> Result<()> {
+        self.descriptors.replace_wrap(wrap).await
+    }
+
+    async fn check(&self) -> Result<CheckReport> {
+        self.descriptors.check(&self.trust.descriptor().owner).await
+    }
+
+    async fn domain(&self, domain: DomainId) -> Result<Arc<dyn Domain>> {
+        Ok(self.repository(domain).await?)
+    }
+}
+
+async fn open_store(directory: &Path, create: bool) -> Result<Arc<dyn ObjectStore>> {
+    let objects = directory.join("objects");
+    let store = if create { LocalStore::create(objects).await } else { LocalStore::open(objects).await };
+    Ok(Arc::new(store.map_err(crate::fault::Fault::from)?))
+}
+
+fn make_directory(directory: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
+        let kind = if error.kind() == io::ErrorKind::PermissionDenied { ErrorKind::Denied } else { ErrorKind::Unavailable };
+        Error::new(kind, format!("cannot make the directory '{}'", directory.display())).with_source(error)
+    })
+}
+
+/// SQLite's locks do not hold on network file systems.
+fn refuse_network(directory: &Path) -> Result<()> {
+    let there = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    match storage::is_network_file_system(there) {
+        Ok(true) => Err(Error::new(ErrorKind::Denied, format!("'{}' is on a network file system", directory.display()))
+            .with_hint("an embedded vault needs a local disk: its database's locks do not hold over a network")),
+        _ => Ok(()),
+    }
+}
+
+/// A database that is not to be trusted is kept, under another name.
+fn set_database_aside(database: &Path) -> Result<()> {
+    if !database.exists() {
+        return Ok(());
+    }
+    let free = (1..).map(|n| database.with_extension(format!("db.set-aside-{n}"))).find(|path| !path.exists());
+    let free = free.expect("there is a number without end");
+    let moved = fs::rename(database, &free);
+    for suffix in ["-wal", "-shm"] {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        let mut to = free.as_os_str().to_owned();
+        to.push(suffix);
+        // They need not be there.
+        let _ = fs::rename(name, to);
+    }
+    moved.map_err(|error| Error::new(ErrorKind::Unavailable, "cannot set the old database aside").with_source(error))
+}
