@@ -140,6 +140,15 @@ impl Descriptor {
         writer.finish()
     }
 
+    /// Checks that what will be signed can be read again: texts, order and sizes.
+    pub fn check(&self) -> Result<()> {
+        let body = self.encode_body();
+        within("descriptor", body.len() + Signature::BYTES, limits::DESCRIPTOR_BYTES_MAX)?;
+        let mut reader = Reader::new("descriptor", &body);
+        Self::read(&mut reader)?;
+        reader.end()
+    }
+
     /// Body and signature as they stand in storage.
     #[must_use]
     pub fn encode(&self, signature: &Signature) -> Vec<u8> {

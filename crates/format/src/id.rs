@@ -77,10 +77,10 @@ macro_rules! number_id {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The next one.
+            /// The next one. The last of all is its own next: what is put under its name again finds it taken.
             #[must_use]
             pub fn next(self) -> Self {
-                Self(self.0 + 1)
+                Self(self.0.saturating_add(1))
             }
         }
 

@@ -132,8 +132,8 @@ pub const ITEM_NAME_BYTES_MAX: usize = 128;
 pub const RECORD_METADATA_BYTES_MAX: usize = 256 << 10;
 /// Most bytes of a journal entry.
 pub const JOURNAL_BYTES_MAX: usize = 8 << 20;
-/// Most object names in one deletion list.
-pub const DELETION_NAMES_MAX: usize = 50_000;
+/// Most object names in one deletion list, most points in one tombstone: even the longest names fit a journal entry.
+pub const DELETION_NAMES_MAX: usize = 40_000;
 /// Most bytes of an object's name.
 pub const OBJECT_NAME_BYTES_MAX: usize = 200;
 /// Most bytes of a wrap.

@@ -159,6 +159,14 @@ fn read_keys(reader: &mut Reader<'_>) -> Result<Vec<KeyId>> {
     Ok(keys)
 }
 
+fn check_sealed_length(length: usize) -> Result<()> {
+    within("sealed blob", length, limits::BLOB_SEALED_MAX)?;
+    if length < limits::SEAL_OVERHEAD + limits::INNER_HEADER {
+        return Err(FormatError::Invalid("a sealed blob is shorter than its frame"));
+    }
+    Ok(())
+}
+
 fn read_entry(reader: &mut Reader<'_>, kind: BlobKind, keys: usize, offset: u32) -> Result<FooterEntry> {
     let id = BlobId(reader.array()?);
     let key = u16::try_from(reader.varint()?).map_err(|_| FormatError::Invalid("a blob's key is not in its pack's table"))?;
@@ -166,10 +174,7 @@ fn read_entry(reader: &mut Reader<'_>, kind: BlobKind, keys: usize, offset: u32)
         return Err(FormatError::Invalid("a blob's key is not in its pack's table"));
     }
     let length = reader.varint_u32()?;
-    within("sealed blob", length as usize, limits::BLOB_SEALED_MAX)?;
-    if (length as usize) < limits::SEAL_OVERHEAD + limits::INNER_HEADER {
-        return Err(FormatError::Invalid("a sealed blob is shorter than its frame"));
-    }
+    check_sealed_length(length as usize)?;
     let checksum = Checksum(reader.array()?);
     let mut links = Vec::new();
     if kind == BlobKind::Page {
@@ -233,7 +238,7 @@ pub struct ParsedPack {
 
 /// Checks a pack's frame and parses its footer; [`Footer::damaged_entries`] checks the blobs.
 pub fn parse(pack: &[u8]) -> Result<ParsedPack> {
-    within("pack", pack.len(), limits::PACK_BYTES_MAX + limits::FOOTER_BYTES_MAX)?;
+    within("pack", pack.len(), limits::PACK_BYTES_MAX + limits::FOOTER_BYTES_MAX + TRAILER_BYTES)?;
     let tail = pack.last_chunk::<TRAILER_BYTES>().ok_or(FormatError::Truncated("pack"))?;
     let trailer = Trailer::parse(tail)?;
     let range = trailer.footer_range(pack.len() as u64)?;
@@ -279,9 +284,18 @@ pub struct SealedBlob {
     pub bytes: Vec<u8>,
 }
 
+impl SealedBlob {
+    /// No footer grows by more than this many bytes when the blob is added to its pack, keys included.
+    #[must_use]
+    pub fn footer_bytes_max(&self) -> usize {
+        BlobId::BYTES + KeyId::BYTES + 3 + 4 + 16 + 3 + self.links.len() * BlobId::BYTES
+    }
+}
+
 /// Puts sealed blobs, of one kind and with different ids, together to a pack.
 ///
-/// The caller keeps to [`limits::PACK_ENTRIES_MAX`] and [`limits::PACK_BYTES_MAX`]; what is over is an error.
+/// The caller keeps to [`limits::PACK_ENTRIES_MAX`], [`limits::PACK_BYTES_MAX`] and, with [`SealedBlob::footer_bytes_max`],
+/// to [`limits::FOOTER_BYTES_MAX`]; what is over is an error.
 pub fn assemble(domain: DomainId, name: PackName, kind: BlobKind, mut blobs: Vec<SealedBlob>) -> Result<Vec<u8>> {
     within("blobs in a pack", blobs.len(), limits::PACK_ENTRIES_MAX)?;
     blobs.sort_unstable_by_key(|blob| blob.id);
@@ -296,6 +310,7 @@ pub fn assemble(domain: DomainId, name: PackName, kind: BlobKind, mut blobs: Vec
     let mut entries = Vec::with_capacity(blobs.len());
     for blob in blobs {
         check_links(kind, &blob.links)?;
+        check_sealed_length(blob.bytes.len())?;
         let key = keys.binary_search(&blob.key).expect("each key was put into the table") as u16;
         let (offset, length) = (pack.len() as u32, blob.bytes.len() as u32);
         entries.push(FooterEntry { id: blob.id, key, offset, length, checksum: Checksum::of(&blob.bytes), links: blob.links });
@@ -304,7 +319,9 @@ pub fn assemble(domain: DomainId, name: PackName, kind: BlobKind, mut blobs: Vec
     if entries.windows(2).any(|pair| pair[0].id == pair[1].id) {
         return Err(FormatError::Invalid("a blob stands twice in a pack"));
     }
-    close(&mut pack, &Footer { domain, name, kind, keys, entries });
+    let footer = Footer { domain, name, kind, keys, entries };
+    close(&mut pack, &footer);
+    within("footer of a pack", pack.len() - TRAILER_BYTES - footer.offset() as usize, limits::FOOTER_BYTES_MAX)?;
     Ok(pack)
 }
 
@@ -349,6 +366,20 @@ mod tests {
             let noticed = parse(&broken).map_or(true, |parsed| !parsed.footer.damaged_entries(&broken).is_empty());
             assert!(noticed, "byte {place}");
         }
+    }
+
+    #[test]
+    fn a_footer_that_nobody_could_read_is_refused() {
+        let links: Vec<BlobId> = (0..4096u32).map(|link| BlobId(std::array::from_fn(|at| link.to_be_bytes()[at % 4]))).collect();
+        let page = |seed: u8| blob(seed, links.clone());
+        assert!(assemble(DomainId([1; 16]), PackName([2; 16]), BlobKind::Page, (0..180).map(page).collect()).is_ok());
+        assert!(assemble(DomainId([1; 16]), PackName([2; 16]), BlobKind::Page, (0..200).map(page).collect()).is_err());
+    }
+
+    #[test]
+    fn a_blob_without_its_frame_is_refused() {
+        let short = SealedBlob { bytes: vec![0; 36], ..blob(1, vec![]) };
+        assert!(assemble(DomainId([1; 16]), PackName([2; 16]), BlobKind::Data, vec![short]).is_err());
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl RecordBody {
         writer.finish()
     }
 
+    /// Checks that what will be signed can be read again.
+    pub fn check(&self) -> Result<()> {
+        within("metadata of a record", self.metadata.len(), limits::RECORD_METADATA_BYTES_MAX)
+    }
+
     fn write_head(&self, writer: &mut Writer) {
         writer.u8(limits::FORMAT_VERSION).raw(self.vault.as_bytes()).raw(self.domain.as_bytes());
         writer.bytes(self.item.as_str().as_bytes()).u8(self.kind as u8).u64(self.sequence.0);

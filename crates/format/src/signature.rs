@@ -8,6 +8,11 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature(pub [u8; 64]);
 
+impl Signature {
+    /// Length in bytes.
+    pub const BYTES: usize = 64;
+}
+
 fn verify(what: &'static str, key: &[u8; 32], context: &[u8], message: &[u8], signature: &Signature) -> Result<()> {
     let signed = [context, message].concat();
     UnparsedPublicKey::new(&ED25519, key).verify(&signed, &signature.0).map_err(|_| FormatError::Signature(what))

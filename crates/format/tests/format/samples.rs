@@ -1,10 +1,12 @@
 //! Values of every type of the format, at random.
 
-use holdfast_format::BlobId;
+use holdfast_format::blob::BlobKind;
+use holdfast_format::pack::{Checksum, Footer, FooterEntry};
 use holdfast_format::page::{
     Attribute, Attributes, Content, Entry, EntryKind, Extent, ImagePage, Leaf, Manifest, Metadata, Node, NodeChild, Owner, Part,
     Shape, StreamChild, StreamLeaf, StreamNode, Timestamp, TreeEntry, TreeKey,
 };
+use holdfast_format::{BlobId, DomainId, KeyId, PackName};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -182,5 +184,24 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             Part { name, shape, root, entries, bytes }
         };
         Manifest { parts: names.into_iter().zip(parts).map(part).collect() }
+    })
+}
+
+pub(crate) fn footer() -> impl Strategy<Value = Footer> {
+    let entry = (any::<u16>(), 37u32..100_000, any::<[u8; 16]>(), proptest::collection::btree_set(blob_id(), 0..4));
+    let entries = proptest::collection::btree_map(any::<[u8; 32]>().prop_map(BlobId), entry, 0..12);
+    let keys = proptest::collection::btree_set(any::<[u8; 32]>().prop_map(KeyId), 1..4);
+    (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<bool>(), keys, entries).prop_map(|(domain, name, page, keys, entries)| {
+        let keys: Vec<KeyId> = keys.into_iter().collect();
+        let mut offset = 32;
+        let mut list = Vec::new();
+        for (id, (key, length, checksum, links)) in entries {
+            let links = if page { links.into_iter().collect() } else { Vec::new() };
+            let key = key % keys.len() as u16;
+            list.push(FooterEntry { id, key, offset, length, checksum: Checksum(checksum), links });
+            offset += length;
+        }
+        let kind = if page { BlobKind::Page } else { BlobKind::Data };
+        Footer { domain: DomainId(domain), name: PackName(name), kind, keys, entries: list }
     })
 }
