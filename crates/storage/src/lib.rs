@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod local;
 mod memory;
 mod name;
 mod provider;
 mod store;
 
 pub use error::{ErrorKind, Result, StorageError};
+pub use local::{LocalStore, is_network_file_system};
 pub use memory::MemoryStore;
 pub use name::ObjectName;
 pub use provider::{Compared, Creation, Provider};

@@ -4,6 +4,7 @@ use super::{assert_kind, assert_ok, content, name};
 use crate::pause::join_all;
 use crate::rng::Rng;
 use bytes::Bytes;
+use std::slice;
 use storage::{ErrorKind, ObjectStore, PutOutcome};
 
 pub(super) async fn what_is_put_can_be_read(store: &dyn ObjectStore) {
@@ -110,7 +111,7 @@ pub(super) async fn deleted_objects_are_gone_and_may_come_back(store: &dyn Objec
     assert_ok!(store.delete(&name("never/there")).await, ());
     assert_kind!(store.get(&one, None).await, NotFound);
     assert_kind!(store.get(&one, Some(0..1)).await, NotFound);
-    assert_kind!(store.get_ranges(&one, &[0..1]).await, NotFound);
+    assert_kind!(store.get_ranges(&one, slice::from_ref(&(0..1))).await, NotFound);
     assert_kind!(store.length(&one).await, NotFound);
     assert_ok!(store.get(&other, None).await, content("some/other"));
     assert_ok!(store.put(&one, content("new")).await, PutOutcome::Created);

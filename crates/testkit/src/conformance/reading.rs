@@ -4,6 +4,7 @@ use super::{assert_kind, assert_ok, content, name};
 use crate::rng::Rng;
 use bytes::Bytes;
 use std::ops::Range;
+use std::slice;
 use storage::{ObjectName, ObjectStore};
 
 async fn put_bytes(store: &dyn ObjectStore, length: usize) -> (ObjectName, Bytes) {
@@ -46,7 +47,7 @@ pub(super) async fn what_is_not_there_is_not_found(store: &dyn ObjectStore) {
         let absent = name(absent);
         assert_kind!(store.get(&absent, None).await, NotFound);
         assert_kind!(store.get(&absent, Some(0..1)).await, NotFound);
-        assert_kind!(store.get_ranges(&absent, &[0..1]).await, NotFound);
+        assert_kind!(store.get_ranges(&absent, slice::from_ref(&(0..1))).await, NotFound);
         assert_kind!(store.length(&absent).await, NotFound);
         assert_ok!(store.delete(&absent).await, ());
     }

@@ -1,6 +1,7 @@
 //! The faults that a faulty store injects, each seen from both sides.
 
 use bytes::Bytes;
+use std::slice;
 use std::sync::Arc;
 use storage::{ErrorKind, MemoryStore, ObjectName, ObjectStore, PutOutcome, Result};
 use testkit::{Fault, FaultRates, FaultyStore, Operation, Process, Remains, Requests, Rng, Simulation, join_all};
@@ -148,7 +149,7 @@ async fn reads_fail_without_lying() {
     store.put(&name("a"), BYTES).await.unwrap();
     store.set_rates(FaultRates { error_before: 1.0, ..FaultRates::NONE });
     assert_eq!(kind(store.get(&name("a"), None).await), Some(ErrorKind::Unavailable));
-    assert_eq!(kind(store.get_ranges(&name("a"), &[0..1]).await), Some(ErrorKind::Unavailable));
+    assert_eq!(kind(store.get_ranges(&name("a"), slice::from_ref(&(0..1))).await), Some(ErrorKind::Unavailable));
     assert_eq!(kind(store.length(&name("a")).await), Some(ErrorKind::Unavailable));
     assert_eq!(kind(store.list("", None, 1).await), Some(ErrorKind::Unavailable));
 }
