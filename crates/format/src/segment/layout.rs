@@ -232,6 +232,12 @@ impl Layout {
         self.shards.partition_point(|shard| shard.first <= *id).checked_sub(1).map(|place| &self.shards[place])
     }
 
+    /// Number of shards.
+    #[cfg(test)]
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// Places in the order between which a prefix would stand.
     pub(super) fn bucket(&self, fan_out: &[u8], prefix: u64) -> (usize, usize) {
         let bucket = bucket_of(prefix, self.fan_out_bits);

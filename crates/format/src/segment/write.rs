@@ -17,6 +17,10 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// Encodes a segment that covers these packs (numbers, lengths of the objects, footers).
 pub fn build(packs: &[(u64, u64, Footer)]) -> Result<Vec<u8>> {
+    build_in_shards(packs, limits::SHARD_KEYS_MAX)
+}
+
+fn build_in_shards(packs: &[(u64, u64, Footer)], shard_keys_max: usize) -> Result<Vec<u8>> {
     let mut sorted: Vec<&(u64, u64, Footer)> = packs.iter().collect();
     sorted.sort_unstable_by_key(|pack| pack.0);
     let sources: Vec<Source<'_>> = sorted.iter().map(|pack| Source::of_footer(pack.0, pack.1, &pack.2)).collect();
@@ -28,7 +32,8 @@ pub fn build(packs: &[(u64, u64, Footer)]) -> Result<Vec<u8>> {
     order.sort_unstable_by(|left, right| left.2.cmp(right.2).then(left.1.cmp(&right.1)));
     let order = order.into_iter().map(|(_, ordinal, id)| Ok(Place { prefix: layout::prefix(id), ordinal, id: *id }));
     let mut bytes = Cursor::new(Vec::new());
-    write_segment(&sources, entries, order, &mut bytes).map_err(|_| FormatError::Invalid("a segment does not fit in memory"))?;
+    write_segment(&sources, entries, shard_keys_max, order, &mut bytes)
+        .map_err(|_| FormatError::Invalid("a segment does not fit in memory"))?;
     Ok(bytes.into_inner())
 }
 
@@ -53,7 +58,7 @@ pub fn merge<B: AsRef<[u8]>>(
     sources.dedup_by(|later, first| later.pack == first.pack);
     let entries = plan_entries(&sources).map_err(invalid_data)?;
     let order = MergedOrder::new(segments, &sources);
-    write_segment(&sources, entries, order, out)
+    write_segment(&sources, entries, limits::SHARD_KEYS_MAX, order, out)
 }
 
 fn invalid_data(error: FormatError) -> io::Error {
@@ -259,6 +264,7 @@ fn write_whole(
 fn write_segment(
     sources: &[Source<'_>],
     entries: u32,
+    shard_keys_max: usize,
     order: impl Iterator<Item = Result<Place>>,
     out: &mut (impl Write + Seek),
 ) -> io::Result<u64> {
@@ -274,7 +280,7 @@ fn write_segment(
     let at = write_whole(out, &mut header, Section::PackKeys, at, pack_keys)?;
     let at = write_whole(out, &mut header, Section::Rows, at, sources.iter().map(|source| (source.rows)()))?;
     let at = write_whole(out, &mut header, Section::Links, at, sources.iter().map(|source| (source.links)()))?;
-    let mut search = SearchWriter::new(at, entries);
+    let mut search = SearchWriter::new(at, entries, shard_keys_max);
     for place in order {
         search.push(out, &place.map_err(invalid_data)?)?;
     }
@@ -318,8 +324,8 @@ struct SearchWriter {
 }
 
 impl SearchWriter {
-    fn new(at: u64, entries: u32) -> Self {
-        let shards = (entries as usize).div_ceil(limits::SHARD_KEYS_MAX).max(1);
+    fn new(at: u64, entries: u32, shard_keys_max: usize) -> Self {
+        let shards = (entries as usize).div_ceil(shard_keys_max).max(1);
         Self {
             order: SectionWriter::new(at),
             filters: SectionWriter::new(at + u64::from(entries) * layout::ORDER_BYTES as u64),
@@ -376,5 +382,41 @@ impl SearchWriter {
         let at = self.filters.finish(out, header, Section::Filters)?;
         let at = write_whole(out, header, Section::Shards, at, [self.shards].iter())?;
         write_whole(out, header, Section::FanOut, at, self.fan_out.iter().map(|place| place.to_le_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::BlobKind;
+    use crate::id::{DomainId, PackName};
+    use crate::pack::{Checksum, FooterEntry};
+
+    #[test]
+    fn a_segment_of_many_shards_finds_all_copies_of_all_ids() {
+        let id = |seed: u32| BlobId(*blake3::hash(&seed.to_le_bytes()).as_bytes());
+        let pack = |number: u64, ids: std::ops::Range<u32>| {
+            let mut ids: Vec<BlobId> = ids.map(id).collect();
+            ids.sort_unstable();
+            let mut offset = 32;
+            let entry = |id: &BlobId| {
+                offset += 100;
+                FooterEntry { id: *id, key: 0, offset: offset - 100, length: 100, checksum: Checksum([1; 16]), links: vec![] }
+            };
+            let entries = ids.iter().map(entry).collect();
+            let name = PackName(u128::from(number).to_le_bytes());
+            (number, 0, Footer { domain: DomainId([1; 16]), name, kind: BlobKind::Data, keys: vec![KeyId([1; 32])], entries })
+        };
+        let packs = [pack(1, 0..3000), pack(2, 1000..4000), pack(3, 1000..1010)];
+        let segment = Segment::open(build_in_shards(&packs, 64).unwrap()).unwrap();
+        assert!(segment.layout.shards() > 60);
+        for seed in 0..4000 {
+            let numbers: Vec<u64> =
+                segment.find(&id(seed)).iter().map(|entry| segment.packs()[entry.pack as usize].number).collect();
+            let expected = [(1, 0..3000), (2, 1000..4000), (3, 1000..1010)];
+            let expected: Vec<u64> = expected.iter().filter(|pack| pack.1.contains(&seed)).map(|pack| pack.0).collect();
+            assert_eq!(numbers, expected);
+        }
+        assert!((5000..6000).all(|seed| segment.find(&id(seed)).is_empty()));
     }
 }
