@@ -1,0 +1,92 @@
+//! What a backup noticed: warnings, and what was left out on purpose.
+
+use crate::progress::Progress;
+use crate::source::{LeftOut, Warning, WarningKind};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Most warnings, and most things left out, that are kept with their paths. All are counted.
+pub const FINDINGS_KEPT_MAX: usize = 1000;
+
+/// What happens during a backup.
+#[derive(Debug, Clone)]
+pub enum BackupEvent {
+    /// A warning.
+    Warning(Warning),
+    /// Left out on purpose.
+    LeftOut(LeftOut),
+    /// A checkpoint is durable: what was done until now needs not be read again after an interruption.
+    Checkpoint {
+        /// Entries in it.
+        entries: u64,
+    },
+}
+
+/// Told about events as they happen; must be quick.
+pub type BackupSink = Arc<dyn Fn(&BackupEvent) + Send + Sync>;
+
+/// Warnings and things left out: the first ones with their paths, all of them counted.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    /// The first warnings.
+    pub warnings: Vec<Warning>,
+    /// How many there were, by kind.
+    pub warnings_by_kind: BTreeMap<WarningKind, u64>,
+    /// The first things left out.
+    pub left_out: Vec<LeftOut>,
+    /// How many things were left out.
+    pub left_out_count: u64,
+}
+
+impl Findings {
+    /// How many warnings there were.
+    #[must_use]
+    pub fn warnings_count(&self) -> u64 {
+        self.warnings_by_kind.values().sum()
+    }
+}
+
+/// Where threads tell what they noticed.
+pub(crate) struct Notices {
+    findings: Mutex<Findings>,
+    sink: BackupSink,
+    progress: Progress,
+}
+
+impl Notices {
+    pub(crate) fn new(sink: BackupSink, progress: Progress) -> Self {
+        Self { findings: Mutex::default(), sink, progress }
+    }
+
+    pub(crate) fn warn(&self, warning: Warning) {
+        self.progress.warnings.add(1);
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        *findings.warnings_by_kind.entry(warning.kind).or_default() += 1;
+        if findings.warnings.len() < FINDINGS_KEPT_MAX {
+            findings.warnings.push(warning.clone());
+        }
+        drop(findings);
+        (self.sink)(&BackupEvent::Warning(warning));
+    }
+
+    pub(crate) fn left_out(&self, what: LeftOut) {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.left_out_count += 1;
+        if findings.left_out.len() < FINDINGS_KEPT_MAX {
+            findings.left_out.push(what.clone());
+        }
+        drop(findings);
+        (self.sink)(&BackupEvent::LeftOut(what));
+    }
+
+    pub(crate) fn tell(&self, event: &BackupEvent) {
+        (self.sink)(event);
+    }
+
+    /// What was noticed so far; warnings sorted by path, since threads find them in any order.
+    pub(crate) fn findings(&self) -> Findings {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        findings.warnings.sort_by(|left, right| left.path.cmp(&right.path));
+        findings
+    }
+}

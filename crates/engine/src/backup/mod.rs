@@ -1,0 +1,368 @@
+//! A backup: a file set becomes a point.
+//!
+//! ```text
+//! walk ─┐
+//!       ├─ planner: leaves ─┬─ unchanged: the base's page ────────────────┐
+//! base ─┘                   └─ work → reading threads → [store] → leaf ───┴─ tree builder → root → record
+//! ```
+//! The walk is joined with the tree of the item's last point (the *base*) and cut into leaves by names alone, before
+//! anything is read. What threads read of a leaf goes into the [`storing`] stages; the leaf's page is made when all its
+//! blobs have ids. The tree builder takes leaves in order.
+//!
+//! **Nobody waits in a circle**: the planner waits for places for leaves and for the queue of work, reading threads wait for
+//! room and never for each other or the planner, the tree builder waits for leaves only and puts pages without room. The
+//! oldest leaf that is not finished is always either in the queue or being read, so places come free.
+
+mod boundary;
+mod checkpoint;
+mod findings;
+mod join;
+mod leaf_job;
+mod leaf_plan;
+mod link_cache;
+mod plan;
+mod reading;
+mod record;
+mod session;
+mod shared;
+mod stop;
+mod storing;
+mod stream_builder;
+mod tree_builder;
+
+pub use findings::{BackupEvent, BackupSink, FINDINGS_KEPT_MAX, Findings};
+
+use crate::call::{Calls, on_thread};
+use crate::cancel::Cancel;
+use crate::cut::{Chunker, CutParameters};
+use crate::error::{EngineError, Result, printable};
+use crate::point::{Alarm, PointDetails, Remembered, verify_point};
+use crate::progress::Progress;
+use crate::read::{BlobReader, FILES_PART, KeyRing, LeafStream, PageReader, ReadKeys, files_part, is_damage};
+use crate::source::{TreeSource, Warning, WarningKind};
+use boundary::Boundaries;
+use checkpoint::Checkpoints;
+use contract::{Committed, Domain, OpenSession};
+use crossbeam_channel::{bounded, unbounded};
+use findings::Notices;
+use format::descriptor::Descriptor;
+use format::page::{Manifest, Page, Part, Shape};
+use format::record::RecordKind;
+use format::{BlobId, ItemName, Sequence};
+use join::{Base, Damaged};
+use link_cache::LinkCache;
+use plan::Planner;
+use record::Recorder;
+use seal::{AgentSigner, DataKey, DomainWriter};
+use session::Session;
+use shared::{Shared, Totals};
+use std::sync::Arc;
+use std::time::Duration;
+use stop::Stop;
+use storing::{Inputs, Store, StoringOptions};
+use tree_builder::{TreeBuilder, TreeTotals};
+
+/// Packs that are stored at once.
+const STORES: usize = 2;
+/// Reading threads that also read files with blobs of their own: each has a buffer of a few MiB.
+const LARGE_READERS: usize = 4;
+
+/// The keys of a backup.
+pub struct BackupKeys {
+    /// Adds to the domain.
+    pub writer: DomainWriter,
+    /// Signs the record.
+    pub signer: Arc<AgentSigner>,
+    /// Reads the item's last point; without it everything is read anew.
+    pub read: Option<ReadKeys>,
+}
+
+/// How a backup is done.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// The item.
+    pub item: ItemName,
+    /// The machine's name.
+    pub host: String,
+    /// The paths, as given, for the point's details.
+    pub paths: Vec<Vec<u8>>,
+    /// Program and version, for the point's details.
+    pub program: String,
+    /// Level of zstd.
+    pub level: i32,
+    /// Threads that read.
+    pub readers: usize,
+    /// Threads that compress and seal.
+    pub sealers: usize,
+    /// Bytes of content in memory on their way from reading to sealing.
+    pub room_bytes: usize,
+    /// Bytes at which a pack is full.
+    pub pack_bytes: usize,
+    /// A checkpoint is made after so long.
+    pub checkpoint_after: Duration,
+    /// A checkpoint is made after so many bytes read.
+    pub checkpoint_bytes: u64,
+    /// What is remembered of the item.
+    pub remembered: Option<Remembered>,
+    /// Read everything anew, whatever the last point has.
+    pub ignore_base: bool,
+}
+
+impl BackupOptions {
+    /// The usual way.
+    #[must_use]
+    pub fn new(item: ItemName) -> Self {
+        Self {
+            item,
+            host: String::new(),
+            paths: Vec::new(),
+            program: concat!("holdfast ", env!("CARGO_PKG_VERSION")).to_owned(),
+            level: 1,
+            readers: 16,
+            sealers: std::thread::available_parallelism().map_or(2, usize::from),
+            room_bytes: 32 << 20,
+            pack_bytes: 16 << 20,
+            checkpoint_after: Duration::from_secs(600),
+            checkpoint_bytes: 64 << 30,
+            remembered: None,
+            ignore_base: false,
+        }
+    }
+}
+
+/// A backup to be done.
+pub struct BackupRequest {
+    /// Where the point goes.
+    pub domain: Arc<dyn Domain>,
+    /// The vault's descriptor, verified.
+    pub descriptor: Arc<Descriptor>,
+    /// Keys.
+    pub keys: BackupKeys,
+    /// What is protected.
+    pub source: Arc<dyn TreeSource>,
+    /// How.
+    pub options: BackupOptions,
+    /// Told about events.
+    pub sink: BackupSink,
+    /// Counted while it runs.
+    pub progress: Progress,
+    /// Stops it.
+    pub cancel: Cancel,
+}
+
+/// What a backup did.
+#[derive(Debug, Clone)]
+pub struct BackupReport {
+    /// The point.
+    pub point: Committed,
+    /// Its place in the item's chain.
+    pub sequence: Sequence,
+    /// What the point says about itself.
+    pub details: PointDetails,
+    /// Entries that were taken over from the last point.
+    pub entries_unchanged: u64,
+    /// Entries that were read.
+    pub entries_read: u64,
+    /// Bytes of content that were read.
+    pub bytes_read: u64,
+    /// Bytes of packs that were stored.
+    pub bytes_stored: u64,
+    /// Warnings and what was left out.
+    pub findings: Findings,
+    /// What to remember of the item.
+    pub remembered: Remembered,
+    /// The vault showed less than was remembered.
+    pub alarm: Option<Alarm>,
+}
+
+/// Backs a file set up. Must be called within a multi-threaded runtime.
+pub async fn run(request: BackupRequest) -> Result<BackupReport> {
+    on_thread(move |runtime| Backup::start(request, runtime)?.run()).await
+}
+
+/// A running backup.
+struct Backup {
+    request: BackupRequest,
+    calls: Calls,
+    session: Session,
+    recorder: Arc<Recorder>,
+    key: DataKey,
+    notices: Arc<Notices>,
+    totals: Arc<Totals>,
+    stop: Arc<Stop>,
+    alarm: Option<Alarm>,
+}
+
+impl Backup {
+    fn start(request: BackupRequest, runtime: tokio::runtime::Handle) -> Result<Self> {
+        request.cancel.check()?;
+        let calls = Calls::new(request.domain.clone(), runtime);
+        let (keys, options) = (&request.keys, &request.options);
+        let agent = keys.signer.key();
+        let session = Session::open(&calls, OpenSession { item: options.item.clone(), agent })?;
+        let remembered = options.remembered.as_ref();
+        let alarm = remembered.and_then(|seen| seen.check(session.opened.head, request.descriptor.version).err());
+        let (object, key) = keys.writer.new_session_key().map_err(EngineError::seal("make a session key"))?;
+        let stored = calls.wait("store the session's key", calls.domain.put_key(session.id(), object.into()))?;
+        if stored != key.id() {
+            return Err(EngineError::Internal("the vault stored another key than it was given"));
+        }
+        let notices = Arc::new(Notices::new(request.sink.clone(), request.progress.clone()));
+        let recorder = Arc::new(Recorder::new(&request, key.clone()));
+        let stop = Stop::new(request.cancel.clone());
+        let totals = Arc::default();
+        Ok(Self { request, calls, session, recorder, key, notices, totals, stop, alarm })
+    }
+
+    fn run(self) -> Result<BackupReport> {
+        let base = self.base()?;
+        let options = &self.request.options;
+        let storing_options = StoringOptions {
+            room_bytes: options.room_bytes,
+            sealers: options.sealers,
+            level: options.level,
+            stores: STORES,
+            pack_bytes: options.pack_bytes,
+        };
+        let inputs = Inputs {
+            calls: self.calls.clone(),
+            session: self.session.id(),
+            writer: self.request.keys.writer.clone(),
+            key: self.key.clone(),
+            stop: self.stop.clone(),
+            progress: self.request.progress.clone(),
+        };
+        let (store, threads) = storing::start(inputs, &storing_options);
+        let filled = self.fill(&store, base).map_err(|error| self.stop.fail(error));
+        drop(store);
+        threads.join();
+        self.stop.outcome()?;
+        match filled {
+            Ok((manifest, totals)) => self.commit(manifest, totals),
+            Err(()) => Err(EngineError::Internal("the backup failed without an error")),
+        }
+    }
+
+    /// The base, joined with which the walk tells what is new.
+    fn base(&self) -> Result<Base> {
+        let (opened, request) = (&self.session.opened, &self.request);
+        let writer = request.keys.writer.clone();
+        let (Some(info), Some(keys), false) = (&opened.base, &request.keys.read, request.options.ignore_base) else {
+            return Ok(Base::new(LeafStream::empty(), Damaged::new(&[], None), writer));
+        };
+        let point = verify_point(&request.descriptor, request.domain.id(), info)?;
+        if point.body.item != request.options.item {
+            return Err(EngineError::Untrusted("the last point of the item belongs to another item"));
+        }
+        let ring = KeyRing::new(self.calls.clone(), keys.clone());
+        match ring.get(point.key()).and_then(|key| point.details(&key)) {
+            Ok(details) => self.compare_scope(&details),
+            Err(error) => tracing::warn!(%error, "the details of the last point cannot be read"),
+        }
+        let pages = Arc::new(PageReader::new(Arc::new(BlobReader::new(self.calls.clone(), opened.session, ring))));
+        let damaged = Damaged::new(&opened.damaged, Some(pages.clone()));
+        let leaves = match files_part(&pages, point.root()) {
+            Ok(Part { root: Some(root), entries, bytes, .. }) => {
+                request.progress.entries_expected.set(entries);
+                request.progress.bytes_expected.set(bytes);
+                LeafStream::start(pages, root, LeafStream::everything())
+            }
+            Ok(Part { root: None, .. }) => LeafStream::empty(),
+            Err(error) if is_damage(&error) => {
+                let kind = WarningKind::BaseUnreadable;
+                self.notices.warn(Warning { path: Vec::new(), kind, detail: error.to_string() });
+                LeafStream::empty()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Base::new(leaves, damaged, writer))
+    }
+
+    fn compare_scope(&self, last: &PointDetails) {
+        let now = PointDetails::default().with_paths(&self.request.options.paths);
+        if (&now.paths, now.paths_left_out) != (&last.paths, last.paths_left_out) {
+            let list = |paths: &[Vec<u8>]| paths.iter().map(|path| printable(path)).collect::<Vec<_>>().join(", ");
+            let detail = format!("the last point was made of: {}", list(&last.paths));
+            self.notices.warn(Warning { path: Vec::new(), kind: WarningKind::ScopeChanged, detail });
+        }
+    }
+
+    /// Brings all that the point needs into the vault; answers the manifest.
+    fn fill(&self, store: &Store, base: Base) -> Result<(BlobId, TreeTotals)> {
+        let (root, totals) = self.build(store, base)?;
+        let manifest = store.put_page_ahead(manifest(root, totals)?)?;
+        store.drain()?;
+        Ok((manifest, totals))
+    }
+
+    /// Builds the tree; answers its root.
+    fn build(&self, store: &Store, base: Base) -> Result<(Option<BlobId>, TreeTotals)> {
+        let keys = &self.request.keys;
+        let chunker = Chunker::new(&keys.writer.chunking_key(), CutParameters::default());
+        let (results, done_leaves) = unbounded();
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            writer: keys.writer.clone(),
+            chunker: chunker.map_err(EngineError::format("set the chunker up"))?,
+            notices: self.notices.clone(),
+            progress: self.request.progress.clone(),
+            totals: self.totals.clone(),
+            stop: self.stop.clone(),
+            links: LinkCache::default(),
+            results,
+        });
+        let boundaries = Boundaries::new(keys.writer.page_boundary_key());
+        let walk = self.request.source.walk().map_err(EngineError::source("walk the source"))?;
+        let (queue, readers) = reading::start(&shared, self.request.options.readers, LARGE_READERS);
+        let checkpoints = Checkpoints::new(self, store.clone());
+        let builder = TreeBuilder::new(store.clone(), boundaries.clone());
+        let (sender, built) = bounded(1);
+        let tree = self.stop.spawn("tree", move || {
+            // the receiver waits until this thread has ended
+            checkpoints.build(builder, &done_leaves).map(|builder| drop(sender.send(builder)))
+        });
+        let planned = Planner::new(shared, boundaries, base, queue).run(walk).map_err(|error| self.stop.fail(error));
+        // a panic of a thread has stopped everything already
+        readers.into_iter().chain([tree]).for_each(|thread| drop(thread.join()));
+        self.stop.check()?;
+        let (Ok(leaves), Ok(builder)) = (planned, built.recv()) else {
+            return Err(EngineError::Internal("the tree of the backup ended early"));
+        };
+        builder.finish(leaves)
+    }
+
+    fn commit(self, manifest: BlobId, tree: TreeTotals) -> Result<BackupReport> {
+        let findings = self.notices.findings();
+        let details = self.recorder.details(&self.totals, tree, &findings);
+        self.request.cancel.check()?;
+        let recorder = &self.recorder;
+        let mut sequence = Sequence::default();
+        let sign = |head| {
+            let record = recorder.record(RecordKind::Point, head, manifest, &details)?;
+            sequence = record.body.sequence;
+            Ok(record.encode().into())
+        };
+        let point = self.session.commit(sign)?;
+        let item = self.request.options.item.clone();
+        let descriptor_version = self.request.descriptor.version;
+        Ok(BackupReport {
+            point,
+            sequence,
+            details,
+            entries_unchanged: self.totals.entries_unchanged.get(),
+            entries_read: self.totals.entries_read.get(),
+            bytes_read: self.request.progress.bytes_read.get(),
+            bytes_stored: self.request.progress.bytes_stored.get(),
+            findings,
+            remembered: Remembered { item, point: point.point, sequence, descriptor_version },
+            alarm: self.alarm,
+        })
+    }
+}
+
+/// The manifest of a point with one tree.
+fn manifest(root: Option<BlobId>, totals: TreeTotals) -> Result<Page> {
+    let TreeTotals { entries, bytes } = totals;
+    let part = Part { name: FILES_PART.to_owned(), shape: Shape::Tree, root, entries, bytes };
+    Manifest { parts: vec![part] }.encode().map_err(EngineError::format("make the manifest"))
+}

@@ -1,0 +1,161 @@
+//! Files with blobs of their own: large ones, and those with several names.
+
+use super::details::{Read, is_linked, keep, keep_linked, read_details};
+use super::run::read_full;
+use crate::backup::leaf_job::{LeafJob, Task};
+use crate::backup::shared::{Shared, same_state};
+use crate::backup::stream_builder::ContentBuilder;
+use crate::cut::Cutter;
+use crate::error::{EngineError, Result};
+use crate::source::{Segment, SourceFile, WarningKind};
+use format::page::{Content, EntryKind, Extent, Metadata};
+use std::io;
+
+/// Reads files into blobs of their own through a buffer that it keeps.
+#[derive(Default)]
+pub(crate) struct OwnReader {
+    buffer: Vec<u8>,
+}
+
+/// Why a file could not be read to its end.
+enum Failure {
+    /// The file.
+    File(io::Error),
+    /// The backup.
+    Backup(EngineError),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Backup(error)
+    }
+}
+
+impl OwnReader {
+    /// Reads a file and puts its entry into the leaf.
+    pub(super) fn read(&mut self, shared: &Shared, job: &LeafJob, task: Task) -> Result<()> {
+        if is_linked(&task.found.metadata)
+            && let Some(known) = shared.links.get(task.found.file_system, &task.found.metadata)
+        {
+            keep_linked(shared, job, task, known);
+            return Ok(());
+        }
+        match self.read_content(shared, &task) {
+            Ok((metadata, content, changed)) => {
+                if changed {
+                    shared.notices.warn(task.warning(WarningKind::Changed, "it changed while it was read"));
+                }
+                match read_details(shared, &task) {
+                    Some(details) => keep(shared, job, task, Read { metadata, content, details, changed }),
+                    None => Ok(()),
+                }
+            }
+            Err(Failure::Backup(error)) => Err(error),
+            Err(Failure::File(error)) => {
+                let vanished = error.kind() == io::ErrorKind::NotFound;
+                let kind = if vanished { WarningKind::Vanished } else { WarningKind::Unreadable };
+                shared.notices.warn(task.warning(kind, error));
+                Ok(())
+            }
+        }
+    }
+
+    fn read_content(&mut self, shared: &Shared, task: &Task) -> Result<(Metadata, Content, bool), Failure> {
+        let file = task.handle.open(&task.found.name)?;
+        let before = file.metadata()?;
+        if before.kind != EntryKind::File {
+            return Err(io::Error::other("it is no regular file any more").into());
+        }
+        let mut content = ContentBuilder::default();
+        let mut at = 0;
+        while let Some(segment) = file.segment(at)? {
+            match segment {
+                Segment::Hole { offset, length } => {
+                    let length = offset + length - at;
+                    if length > 0 {
+                        content.push(&shared.store, Extent::Hole { length })?;
+                    }
+                    at += length;
+                }
+                Segment::Data { offset, length } => {
+                    let wanted = offset + length - at;
+                    let read = self.read_segment(shared, file.as_ref(), at, wanted, &mut content)?;
+                    at += read;
+                    if read < wanted {
+                        break;
+                    }
+                }
+            }
+            // a file that grows as fast as it is read must end somewhere: what was there at the start, and no more
+            if at >= before.size {
+                break;
+            }
+        }
+        let mut after = file.metadata()?;
+        let same = same_state(&before, &after);
+        let read = content.bytes();
+        let changed = !same || read != after.size;
+        after.size = read;
+        Ok((after, content.finish(&shared.store)?, changed))
+    }
+
+    /// Cuts `length` bytes from `start`; fewer if the file ends before. Answers how many there were.
+    fn read_segment(
+        &mut self,
+        shared: &Shared,
+        file: &dyn SourceFile,
+        start: u64,
+        length: u64,
+        content: &mut ContentBuilder,
+    ) -> Result<u64, Failure> {
+        let lookahead = shared.chunker.lookahead();
+        let mut cutter = shared.chunker.start();
+        // pieces are taken from `from..` of the buffer
+        let (mut from, mut read) = (0, 0);
+        self.buffer.clear();
+        loop {
+            self.buffer.drain(..from);
+            from = 0;
+            let more = (2 * lookahead - self.buffer.len()).min((length - read) as usize);
+            let filled = self.buffer.len();
+            self.buffer.resize(filled + more, 0);
+            let got = read_full(file, &mut self.buffer[filled..], start + read)?;
+            self.buffer.truncate(filled + got);
+            read += got as u64;
+            shared.progress.bytes_read.add(got as u64);
+            let last = got < more || read == length;
+            from += cut(shared, &mut cutter, &self.buffer, last, content)?;
+            if last {
+                return Ok(read);
+            }
+        }
+    }
+}
+
+/// Puts the pieces that can be cut from the buffer on their way; answers how many bytes they are.
+fn cut(
+    shared: &Shared,
+    cutter: &mut Cutter<'_>,
+    buffer: &[u8],
+    last: bool,
+    content: &mut ContentBuilder,
+) -> Result<usize, Failure> {
+    let mut from = 0;
+    while let Some(piece) = cutter.next(&buffer[from..], last) {
+        shared.stop.check()?;
+        let bytes = &buffer[from..from + piece.length];
+        let room = shared.store.room(bytes.len())?;
+        let mut plaintext = shared.store.buffer(bytes.len());
+        plaintext.extend_from_slice(bytes);
+        let blob = shared.store.put_data(plaintext, room)?;
+        content.push(&shared.store, Extent::Data { blob, offset: 0, length: piece.length as u32 })?;
+        from += piece.length;
+    }
+    Ok(from)
+}

@@ -1,0 +1,162 @@
+//! Small files whose content goes together into one blob.
+
+use super::details::{Read, keep, read_details};
+use crate::backup::leaf_job::{LeafJob, Task};
+use crate::backup::shared::{Shared, same_state};
+use crate::error::Result;
+use crate::source::{Segment, SourceFile, WarningKind};
+use format::page::{Content, EntryKind, Extent, Metadata};
+use format::{BlobId, limits};
+use std::io;
+
+/// A file that was read, its extents without the blob's id.
+struct Piece {
+    task: Task,
+    read: Read,
+}
+
+/// Reads small files into one blob. Answers those that grew too large for it meanwhile.
+pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Result<Vec<Task>> {
+    let bytes: usize = tasks.iter().map(|task| task.found.metadata.size as usize).sum();
+    let mut room = shared.store.room(bytes)?;
+    let mut buffer = shared.store.buffer(bytes);
+    let mut pieces = Vec::with_capacity(tasks.len());
+    let mut grown = Vec::new();
+    for task in tasks {
+        let start = buffer.len();
+        match read_file(&task, &mut buffer, bytes) {
+            Ok(Outcome::Read { metadata, extents, changed }) => {
+                let Some(details) = read_details(shared, &task) else {
+                    buffer.truncate(start);
+                    continue;
+                };
+                if changed {
+                    shared.notices.warn(task.warning(WarningKind::Changed, "it changed while it was read"));
+                }
+                let content = Content::Extents(extents);
+                pieces.push(Piece { task, read: Read { metadata, content, details, changed } });
+            }
+            Ok(Outcome::Grown) => {
+                buffer.truncate(start);
+                grown.push(task);
+            }
+            Err(error) => {
+                buffer.truncate(start);
+                let vanished = error.kind() == io::ErrorKind::NotFound;
+                let kind = if vanished { WarningKind::Vanished } else { WarningKind::Unreadable };
+                shared.notices.warn(task.warning(kind, error));
+            }
+        }
+    }
+    shared.progress.bytes_read.add(buffer.len() as u64);
+    let blob = if buffer.is_empty() {
+        shared.store.give_back(buffer);
+        None
+    } else {
+        room.shrink(buffer.len());
+        Some(shared.store.put_data(buffer, room)?)
+    };
+    for Piece { task, mut read } in pieces {
+        if let (Content::Extents(extents), Some(blob)) = (&mut read.content, blob) {
+            name_blob(extents, blob);
+        }
+        keep(shared, job, task, read)?;
+    }
+    Ok(grown)
+}
+
+fn name_blob(extents: &mut [Extent], id: BlobId) {
+    for extent in extents {
+        if let Extent::Data { blob, .. } = extent {
+            *blob = id;
+        }
+    }
+}
+
+enum Outcome {
+    Read {
+        metadata: Metadata,
+        extents: Vec<Extent>,
+        /// It kept changing while it was read.
+        changed: bool,
+    },
+    /// It does not fit the run any more.
+    Grown,
+}
+
+/// Reads a file behind what is in the buffer, a second time if it changed meanwhile.
+fn read_file(task: &Task, buffer: &mut Vec<u8>, fits: usize) -> io::Result<Outcome> {
+    let file = task.handle.open(&task.found.name)?;
+    let start = buffer.len();
+    let mut before = task.found.metadata.clone();
+    for attempt in 0..2 {
+        buffer.truncate(start);
+        let extents = read_segments(file.as_ref(), before.size, buffer)?;
+        let mut metadata = file.metadata()?;
+        let same = same_state(&before, &metadata);
+        if metadata.kind != EntryKind::File {
+            return Err(io::Error::other("it is no regular file any more"));
+        }
+        if same || attempt == 1 {
+            // what was read is what can be restored
+            metadata.size = extents.iter().map(Extent::length).sum();
+            let changed = !same || metadata.size != before.size;
+            return Ok(Outcome::Read { metadata, extents, changed });
+        }
+        // in room that others count on, it could not be read; nor does a file that got a second name belong into a run
+        if start as u64 + metadata.size > fits as u64 || metadata.names > 1 {
+            return Ok(Outcome::Grown);
+        }
+        before = metadata;
+    }
+    Ok(Outcome::Grown)
+}
+
+/// Reads the data of a file of `size` bytes; what was added behind them is left.
+fn read_segments(file: &dyn SourceFile, size: u64, buffer: &mut Vec<u8>) -> io::Result<Vec<Extent>> {
+    let mut extents = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let Some(segment) = file.segment(at)? else { break };
+        match segment {
+            Segment::Hole { offset, length } => {
+                let length = (offset + length).min(size) - at;
+                extents.push(Extent::Hole { length });
+                at += length;
+            }
+            Segment::Data { offset, length } => {
+                let wanted = (offset + length).min(size) - at;
+                let start = buffer.len();
+                buffer.resize(start + wanted as usize, 0);
+                let read = read_full(file, &mut buffer[start..], at)?;
+                buffer.truncate(start + read);
+                if read > 0 {
+                    let blob = BlobId([0; 32]);
+                    extents.push(Extent::Data { blob, offset: start as u32, length: read as u32 });
+                }
+                at += read as u64;
+                if (read as u64) < wanted {
+                    break;
+                }
+            }
+        }
+        if extents.len() > limits::INLINE_EXTENTS_MAX {
+            return Err(io::Error::other("a small file has very many holes"));
+        }
+    }
+    Ok(extents)
+}
+
+/// Fills the buffer unless the file ends before.
+pub(super) fn read_full(file: &dyn SourceFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,213 @@
+//! The way of a blob from its plaintext into a pack in the vault.
+//!
+//! ```text
+//! put → hash → [ask] → asking threads: missing? → [seal] → sealing threads: zstd, AEAD → packs → [full] → storing threads
+//! ```
+//! **No thread here waits for one that waits for it.** *Room* (bytes of plaintext) is taken before a blob is read and given
+//! back when it is sealed; whoever waits for room holds none that is not on its way through the stages below. The queues
+//! `ask` and `seal` have no bound of their own, since room bounds what is in them. A sealing thread waits only for a
+//! place in `full`, a storing thread only for the vault.
+
+mod asking;
+mod flow;
+mod packs;
+mod sealing;
+
+pub(crate) use flow::{Flow, Room};
+
+use super::stop::Stop;
+use crate::call::Calls;
+use crate::error::{EngineError, Result};
+use crate::progress::Progress;
+use crossbeam_channel::{Sender, bounded, unbounded};
+use flow::Passage;
+use format::blob::BlobKind;
+use format::page::Page;
+use format::{BlobId, SessionId};
+use packs::{FullPack, OpenPacks};
+use seal::{DataKey, DomainWriter};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Buffers that are kept for further use.
+const BUFFERS_KEPT: usize = 24;
+/// Larger ones are not kept.
+const BUFFER_BYTES_KEPT: usize = 2 << 20;
+
+/// A blob on its way.
+pub(crate) struct Blob {
+    kind: BlobKind,
+    id: BlobId,
+    links: Vec<BlobId>,
+    plaintext: Vec<u8>,
+    /// Held until the plaintext is gone.
+    room: Option<Room>,
+    /// Held until the sealed bytes are in a pack.
+    passage: Passage,
+}
+
+/// How much goes on at once.
+#[derive(Debug, Clone)]
+pub(crate) struct StoringOptions {
+    /// Bytes of plaintext on their way.
+    pub(crate) room_bytes: usize,
+    /// Sealing threads.
+    pub(crate) sealers: usize,
+    /// Level of zstd.
+    pub(crate) level: i32,
+    /// Packs stored at once.
+    pub(crate) stores: usize,
+    /// Bytes at which a pack is full.
+    pub(crate) pack_bytes: usize,
+}
+
+/// What the stages work with.
+pub(crate) struct Inputs {
+    pub(crate) calls: Calls,
+    pub(crate) session: SessionId,
+    pub(crate) writer: DomainWriter,
+    pub(crate) key: DataKey,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) progress: Progress,
+}
+
+/// What all stages share.
+pub(crate) struct Stages {
+    inputs: Inputs,
+    flow: Arc<Flow>,
+    packs: OpenPacks,
+    asked: asking::Asked,
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Stages {
+    fn recycle(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > BUFFER_BYTES_KEPT {
+            return;
+        }
+        buffer.clear();
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < BUFFERS_KEPT {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// Puts blobs on their way. Clones put them on the same way; when the last one is gone, it ends.
+#[derive(Clone)]
+pub(crate) struct Store {
+    stages: Arc<Stages>,
+    ask: Sender<Blob>,
+    full: Sender<FullPack>,
+}
+
+/// The threads of the stages.
+pub(crate) struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    /// Waits for their end. Every [`Store`] must be gone, and [`Store::drain`] done if what was put is to last.
+    pub(crate) fn join(self) {
+        // a panic of a thread has stopped everything already
+        self.0.into_iter().for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// Starts the stages.
+pub(crate) fn start(inputs: Inputs, options: &StoringOptions) -> (Store, Threads) {
+    let flow = Flow::new(options.room_bytes);
+    let stop = inputs.stop.clone();
+    stop.wakes(flow.clone());
+    let (ask, asking) = unbounded();
+    let (seal, sealing) = unbounded();
+    let (full, storing) = bounded(1);
+    let packs = OpenPacks::new(inputs.writer.domain(), options.pack_bytes);
+    let stages = Arc::new(Stages { inputs, flow, packs, asked: asking::Asked::default(), buffers: Mutex::default() });
+    let mut threads = Vec::new();
+    for _ in 0..asking::THREADS {
+        let (stages, asking, seal) = (stages.clone(), asking.clone(), seal.clone());
+        threads.push(stop.spawn("ask", move || asking::run(&stages, &asking, &seal)));
+    }
+    for _ in 0..options.sealers.max(1) {
+        let (stages, sealing, full, level) = (stages.clone(), sealing.clone(), full.clone(), options.level);
+        threads.push(stop.spawn("seal", move || sealing::run(&stages, &sealing, &full, level)));
+    }
+    for _ in 0..options.stores.max(1) {
+        let (stages, storing) = (stages.clone(), storing.clone());
+        threads.push(stop.spawn("store", move || packs::run(&stages, &storing)));
+    }
+    (Store { stages, ask, full }, Threads(threads))
+}
+
+impl Store {
+    /// Room for this many bytes of plaintext; waits until there is some. Take it before they are read, hold no other.
+    pub(crate) fn room(&self, bytes: usize) -> Result<Room> {
+        self.stages.flow.room(bytes)
+    }
+
+    /// An empty buffer for this many bytes.
+    pub(crate) fn buffer(&self, bytes: usize) -> Vec<u8> {
+        let spare = self.stages.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut buffer = spare.unwrap_or_default();
+        buffer.reserve(bytes);
+        buffer
+    }
+
+    /// Gives a buffer back that was not put.
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
+        self.stages.recycle(buffer);
+    }
+
+    /// Puts a data blob on its way and answers its id.
+    pub(crate) fn put_data(&self, plaintext: Vec<u8>, room: Room) -> Result<BlobId> {
+        self.put(BlobKind::Data, Vec::new(), plaintext, Some(room), self.stages.flow.enter()?)
+    }
+
+    /// Puts a page on its way and answers its id.
+    pub(crate) fn put_page(&self, page: Page) -> Result<BlobId> {
+        let room = self.room(page.content.len())?;
+        self.put(BlobKind::Page, page.links, page.content, Some(room), self.stages.flow.enter()?)
+    }
+
+    /// Puts a page on its way even while the others are held back. It takes no room, since those who are held back may have
+    /// it all: for the few pages of nodes only, by the one thread that builds the tree.
+    pub(crate) fn put_page_ahead(&self, page: Page) -> Result<BlobId> {
+        self.put(BlobKind::Page, page.links, page.content, None, self.stages.flow.enter_ahead()?)
+    }
+
+    fn put(
+        &self,
+        kind: BlobKind,
+        links: Vec<BlobId>,
+        plaintext: Vec<u8>,
+        room: Option<Room>,
+        passage: Passage,
+    ) -> Result<BlobId> {
+        let id = self.stages.inputs.writer.blob_id(kind, &links, &plaintext);
+        let blob = Blob { kind, id, links, plaintext, room, passage };
+        self.ask.send(blob).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
+        Ok(id)
+    }
+
+    /// Makes everything durable that was put so far, by any thread: no more is let in, packs are closed and stored. Then
+    /// `work` runs (it may put pages ahead and call [`Store::drain`]), then all go on.
+    pub(crate) fn while_held<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.stages.flow.hold(true);
+        let answer = self.drain().and_then(|()| work());
+        self.stages.flow.hold(false);
+        answer
+    }
+
+    /// Waits until what was put is in packs that the vault has.
+    pub(crate) fn drain(&self) -> Result<()> {
+        self.stages.flow.wait_for_passages()?;
+        self.flush()?;
+        self.stages.flow.wait_for_packs()
+    }
+
+    fn flush(&self) -> Result<()> {
+        for pack in self.stages.packs.close_all(&self.stages.flow) {
+            self.full.send(pack).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! Compresses and seals blobs, and collects them into packs.
+
+use super::packs::FullPack;
+use super::{Blob, Stages};
+use crate::error::{EngineError, Result};
+use crossbeam_channel::{Receiver, Sender};
+use format::pack::SealedBlob;
+use seal::BlobSealer;
+
+pub(super) fn run(stages: &Stages, sealing: &Receiver<Blob>, full: &Sender<FullPack>, level: i32) -> Result<()> {
+    let mut sealer = BlobSealer::new(level);
+    let key = &stages.inputs.key;
+    while let Ok(Blob { kind, id, links, plaintext, room, passage }) = sealing.recv() {
+        stages.inputs.stop.check()?;
+        let bytes = sealer.seal(key, kind, id, &plaintext).map_err(EngineError::seal("seal a blob"))?;
+        stages.recycle(plaintext);
+        drop(room);
+        let closed = stages.packs.add(kind, SealedBlob { id, key: key.id(), links, bytes }, &stages.flow);
+        drop(passage);
+        if let Some(pack) = closed {
+            full.send(pack).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Reading what a point reaches: blobs, pages and trees, every blob opened and its id computed anew.
+//!
+//! Invariant: nothing is handed out that does not have the id that was asked for.
+
+mod blobs;
+mod content;
+mod footers;
+mod keys;
+mod leaves;
+mod pages;
+mod tree;
+
+pub use keys::ReadKeys;
+
+pub(crate) use blobs::{BlobReader, PackRead, group_by_pack, is_damage};
+pub(crate) use content::{ContentReader, read_attributes};
+pub(crate) use keys::KeyRing;
+pub(crate) use leaves::{LeafFilter, LeafStream, ReadLeaf};
+pub(crate) use pages::{FILES_PART, PageReader, files_part};
+pub(crate) use tree::{Item, TreeCursor};
