@@ -471,3 +471,97 @@ fn without_footers(mut rows: Vec<PackRow>) -> Vec<PackRow> {
     rows.iter_mut().for_each(|row| drop(mem::take(&mut row.footer)));
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::conformance::{answers, domain_id, pack};
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::task::{Context, Poll, Waker};
+
+    /// An executor that knows no timers, threads or wakers.
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return value;
+            }
+        }
+    }
+
+    async fn put(ledger: &MemoryLedger, number: u8) -> LedgerResult<()> {
+        let mut transaction = ledger.begin().await?;
+        transaction.put_pack(&pack(1, number)).await?;
+        transaction.commit().await
+    }
+
+    async fn tails(ledger: &MemoryLedger) -> Vec<PackRow> {
+        ledger.snapshot().await.unwrap().tails(domain_id(1)).await.unwrap()
+    }
+
+    #[test]
+    fn a_failing_commit_took_effect_or_did_not() {
+        run(async {
+            let ledger = MemoryLedger::new();
+            let asked = Arc::new(AtomicU64::new(0));
+            let counter = Arc::clone(&asked);
+            ledger.set_commit_fault(Arc::new(move || match counter.fetch_add(1, Ordering::Relaxed) {
+                0 => CommitFault::FailBefore,
+                1 => CommitFault::FailAfter,
+                _ => CommitFault::None,
+            }));
+            assert!(put(&ledger, 1).await.is_err());
+            assert_eq!(tails(&ledger).await, []);
+            assert!(put(&ledger, 2).await.is_err());
+            assert_eq!(tails(&ledger).await, [pack(1, 2)]);
+            put(&ledger, 3).await.unwrap();
+            assert_eq!(tails(&ledger).await, [pack(1, 2), pack(1, 3)]);
+            ledger.begin().await.unwrap().commit().await.unwrap();
+            ledger.snapshot().await.unwrap().commit().await.unwrap();
+            assert_eq!(asked.load(Ordering::Relaxed), 3, "only a commit that changes something is a step");
+            assert_eq!(ledger.commits(), 2);
+        });
+    }
+
+    #[test]
+    fn a_restored_ledger_is_as_it_was_and_stops_running_transactions() {
+        run(async {
+            let ledger = MemoryLedger::new();
+            put(&ledger, 1).await.unwrap();
+            let saved = ledger.save();
+            let mut running = ledger.begin().await.unwrap();
+            running.put_pack(&pack(1, 2)).await.unwrap();
+            ledger.restore(saved.clone());
+            assert!(running.commit().await.is_err());
+            put(&ledger, 3).await.unwrap();
+            let copy = ledger.fork();
+            put(&copy, 4).await.unwrap();
+            assert_eq!(tails(&copy).await, [pack(1, 1), pack(1, 3), pack(1, 4)]);
+            assert_eq!(tails(&ledger).await, [pack(1, 1), pack(1, 3)]);
+            let mut before = ledger.snapshot().await.unwrap();
+            let seen = answers(&mut *before).await;
+            ledger.restore(saved);
+            assert_eq!(tails(&ledger).await, [pack(1, 1)]);
+            assert_eq!(answers(&mut *before).await, seen);
+        });
+    }
+
+    #[test]
+    fn writers_take_turns_in_the_order_in_which_they_came() {
+        run(async {
+            let ledger = MemoryLedger::new();
+            let first = ledger.begin().await.unwrap();
+            let (mut second, mut third) = (pin!(ledger.begin()), pin!(ledger.begin()));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(second.as_mut().poll(&mut context).is_pending());
+            assert!(third.as_mut().poll(&mut context).is_pending());
+            drop(first);
+            assert!(third.as_mut().poll(&mut context).is_pending());
+            let Poll::Ready(second) = second.as_mut().poll(&mut context) else { panic!("it is the second's turn") };
+            drop(second);
+            assert!(third.as_mut().poll(&mut context).is_ready());
+        });
+    }
+}

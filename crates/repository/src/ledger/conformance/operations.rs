@@ -176,7 +176,10 @@ fn both_ledgers_answer_the_same_after_any_operations() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let sqlite = runtime.block_on(SqliteLedger::create(&directory.path().join("ledger"))).unwrap();
-    proptest!(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }, |(scripts in vec(any_script(), 1..6))| {
+    // each case waits for the disk some ten times
+    let cases = std::env::var("PROPTEST_CASES").map_or(48, |cases| cases.parse().unwrap());
+    let options = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(options, |(scripts in vec(any_script(), 1..6))| {
         runtime.block_on(async {
             clear(&sqlite).await;
             play(&MemoryLedger::new(), &sqlite, &scripts).await;

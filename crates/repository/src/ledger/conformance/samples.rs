@@ -110,13 +110,7 @@ pub(in crate::ledger) fn condemned(domain: u8, pack: u8, generation: u64) -> Con
 }
 
 pub(in crate::ledger) fn damage(domain: u8, pack: u8, place: u32) -> DamageRow {
-    DamageRow {
-        domain: domain_id(domain),
-        pack: pack_name(pack),
-        place,
-        blob: BlobId([17; 32]),
-        source: DamageSource::Verified,
-    }
+    DamageRow { domain: domain_id(domain), pack: pack_name(pack), place, blob: BlobId([17; 32]), source: DamageSource::Verified }
 }
 
 pub(in crate::ledger) fn point(domain: u8, number: u8) -> PointRow {

@@ -270,12 +270,7 @@ impl FromColumns for JournalRow {
 
 impl FromColumns for SegmentRow {
     fn read(columns: &mut Columns<'_>) -> LedgerResult<Self> {
-        Ok(Self {
-            domain: DomainId(columns.id()?),
-            id: columns.number()?,
-            packs: columns.number()?,
-            entries: columns.number()?,
-        })
+        Ok(Self { domain: DomainId(columns.id()?), id: columns.number()?, packs: columns.number()?, entries: columns.number()? })
     }
 }
 

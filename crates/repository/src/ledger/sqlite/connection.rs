@@ -97,10 +97,9 @@ enum Verdict {
 fn verdict(error: &sqlx::Error) -> Verdict {
     match error {
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => Verdict::Full,
-        sqlx::Error::Database(error) => error
-            .code()
-            .and_then(|code| code.parse().ok())
-            .map_or(Verdict::Other, |code| verdict_of_code(code, error.message())),
+        sqlx::Error::Database(error) => {
+            error.code().and_then(|code| code.parse().ok()).map_or(Verdict::Other, |code| verdict_of_code(code, error.message()))
+        }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => Verdict::Damaged,
         _ => Verdict::Other,
     }

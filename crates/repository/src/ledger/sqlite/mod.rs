@@ -73,8 +73,7 @@ impl SqliteLedger {
         let file = on_file(DOING, std::path::absolute(path).and_then(|path| LedgerFile::at(&path)))?;
         let wrong = |error| failed(DOING, &file, error);
         let mut connection = connect(file.path(), Role::Writer).await.map_err(wrong)?;
-        let application: i64 =
-            query_scalar("PRAGMA application_id").fetch_one(&mut connection).await.map_err(wrong)?;
+        let application: i64 = query_scalar("PRAGMA application_id").fetch_one(&mut connection).await.map_err(wrong)?;
         let version = migration::version(&mut connection).await.map_err(wrong)?;
         if application != APPLICATION_ID || version < 1 {
             return Err(LedgerError::Corrupt("the file is not a ledger of Holdfast".to_owned()));
