@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // functions that tests call count as tests
 
+mod golden;
+mod golden_values;
 mod keys;
 mod objects;
 mod page;
