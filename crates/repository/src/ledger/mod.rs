@@ -13,11 +13,11 @@ mod rows;
 mod sqlite;
 
 pub use memory::{CommitFault, CommitHook, MemoryLedger, MemorySnapshot};
-pub use sqlite::SqliteLedger;
 pub use rows::{
     CondemnedRow, DamageRow, DamageSource, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow,
     PointRowState, SegmentRow, SessionKind, SessionRow, SessionState,
 };
+pub use sqlite::SqliteLedger;
 
 use async_trait::async_trait;
 use bytes::Bytes;
