@@ -1,1 +1,44 @@
-fn main() {}
+//! The `holdfast` command: backs a machine up into a vault, lists, checks and restores what is in it.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod failure;
+mod local;
+mod terminal;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Returns memory to the system: the peak of a backup is a promise.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Everything that this program makes is for its user alone; restored files get the modes that they had.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let cli = cli::Cli::parse();
+    let json = cli.global.json;
+    let command = cli.command.name();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{}", failure::Failure::io("cannot start", &error));
+            return ExitCode::from(failure::Exit::Failed as u8);
+        }
+    };
+    let outcome = runtime.block_on(commands::run(cli));
+    runtime.shutdown_background();
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            if json {
+                terminal::print_failure(command, &failure);
+            } else {
+                eprintln!("{failure}");
+            }
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}

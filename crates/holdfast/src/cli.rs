@@ -1,0 +1,102 @@
+//! The command line.
+
+use crate::commands;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Back machines up into a vault that only you can read, and get everything back.
+///
+/// A vault is a directory with sealed objects; whoever holds it learns neither names nor contents. Each backup makes a
+/// recovery point of an item (a set of paths); 'latest' names an item's newest point wherever a POINT is expected, and any
+/// unique prefix of a point's id of at least 4 characters will do.
+///
+/// Exit codes: 0 clean, 1 failed, 2 usage, 3 done with warnings, 4 damage found, 5 vault unavailable, 6 wrong key,
+/// 7 conflict, 8 refused, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, max_term_width = 110, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of all commands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The vault: a directory.
+    #[arg(long, global = true, env = "HOLDFAST_VAULT", value_name = "DIR")]
+    pub(crate) vault: Option<PathBuf>,
+
+    /// File that holds the passphrase, readable by you alone. Without it HOLDFAST_PASSPHRASE is used, then you are asked.
+    #[arg(long, global = true, env = "HOLDFAST_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// File that holds the recovery kit, instead of a passphrase.
+    #[arg(long, global = true, env = "HOLDFAST_RECOVERY_KIT_FILE", value_name = "FILE")]
+    pub(crate) recovery_kit: Option<PathBuf>,
+
+    /// File that holds a recipient's secret key, instead of a passphrase.
+    #[arg(long, global = true, env = "HOLDFAST_RECIPIENT_KEY_FILE", value_name = "FILE")]
+    pub(crate) recipient_key: Option<PathBuf>,
+
+    /// The domain, by name or id, where the vault has several.
+    #[arg(long, global = true, env = "HOLDFAST_DOMAIN", value_name = "NAME")]
+    pub(crate) domain: Option<String>,
+
+    /// Go on although the vault shows an older state than this machine has seen.
+    #[arg(long, global = true)]
+    pub(crate) accept_rollback: bool,
+
+    /// Print one JSON object on standard output, and progress as JSON lines on standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print no progress, and nothing but results and warnings.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(commands::init::Arguments),
+    Backup(commands::backup::Arguments),
+    Points(commands::points::Arguments),
+    Ls(commands::ls::Arguments),
+    Restore(commands::restore::Arguments),
+    Diff(commands::diff::Arguments),
+    Check(commands::check::Arguments),
+    Expire(commands::expire::Arguments),
+    Undelete(commands::expire::UndeleteArguments),
+    Collect(commands::collect::Arguments),
+    Status(commands::status::Arguments),
+    Rebuild(commands::rebuild::Arguments),
+    #[command(subcommand)]
+    Key(commands::key::Command),
+    #[command(hide = true)]
+    Docs,
+}
+
+impl Command {
+    /// The name that stands in JSON output.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Backup(_) => "backup",
+            Self::Points(_) => "points",
+            Self::Ls(_) => "ls",
+            Self::Restore(_) => "restore",
+            Self::Diff(_) => "diff",
+            Self::Check(_) => "check",
+            Self::Expire(_) => "expire",
+            Self::Undelete(_) => "undelete",
+            Self::Collect(_) => "collect",
+            Self::Status(_) => "status",
+            Self::Rebuild(_) => "rebuild",
+            Self::Key(_) => "key",
+            Self::Docs => "docs",
+        }
+    }
+}

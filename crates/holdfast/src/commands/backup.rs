@@ -1,0 +1,291 @@
+//! `holdfast backup`
+
+use super::interrupt::cancel_on_signals;
+use crate::cli::Global;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::local::{Keys, Opened, open_keyless};
+use crate::terminal::{self, EngineProgress, Json, name_json};
+use clap::Args;
+use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
+use engine::source::{LeftOut, Warning, WarningKind};
+use engine::{Progress, ReadKeys};
+use format::{DomainId, ItemName};
+use serde_json::Map;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use workloads::files::{FileSet, FileSetOptions};
+
+/// Back paths up: one recovery point of one item.
+///
+/// Files, directories, symlinks, hard links, fifos and devices are kept with modes, owners, times (nanoseconds), extended
+/// attributes, ACLs, capabilities and holes. Sockets, file flags (chattr) and access times are not kept. Pseudo file systems
+/// (/proc, /sys, …), the vault itself and Holdfast's own state are always left out. What could not be read, or changed while
+/// it was read, is named, and the exit code is 3: such a backup is done, with warnings.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What to back up.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// The item that gets the point [default: the host's name and the path].
+    #[arg(long, value_name = "NAME")]
+    item: Option<ItemName>,
+
+    /// Leave out what matches: a line with the meaning of a .gitignore file in '/'. May be given several times.
+    #[arg(long, short, value_name = "PATTERN")]
+    exclude: Vec<String>,
+
+    /// Bring back what an exclude leaves out. May be given several times.
+    #[arg(long, short, value_name = "PATTERN")]
+    include: Vec<String>,
+
+    /// File with exclude patterns, one a line.
+    #[arg(long, value_name = "FILE")]
+    exclude_from: Vec<PathBuf>,
+
+    /// Do not cross into other mounted file systems.
+    #[arg(long)]
+    one_file_system: bool,
+
+    /// Leave out directories with a CACHEDIR.TAG.
+    #[arg(long)]
+    exclude_caches: bool,
+
+    /// Leave out what has the nodump flag.
+    #[arg(long)]
+    exclude_nodump: bool,
+
+    /// Read every file again, even those that did not change since the last point.
+    #[arg(long)]
+    reread: bool,
+
+    /// Level of compression (zstd).
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    level: i32,
+}
+
+pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
+    let started = Instant::now();
+    let mut opened = open_keyless(global).await?;
+    let (keys, domain_id) = backup_keys(&opened, global).await?;
+    let item = match &arguments.item {
+        Some(item) => item.clone(),
+        None => default_item(&arguments.paths)?,
+    };
+    let domain = contract::Vault::domain(&opened.vault, domain_id).await?;
+    opened.remembered.check_item(domain_id, &item, domain.head(&item).await?)?;
+    let source = Arc::new(file_set(&opened, &arguments)?);
+    let mut options = BackupOptions::new(item.clone());
+    options.host = terminal::host_name();
+    options.paths = arguments.paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    options.level = arguments.level;
+    options.ignore_base = arguments.reread;
+    options.remembered = opened.remembered.item(domain_id, &item)?;
+    let counters = Progress::default();
+    let request = BackupRequest {
+        domain,
+        descriptor: Arc::new(opened.descriptor.clone()),
+        keys,
+        source,
+        options,
+        sink: event_sink(global),
+        progress: counters.clone(),
+        cancel: cancel_on_signals(),
+    };
+    let progress = EngineProgress::watch(global, "backup", counters);
+    let outcome = backup::run(request).await;
+    progress.finish();
+    let report = outcome?;
+    opened.remembered.remember_item(domain_id, &report.remembered);
+    opened.remember()?;
+    print(global, &item, &report, started);
+    Ok(if report.findings.warnings_count() > 0 { Exit::Warnings } else { Exit::Clean })
+}
+
+/// Write-only keys where this machine has them and no secret is given, otherwise those of the owner.
+async fn backup_keys(opened: &Opened, global: &Global) -> Outcome<(BackupKeys, DomainId)> {
+    if !Opened::has_configured_secret(global)
+        && let Some(keys) = opened.write_only()?
+    {
+        let domain = keys.writer.domain();
+        return Ok((BackupKeys { writer: keys.writer, signer: Arc::new(keys.signer), read: None }, domain));
+    }
+    let seed = opened.seed(global).await?;
+    let entry = opened.domain_entry(global)?;
+    let Keys { seed, domain, secret } = Keys { domain: entry.id, secret: seed.domain_secret(entry)?, seed };
+    let keys = BackupKeys {
+        writer: secret.writer(domain),
+        signer: Arc::new(seed.agent_signer(domain)),
+        read: Some(ReadKeys::new(secret, domain)),
+    };
+    Ok((keys, domain))
+}
+
+/// The host's name and the path, as far as a name can show them.
+fn default_item(paths: &[PathBuf]) -> Outcome<ItemName> {
+    let mut name = terminal::host_name();
+    if let [path] = paths {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        for part in path.components().filter_map(|part| match part {
+            std::path::Component::Normal(part) => Some(part.to_string_lossy().to_lowercase()),
+            _ => None,
+        }) {
+            name.push('-');
+            name.extend(part.chars().map(|c| if matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-') { c } else { '-' }));
+        }
+    }
+    name.truncate(format::limits::ITEM_NAME_BYTES_MAX);
+    Ok(ItemName::new(&name)?)
+}
+
+fn file_set(opened: &Opened, arguments: &Arguments) -> Outcome<FileSet> {
+    let mut excludes = arguments.exclude.clone();
+    for path in &arguments.exclude_from {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Failure::io(format!("cannot read '{}'", path.display()), &error))?;
+        excludes.extend(text.lines().map(str::to_owned));
+    }
+    let directories = &opened.directories;
+    let own = [opened.path.clone(), directories.config.clone(), directories.state.clone(), directories.cache.clone()];
+    let skip = own.into_iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
+    let options = FileSetOptions {
+        roots: arguments.paths.clone(),
+        excludes,
+        includes: arguments.include.clone(),
+        one_file_system: arguments.one_file_system,
+        exclude_caches: arguments.exclude_caches,
+        exclude_nodump: arguments.exclude_nodump,
+        skip,
+        readers: 0,
+    };
+    FileSet::new(options).map_err(|error| {
+        let exit = if error.kind() == workloads::WorkloadErrorKind::Invalid { Exit::Usage } else { Exit::Failed };
+        let failure = Failure::new(exit, error.to_string());
+        match std::error::Error::source(&error) {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    })
+}
+
+/// Warnings are told as they happen.
+fn event_sink(global: &Global) -> BackupSink {
+    let (json, quiet) = (global.json, global.quiet);
+    Arc::new(move |event| match event {
+        BackupEvent::Warning(warning) if !json => eprintln!("warning: {}", sentence(warning)),
+        BackupEvent::Checkpoint { entries } if !json && !quiet => eprintln!("checkpoint: {entries} entries are safe"),
+        _ => {}
+    })
+}
+
+fn sentence(warning: &Warning) -> String {
+    let path = terminal::printable(&warning.path);
+    let detail = if warning.detail.is_empty() { String::new() } else { format!(": {}", warning.detail) };
+    format!("/{path}: {}{detail}", kind_words(warning.kind))
+}
+
+fn kind_words(kind: WarningKind) -> &'static str {
+    match kind {
+        WarningKind::Unreadable => "cannot be read and is not in the point",
+        WarningKind::Vanished => "vanished before it was read",
+        WarningKind::Changed => "changed while it was read",
+        WarningKind::AttributesUnreadable => "some of its attributes cannot be read",
+        WarningKind::NotKept => "is a socket, which is not kept",
+        WarningKind::PathTooLong => "has a path that is too long",
+        WarningKind::ScopeChanged => "the paths are not those of the item's last point",
+        WarningKind::BaseUnreadable => "was read anew, because the last point cannot be read there",
+    }
+}
+
+fn kind_name(kind: WarningKind) -> &'static str {
+    match kind {
+        WarningKind::Unreadable => "unreadable",
+        WarningKind::Vanished => "vanished",
+        WarningKind::Changed => "changed",
+        WarningKind::AttributesUnreadable => "attributes_unreadable",
+        WarningKind::NotKept => "not_kept",
+        WarningKind::PathTooLong => "path_too_long",
+        WarningKind::ScopeChanged => "scope_changed",
+        WarningKind::BaseUnreadable => "base_unreadable",
+    }
+}
+
+fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Instant) {
+    let findings = &report.findings;
+    if global.json {
+        print_json(item, report, started);
+        return;
+    }
+    let counts = &report.details.counts;
+    println!("point {} of {item}", &report.point.point.to_string()[..8]);
+    println!(
+        "{} files, {} directories, {} links, {} others; {} in all",
+        counts.files,
+        counts.directories,
+        counts.symlinks,
+        counts.others,
+        terminal::bytes(report.details.bytes)
+    );
+    println!(
+        "{} entries read ({}), {} unchanged; {} stored in {} ({})",
+        report.entries_read,
+        terminal::bytes(report.bytes_read),
+        report.entries_unchanged,
+        terminal::bytes(report.bytes_stored),
+        terminal::seconds(started.elapsed()),
+        terminal::rate(report.details.bytes, started.elapsed())
+    );
+    if findings.left_out_count > 0 && !global.quiet {
+        println!("{} left out on purpose:", findings.left_out_count);
+        for left_out in findings.left_out.iter().take(10) {
+            println!("  /{}: {}", terminal::printable(&left_out.path), left_out.why);
+        }
+    }
+    if findings.warnings_count() > 0 {
+        println!("{} warnings", findings.warnings_count());
+    }
+}
+
+fn print_json(item: &ItemName, report: &BackupReport, started: Instant) {
+    let (findings, counts) = (&report.findings, &report.details.counts);
+    let mut json = Json::new("backup");
+    json.set("point", report.point.point.to_string());
+    json.set("item", item.as_str());
+    json.set("sequence", report.sequence.0);
+    json.set("time", terminal::utc(report.point.time_ms));
+    json.set("seconds", started.elapsed().as_secs_f64());
+    json.set("files", counts.files);
+    json.set("directories", counts.directories);
+    json.set("symlinks", counts.symlinks);
+    json.set("others", counts.others);
+    json.set("bytes", report.details.bytes);
+    json.set("entries_read", report.entries_read);
+    json.set("entries_unchanged", report.entries_unchanged);
+    json.set("bytes_read", report.bytes_read);
+    json.set("bytes_stored", report.bytes_stored);
+    json.set("warnings_count", findings.warnings_count());
+    let by_kind: Map<_, _> =
+        findings.warnings_by_kind.iter().map(|(kind, count)| (kind_name(*kind).to_owned(), (*count).into())).collect();
+    json.set("warnings_by_kind", by_kind);
+    json.set("warnings", findings.warnings.iter().map(warning_json).collect::<Vec<_>>());
+    json.set("left_out_count", findings.left_out_count);
+    json.set("left_out", findings.left_out.iter().map(left_out_json).collect::<Vec<_>>());
+    json.print();
+}
+
+fn warning_json(warning: &Warning) -> serde_json::Value {
+    let mut object = Map::new();
+    name_json(&mut object, "path", &warning.path);
+    object.insert("kind".to_owned(), kind_name(warning.kind).into());
+    object.insert("detail".to_owned(), warning.detail.clone().into());
+    object.into()
+}
+
+fn left_out_json(left_out: &LeftOut) -> serde_json::Value {
+    let mut object = Map::new();
+    name_json(&mut object, "path", &left_out.path);
+    object.insert("why".to_owned(), left_out.why.clone().into());
+    object.into()
+}

@@ -1,0 +1,145 @@
+//! `holdfast init`
+
+use crate::cli::Global;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::local::{Directories, VaultHome, new_passphrase, secret_bytes, write_private};
+use crate::terminal::{self, Json};
+use clap::Args;
+use contract::Vault;
+use format::descriptor::{Descriptor, DomainEntry};
+use format::{DomainId, VaultId, limits};
+use repository::EmbeddedVault;
+use seal::{DomainSecret, OwnerSeed};
+use secrecy::{ExposeSecret, SecretString};
+use std::path::{Path, PathBuf};
+
+/// Make a vault in an empty or new directory, with its keys and recovery kit.
+///
+/// The owner seed, from which all keys follow, is made here and never leaves this machine unsealed. It is kept under a
+/// passphrase in this machine's configuration directory. The recovery kit holds the seed itself: print it, put it away,
+/// and delete the file; with it, storage alone restores everything, and whoever has it reads everything.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Name of the first domain: the machine that is backed up.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Where to write the recovery kit [default: recovery-kit.txt in the vault's configuration directory].
+    #[arg(long, value_name = "FILE")]
+    kit: Option<PathBuf>,
+
+    /// Keep the wrapped seed in the vault too, so that storage and passphrase alone restore. The passphrase is then
+    /// generated and printed, because whoever holds the storage can try to guess it.
+    #[arg(long)]
+    passphrase_in_vault: bool,
+}
+
+pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
+    let path = global.vault.clone().ok_or_else(|| {
+        Failure::new(Exit::Usage, "no directory is named for the vault").with_hint("name it with --vault DIR or HOLDFAST_VAULT")
+    })?;
+    let generated = arguments.passphrase_in_vault.then(seal::generate_passphrase);
+    let passphrase = match &generated {
+        Some(generated) => generated.clone(),
+        None => new_passphrase(global)?,
+    };
+    let name = arguments.name.clone().unwrap_or_else(terminal::host_name);
+    if name.is_empty() || name.len() > limits::TEXT_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("a domain's name has 1 to {} bytes and no control characters", limits::TEXT_BYTES_MAX),
+        ));
+    }
+    let seed = OwnerSeed::generate();
+    let descriptor = first_descriptor(&seed, &name)?;
+    let home = VaultHome::new(&Directories::of_user(), descriptor.vault);
+    let kit = arguments.kit.clone().unwrap_or_else(|| home.config.join("recovery-kit.txt"));
+    if kit.exists() {
+        return Err(Failure::new(Exit::Conflict, format!("'{}' exists already", kit.display())));
+    }
+    // Keys first: a vault without keys would be lost, keys without a vault are not missed.
+    store_keys(&home, &seed, &descriptor, &passphrase, &kit)?;
+    let vault = match EmbeddedVault::create(&path, seed.sign_descriptor(&descriptor).into()).await {
+        Ok(vault) => vault,
+        Err(error) => {
+            let _ = std::fs::remove_file(&kit);
+            let _ = std::fs::remove_dir_all(&home.config);
+            return Err(error.into());
+        }
+    };
+    if arguments.passphrase_in_vault {
+        let wrap = seal::wrap_with_passphrase(&seed, descriptor.vault, &passphrase, seal::default_argon2())?;
+        vault.set_passphrase_wrap(Some(wrap.encode().into())).await?;
+    }
+    vault.domain(descriptor.domains[0].id).await?;
+    report(global, &path, &descriptor, &kit, generated.as_ref());
+    Ok(Exit::Clean)
+}
+
+/// The first version of a descriptor, with one domain and the owner's own agent for it.
+fn first_descriptor(seed: &OwnerSeed, name: &str) -> Outcome<Descriptor> {
+    let vault = VaultId(terminal::random());
+    let domain = DomainId(terminal::random());
+    let secret = DomainSecret::generate();
+    let owner_public = seed.public();
+    let now = terminal::now_ms();
+    let wrapped_secret = secret.wrap_to_owner(&owner_public, domain)?;
+    Ok(Descriptor {
+        vault,
+        version: 1,
+        created_ms: now,
+        owner: seed.owner_key(),
+        owner_public,
+        chunker: limits::CHUNKER_KEYED_GEAR,
+        features_to_read: Vec::new(),
+        features_to_write: Vec::new(),
+        recipients: Vec::new(),
+        domains: vec![DomainEntry {
+            id: domain,
+            name: name.to_owned(),
+            created_ms: now,
+            public: secret.public(),
+            wrapped_secret,
+        }],
+        certificates: vec![seed.certify(vault, seed.agent_signer(domain).key(), domain, &[])],
+    })
+}
+
+fn store_keys(home: &VaultHome, seed: &OwnerSeed, descriptor: &Descriptor, passphrase: &SecretString, kit: &Path) -> Outcome<()> {
+    let wrap = seal::wrap_with_passphrase(seed, descriptor.vault, passphrase, seal::default_argon2())?;
+    write_private(&home.passphrase_wrap(), &wrap.encode())?;
+    home.pin_owner(descriptor.owner)?;
+    home.set_domain(descriptor.domains[0].id)?;
+    write_private(kit, &secret_bytes(&seal::print_kit(seed, descriptor.vault)))
+}
+
+fn report(global: &Global, path: &Path, descriptor: &Descriptor, kit: &Path, generated: Option<&SecretString>) {
+    if global.json {
+        let mut json = Json::new("init");
+        json.set("vault", descriptor.vault.to_string());
+        json.set("directory", path.display().to_string());
+        json.set("owner_fingerprint", descriptor.owner.fingerprint());
+        json.set("domain", descriptor.domains[0].id.to_string());
+        json.set("domain_name", descriptor.domains[0].name.clone());
+        json.set("recovery_kit", kit.display().to_string());
+        if let Some(generated) = generated {
+            json.set("passphrase", generated.expose_secret());
+        }
+        json.print();
+        return;
+    }
+    println!("made vault {} in {}", descriptor.vault, path.display());
+    println!("owner fingerprint  {}", descriptor.owner.fingerprint());
+    println!("domain             {}", descriptor.domains[0].name);
+    println!("recovery kit       {}", kit.display());
+    if let Some(generated) = generated {
+        println!("passphrase         {}", generated.expose_secret());
+        println!("Write the passphrase down: it is shown this once.");
+    }
+    if !global.quiet {
+        println!(
+            "Print the recovery kit, put it in a safe place and delete the file: without it and without the passphrase, nothing"
+        );
+        println!("in the vault can ever be read again. Next: holdfast backup PATH");
+    }
+}

@@ -1,0 +1,41 @@
+//! The commands, one file each: arguments with their help, and what they do.
+
+pub(crate) mod backup;
+pub(crate) mod check;
+pub(crate) mod collect;
+pub(crate) mod diff;
+mod docs;
+pub(crate) mod expire;
+pub(crate) mod init;
+mod interrupt;
+pub(crate) mod key;
+pub(crate) mod ls;
+mod point_names;
+pub(crate) mod points;
+pub(crate) mod rebuild;
+pub(crate) mod restore;
+pub(crate) mod status;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{Exit, Outcome};
+
+/// Runs the command.
+pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Init(arguments) => init::run(global, arguments).await,
+        Command::Backup(arguments) => backup::run(global, arguments).await,
+        Command::Points(arguments) => points::run(global, arguments).await,
+        Command::Ls(arguments) => ls::run(global, arguments).await,
+        Command::Restore(arguments) => restore::run(global, arguments).await,
+        Command::Diff(arguments) => diff::run(global, arguments).await,
+        Command::Check(arguments) => check::run(global, arguments).await,
+        Command::Expire(arguments) => expire::run(global, arguments).await,
+        Command::Undelete(arguments) => expire::run_undelete(global, arguments).await,
+        Command::Collect(arguments) => collect::run(global, arguments).await,
+        Command::Status(arguments) => status::run(global, arguments).await,
+        Command::Rebuild(arguments) => rebuild::run(global, arguments).await,
+        Command::Key(command) => key::run(global, command).await,
+        Command::Docs => docs::run(),
+    }
+}

@@ -1,0 +1,53 @@
+//! `holdfast rebuild`
+
+use crate::cli::Global;
+use crate::failure::{Exit, Outcome};
+use crate::local::open;
+use crate::terminal::Json;
+use clap::Args;
+
+/// Make the vault's database and index anew from storage.
+///
+/// Needed when the database is damaged, or older than the storage (restored from a copy). It happens by itself when the
+/// database is gone. Soft-deleted points come back, purged ones do not; running backups fail and can be started again. The
+/// old database is kept beside the new one.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
+    let opened = open(global, true).await?;
+    let mut sound = true;
+    let mut domains = Vec::new();
+    for (domain, report) in opened.vault.rebuilt() {
+        sound &= report.unreadable_packs.is_empty() && report.unreadable_entries.is_empty() && report.set_aside.is_empty();
+        if global.json {
+            domains.push(serde_json::json!({
+                "domain": domain.to_string(),
+                "points": report.points,
+                "packs": report.packs,
+                "purged": report.purged,
+                "unreadable_packs": report.unreadable_packs.iter().map(|(pack, why)| serde_json::json!({"pack": pack.to_string(), "why": why})).collect::<Vec<_>>(),
+                "unreadable_entries": report.unreadable_entries.iter().map(|(number, why)| serde_json::json!({"number": number.0, "why": why})).collect::<Vec<_>>(),
+                "set_aside": report.set_aside.iter().map(|aside| serde_json::json!({"number": aside.number.0, "point": aside.point.map(|point| point.to_string()), "why": aside.why})).collect::<Vec<_>>(),
+            }));
+            continue;
+        }
+        println!("domain {domain}: {} points in {} packs", report.points, report.packs);
+        for (pack, why) in &report.unreadable_packs {
+            println!("  pack {pack} cannot be read: {why}");
+        }
+        for (number, why) in &report.unreadable_entries {
+            println!("  journal entry {number} cannot be read: {why}");
+        }
+        for aside in &report.set_aside {
+            println!("  record {} is set aside: {}", aside.number, aside.why);
+        }
+    }
+    if global.json {
+        let mut json = Json::new("rebuild");
+        json.set("domains", domains);
+        json.set("sound", sound);
+        json.print();
+    }
+    Ok(if sound { Exit::Clean } else { Exit::Damage })
+}

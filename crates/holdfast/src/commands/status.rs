@@ -1,0 +1,60 @@
+//! `holdfast status`
+
+use crate::cli::Global;
+use crate::failure::{Exit, Outcome};
+use crate::local::open_keyless;
+use crate::terminal::{self, Json};
+use clap::Args;
+
+/// Show what the vault holds.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
+    let opened = open_keyless(global).await?;
+    let domain = opened.domain(global).await?;
+    let status = domain.status().await?;
+    let name = opened.domain_entry(global)?.name.clone();
+    if global.json {
+        let mut json = Json::new("status");
+        json.set("vault", opened.descriptor.vault.to_string());
+        json.set("owner_fingerprint", opened.descriptor.owner.fingerprint());
+        json.set("owner_pinned", opened.home.owner()?.is_some());
+        json.set("descriptor_version", opened.descriptor.version);
+        json.set("domain", status.domain.to_string());
+        json.set("domain_name", name);
+        json.set("incarnation", status.incarnation.0);
+        json.set("items", status.items);
+        json.set("points", status.points);
+        json.set("points_deleted", status.points_deleted);
+        json.set("packs", status.packs);
+        json.set("pack_bytes", status.pack_bytes);
+        json.set("blobs", status.blobs);
+        json.set("copies_condemned", status.copies_condemned);
+        json.set("copies_damaged", status.copies_damaged);
+        json.set("sessions_open", status.sessions_open);
+        json.set("packs_unmerged", status.packs_unmerged);
+        json.set("segments", status.segments);
+        json.print();
+        return Ok(Exit::Clean);
+    }
+    println!("vault        {} in {}", opened.descriptor.vault, opened.path.display());
+    println!(
+        "owner        {}{}",
+        opened.descriptor.owner.fingerprint(),
+        if opened.home.owner()?.is_some() { "" } else { " (not known to this machine)" }
+    );
+    println!("domain       {name} ({})", status.domain);
+    println!("items        {}", status.items);
+    println!("points       {} ({} soft-deleted)", status.points, status.points_deleted);
+    println!("stored       {} in {} packs, {} blobs", terminal::bytes(status.pack_bytes), status.packs, status.blobs);
+    println!("sessions     {} open", status.sessions_open);
+    println!("authority    incarnation {}", status.incarnation);
+    if status.copies_condemned > 0 {
+        println!("garbage      {} copies wait for a collection", status.copies_condemned);
+    }
+    if status.copies_damaged > 0 {
+        println!("damage       {} copies are known to be damaged; the next backup heals what it can", status.copies_damaged);
+    }
+    Ok(Exit::Clean)
+}

@@ -1,0 +1,167 @@
+//! How a command ends: exit codes, and errors with heading, causes and hint, printed in one place.
+
+use contract::ErrorKind as VaultErrorKind;
+use engine::{EngineError, ErrorKind as EngineErrorKind};
+use std::error::Error as _;
+use std::fmt;
+
+/// How a command ended. The numbers are a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Everything was done.
+    Clean = 0,
+    /// Nothing, or not everything, was done.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// Done, with warnings.
+    Warnings = 3,
+    /// Damage was found.
+    Damage = 4,
+    /// The vault cannot be reached or used.
+    Unavailable = 5,
+    /// The passphrase or key is wrong.
+    WrongKey = 6,
+    /// Somebody else was faster.
+    Conflict = 7,
+    /// Not allowed.
+    Refused = 8,
+    /// Stopped by a signal.
+    Interrupted = 130,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    heading: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+/// Result of a command's parts.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure of this kind: what could not be done.
+    pub(crate) fn new(exit: Exit, heading: impl Into<String>) -> Self {
+        Self { exit, heading: heading.into(), causes: Vec::new(), hint: None }
+    }
+
+    /// With what the user can do about it.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With the error behind it, and those behind that.
+    pub(crate) fn because(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if self.causes.last() != Some(&text) && text != self.heading {
+                self.causes.push(text);
+            }
+            cause = error.source();
+        }
+        self
+    }
+
+    /// What a failure of input or output amounts to.
+    pub(crate) fn io(doing: impl Into<String>, error: &std::io::Error) -> Self {
+        let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        let failure = Self::new(Exit::Failed, doing).because(error);
+        if full { failure.with_hint("make room on that disk and run the command again") } else { failure }
+    }
+
+    /// The hint, for machine-readable output.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The causes, for machine-readable output.
+    pub(crate) fn causes(&self) -> &[String] {
+        &self.causes
+    }
+
+    /// The heading, for machine-readable output.
+    pub(crate) fn heading(&self) -> &str {
+        &self.heading
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.heading)?;
+        for cause in &self.causes {
+            write!(f, "\ncaused by: {cause}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+fn exit_of(kind: VaultErrorKind) -> Exit {
+    match kind {
+        VaultErrorKind::Invalid | VaultErrorKind::NotFound | VaultErrorKind::Internal => Exit::Failed,
+        VaultErrorKind::Conflict => Exit::Conflict,
+        VaultErrorKind::Denied => Exit::Refused,
+        VaultErrorKind::Unavailable => Exit::Unavailable,
+        VaultErrorKind::Corrupt => Exit::Damage,
+    }
+}
+
+impl From<contract::Error> for Failure {
+    fn from(error: contract::Error) -> Self {
+        let mut failure = Self::new(exit_of(error.kind()), error.to_string());
+        failure.hint = error.hint().map(str::to_owned);
+        match error.source() {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let exit = match error.kind() {
+            EngineErrorKind::Cancelled => Exit::Interrupted,
+            EngineErrorKind::Invalid | EngineErrorKind::NotFound | EngineErrorKind::Internal => Exit::Failed,
+            EngineErrorKind::WrongKey => Exit::WrongKey,
+            EngineErrorKind::Conflict => Exit::Conflict,
+            EngineErrorKind::Denied => Exit::Refused,
+            EngineErrorKind::Unavailable => Exit::Unavailable,
+            EngineErrorKind::Corrupt => Exit::Damage,
+        };
+        let mut failure = Self::new(exit, error.to_string());
+        failure.hint = error.hint().map(str::to_owned);
+        match error.source() {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+}
+
+impl From<seal::SealError> for Failure {
+    fn from(error: seal::SealError) -> Self {
+        let exit = match error.kind() {
+            seal::Kind::WrongKey => Exit::WrongKey,
+            seal::Kind::Corrupt => Exit::Damage,
+            _ => Exit::Failed,
+        };
+        let failure = Self::new(exit, error.to_string());
+        match error.source() {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+}
+
+impl From<format::FormatError> for Failure {
+    fn from(error: format::FormatError) -> Self {
+        Self::new(Exit::Damage, "stored bytes cannot be trusted").because(&error)
+    }
+}

@@ -1,0 +1,214 @@
+//! Opening a vault, without keys or with those that a command needs.
+//!
+//! Order of trust: the owner's key is pinned on this machine, or follows from the secret that the user gives; the
+//! descriptor must be signed by it and not be older than one that was seen.
+
+use super::directories::Directories;
+use super::files::read_secret;
+use super::passphrase::passphrase;
+use super::remembered::Remembered;
+use super::vault_home::VaultHome;
+use crate::cli::Global;
+use crate::failure::{Exit, Failure, Outcome};
+use contract::{Domain, Vault};
+use format::descriptor::{Descriptor, DomainEntry};
+use format::wrap::Wrap;
+use format::{DomainId, VaultId};
+use repository::{EmbeddedOptions, EmbeddedVault};
+use seal::{AgentSigner, DomainSecret, DomainWriter, OwnerSeed, RecipientSecret};
+use secrecy::ExposeSecret;
+use std::path::PathBuf;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// A vault that is open, without keys.
+pub(crate) struct Opened {
+    pub(crate) vault: EmbeddedVault,
+    pub(crate) path: PathBuf,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) home: VaultHome,
+    pub(crate) directories: Directories,
+    pub(crate) remembered: Remembered,
+}
+
+/// The keys of one domain, from the owner seed.
+pub(crate) struct Keys {
+    pub(crate) seed: OwnerSeed,
+    pub(crate) domain: DomainId,
+    pub(crate) secret: DomainSecret,
+}
+
+/// Keys that can add points and open nothing.
+pub(crate) struct WriteOnly {
+    pub(crate) writer: DomainWriter,
+    pub(crate) signer: AgentSigner,
+}
+
+/// The vault's directory.
+fn vault_path(global: &Global) -> Outcome<PathBuf> {
+    global.vault.clone().ok_or_else(|| {
+        Failure::new(Exit::Usage, "no vault is named")
+            .with_hint("name it with --vault DIR or HOLDFAST_VAULT; 'holdfast init' makes one")
+    })
+}
+
+/// Opens the vault that the command line names.
+pub(crate) async fn open_keyless(global: &Global) -> Outcome<Opened> {
+    open(global, false).await
+}
+
+pub(crate) async fn open(global: &Global, rebuild: bool) -> Outcome<Opened> {
+    let path = vault_path(global)?;
+    let directories = Directories::of_user();
+    let vault = EmbeddedVault::open(&path, EmbeddedOptions { owner: None, rebuild }).await?;
+    let descriptor = Descriptor::open(&vault.descriptor().await?, None)?;
+    let home = VaultHome::new(&directories, descriptor.vault);
+    if home.owner()?.is_some_and(|owner| owner != descriptor.owner) {
+        return Err(Failure::new(Exit::Damage, "the vault's descriptor is not signed by the owner that this machine knows")
+            .with_hint("somebody put another vault in its place; nothing was read or written"));
+    }
+    descriptor.check_features(true)?;
+    let mut remembered = if global.accept_rollback { Remembered::default() } else { Remembered::load(&home)? };
+    remembered.see_descriptor(descriptor.version)?;
+    for (domain, report) in vault.rebuilt() {
+        if !global.quiet && !rebuild {
+            eprintln!(
+                "note: the vault's database was not there; made anew from storage for domain {domain}: {} points in {} packs",
+                report.points, report.packs
+            );
+        }
+    }
+    Ok(Opened { vault, path, descriptor, home, directories, remembered })
+}
+
+/// Opens the vault and the keys of the chosen domain.
+pub(crate) async fn open_with_keys(global: &Global) -> Outcome<(Opened, Keys)> {
+    let opened = open_keyless(global).await?;
+    let seed = opened.seed(global).await?;
+    let entry = opened.domain_entry(global)?;
+    let secret = seed.domain_secret(entry)?;
+    let keys = Keys { domain: entry.id, secret, seed };
+    Ok((opened, keys))
+}
+
+impl Opened {
+    /// The owner seed, by whichever secret the user has.
+    pub(crate) async fn seed(&self, global: &Global) -> Outcome<OwnerSeed> {
+        let seed = if let Some(path) = &global.recovery_kit {
+            self.seed_of_kit(&read_secret(path)?)?
+        } else if let Some(path) = &global.recipient_key {
+            self.seed_of_recipient(&read_secret(path)?)?
+        } else {
+            self.seed_of_passphrase(global).await?
+        };
+        if !seed.commits_to(&self.descriptor) {
+            return Err(Failure::new(Exit::WrongKey, "the secret belongs to another vault or owner"));
+        }
+        if self.home.owner()?.is_none() {
+            self.home.pin_owner(self.descriptor.owner)?;
+        }
+        Ok(seed)
+    }
+
+    async fn seed_of_passphrase(&self, global: &Global) -> Outcome<OwnerSeed> {
+        let wrap = match VaultHome::read(&self.home.passphrase_wrap())? {
+            Some(wrap) => Some(wrap),
+            None => self.vault.passphrase_wrap().await?.map(|wrap| Zeroizing::new(wrap.to_vec())),
+        };
+        let wrap = wrap.ok_or_else(|| {
+            Failure::new(Exit::WrongKey, "this machine has no passphrase wrap of the vault, and the vault keeps none")
+                .with_hint("give the recovery kit with --recovery-kit FILE; 'holdfast key passphrase' then sets a passphrase for this machine")
+        })?;
+        let wrap = Wrap::parse(&wrap)?;
+        self.same_vault(wrap.vault)?;
+        Ok(seal::unwrap_with_passphrase(&wrap, &passphrase(global)?)?)
+    }
+
+    fn seed_of_kit(&self, text: &[u8]) -> Outcome<OwnerSeed> {
+        let text = Zeroizing::new(String::from_utf8_lossy(text).into_owned());
+        let (vault, seed) = seal::read_kit(&text)?;
+        self.same_vault(vault)?;
+        Ok(seed)
+    }
+
+    fn seed_of_recipient(&self, text: &[u8]) -> Outcome<OwnerSeed> {
+        let text = Zeroizing::new(String::from_utf8_lossy(text).into_owned());
+        let secret = RecipientSecret::from_text(&text)?;
+        for path in self.home.recipient_wraps() {
+            let Some(bytes) = VaultHome::read(&path)? else { continue };
+            let wrap = Wrap::parse(&bytes)?;
+            if let Ok(seed) = seal::unwrap_as_recipient(&wrap, &secret) {
+                return Ok(seed);
+            }
+        }
+        Err(Failure::new(Exit::WrongKey, "no wrap of this vault's owner seed opens with that recipient's key")
+            .with_hint(format!("wraps to recipients lie in '{}' as NAME.recipient", self.home.config.display())))
+    }
+
+    fn same_vault(&self, vault: VaultId) -> Outcome<()> {
+        if vault == self.descriptor.vault {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::WrongKey, format!("the secret is for vault {vault}, this is vault {}", self.descriptor.vault)))
+    }
+
+    /// The domain that the command line, this machine's configuration, or the lack of others names.
+    pub(crate) fn domain_entry(&self, global: &Global) -> Outcome<&DomainEntry> {
+        let domains = &self.descriptor.domains;
+        if let Some(wanted) = &global.domain {
+            let fits = |entry: &&DomainEntry| entry.name == *wanted || entry.id.to_string() == *wanted;
+            return domains
+                .iter()
+                .find(fits)
+                .ok_or_else(|| Failure::new(Exit::Usage, format!("the vault has no domain '{wanted}'")));
+        }
+        let own = self.home.domain()?;
+        match (own.and_then(|own| self.descriptor.domain(own)), domains.as_slice()) {
+            (Some(own), _) => Ok(own),
+            (None, [only]) => Ok(only),
+            (None, several) => {
+                let names: Vec<&str> = several.iter().map(|entry| entry.name.as_str()).collect();
+                Err(Failure::new(Exit::Usage, "the vault has several domains")
+                    .with_hint(format!("name one with --domain: {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// The chosen domain's repository.
+    pub(crate) async fn domain(&self, global: &Global) -> Outcome<Arc<dyn Domain>> {
+        Ok(self.vault.domain(self.domain_entry(global)?.id).await?)
+    }
+
+    /// Write-only keys of this machine, if it has them.
+    pub(crate) fn write_only(&self) -> Outcome<Option<WriteOnly>> {
+        let Some(bytes) = VaultHome::read(&self.home.write_only())? else { return Ok(None) };
+        let damaged = || Failure::new(Exit::Failed, format!("'{}' is damaged", self.home.write_only().display()));
+        let (signer, writer) = bytes.split_first_chunk::<32>().ok_or_else(damaged)?;
+        let signer = AgentSigner::from_bytes(*signer);
+        Ok(Some(WriteOnly { writer: DomainWriter::from_bytes(writer)?, signer }))
+    }
+
+    /// Stores write-only keys.
+    pub(crate) fn store_write_only(&self, keys: &WriteOnly) -> Outcome<()> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        bytes.extend_from_slice(&keys.signer.to_bytes()[..]);
+        bytes.extend_from_slice(&keys.writer.to_bytes());
+        super::files::write_private(&self.home.write_only(), &bytes)
+    }
+
+    /// Whether a secret is at hand without asking a person.
+    pub(crate) fn has_configured_secret(global: &Global) -> bool {
+        let named = global.passphrase_file.is_some() || global.recovery_kit.is_some() || global.recipient_key.is_some();
+        named || std::env::var_os("HOLDFAST_PASSPHRASE").is_some()
+    }
+
+    /// Writes down what was seen, once a command has come to a good end.
+    pub(crate) fn remember(&self) -> Outcome<()> {
+        self.remembered.store(&self.home)
+    }
+}
+
+/// A secret as bytes on its way to a file.
+pub(crate) fn secret_bytes(secret: &secrecy::SecretString) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(secret.expose_secret().as_bytes().to_vec())
+}

@@ -1,0 +1,77 @@
+//! Machine-readable output: one object a command, `"schema": "holdfast.<command>/1"`, fields only ever added.
+
+use crate::failure::Failure;
+use serde_json::{Map, Value, json};
+
+/// The object that a command prints.
+pub(crate) struct Json(Map<String, Value>);
+
+impl Json {
+    pub(crate) fn new(command: &str) -> Self {
+        let mut map = Map::new();
+        map.insert("schema".to_owned(), Value::from(format!("holdfast.{command}/1")));
+        Self(map)
+    }
+
+    pub(crate) fn set(&mut self, field: &str, value: impl Into<Value>) {
+        self.0.insert(field.to_owned(), value.into());
+    }
+
+    pub(crate) fn print(self) {
+        println!("{}", Value::Object(self.0));
+    }
+}
+
+/// A failure as an object on standard output.
+pub(crate) fn print_failure(command: &str, failure: &Failure) {
+    let mut json = Json::new(command);
+    let error = json!({
+        "message": failure.heading(),
+        "causes": failure.causes(),
+        "hint": failure.hint(),
+        "exit_code": failure.exit as u8,
+    });
+    json.set("error", error);
+    json.print();
+}
+
+/// A name in two fields where it is not UTF-8: `name` (lossy) and `name_b64`.
+pub(crate) fn name_json(object: &mut Map<String, Value>, field: &str, name: &[u8]) {
+    object.insert(field.to_owned(), Value::from(String::from_utf8_lossy(name)));
+    if std::str::from_utf8(name).is_err() {
+        object.insert(format!("{field}_b64"), Value::from(base64(name)));
+    }
+}
+
+/// Base 64 (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * place) & 63) as usize] as char;
+            text.push(if place <= chunk.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_64_is_as_in_the_rfc() {
+        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_is_there_exactly() {
+        let mut object = Map::new();
+        name_json(&mut object, "name", b"a\xff");
+        assert_eq!(object["name_b64"], "Yf8=");
+    }
+}

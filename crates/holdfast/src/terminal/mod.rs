@@ -1,0 +1,11 @@
+//! What users see: tables, sizes, times, progress, JSON.
+
+mod json;
+mod progress;
+mod table;
+mod text;
+
+pub(crate) use json::{Json, name_json, print_failure};
+pub(crate) use progress::{EngineProgress, VaultProgress};
+pub(crate) use table::Table;
+pub(crate) use text::{bytes, confirm, host_name, local, now_ms, printable, random, rate, seconds, utc};
