@@ -1,6 +1,6 @@
 //! The calls that change a disk. In tests they can be watched, and told to fail.
 
-use rustix::fs::{CWD, OFlags, RenameFlags};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Every change of the disk goes through here.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Disk {
     /// The sync of a directory failed. The kernel tells of an error once: a second sync would succeed without having brought
     /// anything to the disk.
@@ -29,6 +29,7 @@ pub(super) enum Call {
     Unlink,
     SyncDirectory,
     SyncAll,
+    Lock,
 }
 
 impl Disk {
@@ -97,6 +98,16 @@ impl Disk {
         Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
     }
 
+    /// Waits for the advisory lock of a directory, which its descriptor then holds.
+    pub(super) fn lock(&self, directory: &File, path: &Path) -> io::Result<()> {
+        self.note(Call::Lock, path)?;
+        match rustix::fs::flock(directory, FlockOperation::LockExclusive) {
+            // No such locks here: then nobody else gets this one either.
+            Err(Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP | Errno::INVAL) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
     /// Removes a file.
     pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.note(Call::Unlink, path)?;
@@ -127,15 +138,22 @@ pub(super) mod watch {
     use std::path::{Path, PathBuf};
     use std::sync::Mutex;
 
+    /// What somebody else does at a bad moment.
+    pub(crate) type Interference = Box<dyn FnOnce() + Send>;
+
     /// The calls so far, and those that shall fail.
-    #[derive(Debug, Default)]
+    #[derive(Default)]
     pub(crate) struct Watch {
         calls: Mutex<Vec<(Call, PathBuf)>>,
         failing: Mutex<Vec<(Call, i32)>>,
+        interfering: Mutex<Option<(Call, Interference)>>,
     }
 
     impl Watch {
         pub(super) fn note(&self, call: Call, path: &Path) -> io::Result<()> {
+            if let Some((_, interfere)) = self.interfering.lock().unwrap().take_if(|(at, _)| *at == call) {
+                interfere();
+            }
             if let Some((_, errno)) = self.failing.lock().unwrap().iter().find(|(failing, _)| *failing == call) {
                 return Err(io::Error::from_raw_os_error(*errno));
             }
@@ -151,6 +169,11 @@ pub(super) mod watch {
         /// Lets all calls of a kind fail with that error.
         pub(crate) fn fail(&self, call: Call, errno: i32) {
             self.failing.lock().unwrap().push((call, errno));
+        }
+
+        /// Lets somebody else do something just before the next call of a kind.
+        pub(crate) fn interfere(&self, call: Call, interfere: impl FnOnce() + Send + 'static) {
+            *self.interfering.lock().unwrap() = Some((call, Box::new(interfere)));
         }
 
         pub(crate) fn fail_no_more(&self) {

@@ -8,7 +8,6 @@
 use super::disk::Disk;
 use super::root::Root;
 use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -49,12 +48,7 @@ impl Temporaries {
                 continue;
             }
             let locked = File::open(&path)?;
-            match rustix::fs::flock(&locked, FlockOperation::LockExclusive) {
-                Ok(()) => {}
-                // No such locks here: then nobody else gets this one either.
-                Err(Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP | Errno::INVAL) => {}
-                Err(error) => return Err(error.into()),
-            }
+            disk.lock(&locked, &path)?;
             // Somebody who cleared between the making and the locking took it for a dead one's and removed it.
             if is_still_there(&locked, &path)? {
                 return Ok(Self { path, next: AtomicU64::new(0), _locked: locked });

@@ -1,6 +1,6 @@
 //! What reaches the disk, in which order, and what happens when a call fails.
 
-use super::disk::Call::{self, Link, MakeDirectory, MakeFile, Rename, SyncAll, SyncDirectory, SyncFile, Unlink};
+use super::disk::Call::{self, Link, Lock, MakeDirectory, MakeFile, Rename, SyncAll, SyncDirectory, SyncFile, Unlink};
 use super::{LocalStore, is_network_file_system};
 use crate::{ErrorKind, ObjectName, ObjectStore, PutOutcome, Result};
 use bytes::Bytes;
@@ -69,6 +69,7 @@ async fn a_put_is_on_the_disk_before_it_is_acknowledged() {
             (SyncDirectory, "a"),
             (MakeDirectory, ".tmp"),
             (MakeDirectory, ".tmp/…"),
+            (Lock, ".tmp/…"),
             (MakeFile, ".tmp/…"),
             (SyncFile, ".tmp/…"),
             (Rename, "a/b/1"),
@@ -206,10 +207,12 @@ async fn a_failed_sync_after_a_delete_is_an_error() {
 
 #[tokio::test]
 async fn a_failed_sync_of_a_new_directory_is_an_error() {
-    let (_directory, store) = store().await;
-    fail(&store, SyncDirectory, Errno::IO);
-    assert_eq!(kind(store.put(&name("a/1"), BYTES).await), Some(ErrorKind::Unavailable));
-    assert_eq!(store.list("", None, 9).await.unwrap(), []);
+    for errno in [Errno::IO, Errno::NOSPC] {
+        let (_directory, store) = store().await;
+        fail(&store, SyncDirectory, errno);
+        assert_eq!(kind(store.put(&name("a/1"), BYTES).await), Some(ErrorKind::Unavailable));
+        assert_eq!(store.list("", None, 9).await.unwrap(), []);
+    }
 }
 
 #[tokio::test]
@@ -240,6 +243,42 @@ async fn a_put_survives_the_loss_of_its_temporary_directory() {
     store.put(&name("a"), BYTES).await.unwrap();
     fs::remove_dir_all(directory.path().join(".tmp")).unwrap();
     assert_eq!(store.put(&name("b"), BYTES).await.unwrap(), PutOutcome::Created);
+}
+
+#[tokio::test]
+async fn a_put_survives_the_loss_of_its_temporary_file() {
+    let (directory, store) = store().await;
+    let temporaries = directory.path().join(".tmp");
+    store.inner.writer.disk.watch.interfere(Rename, move || fs::remove_dir_all(temporaries).unwrap());
+    assert_eq!(store.put(&name("a"), BYTES).await.unwrap(), PutOutcome::Created);
+    assert_eq!(store.get(&name("a"), None).await.unwrap(), BYTES);
+}
+
+#[tokio::test]
+async fn who_comes_second_within_a_put_compares_with_the_first() {
+    for (theirs, expected) in [(BYTES, Ok(PutOutcome::Identical)), (Bytes::new(), Err(ErrorKind::Exists))] {
+        let (directory, store) = store().await;
+        let path = directory.path().join("a");
+        store.inner.writer.disk.watch.interfere(Rename, move || fs::write(path, theirs).unwrap());
+        assert_eq!(store.put(&name("a"), BYTES).await.map_err(|error| error.kind()), expected);
+        assert_eq!(temporaries(&store), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_clearing_at_the_wrong_moment_does_not_take_a_new_directory_of_temporaries() {
+    let (directory, store) = store().await;
+    store.put(&name("a"), BYTES).await.unwrap();
+    // Another store's directory, made but not locked yet, is taken for a dead one's.
+    let path = directory.path().to_owned();
+    let second = LocalStore::open(&path).await.unwrap();
+    second.inner.writer.disk.watch.interfere(Lock, move || {
+        let disk = super::disk::Disk::default();
+        super::temporary::clear_leftovers(&disk, &super::root::Root::open(&path).unwrap()).unwrap();
+    });
+    assert_eq!(second.put(&name("b"), BYTES).await.unwrap(), PutOutcome::Created);
+    let made = calls(&second).iter().filter(|call| **call == (MakeDirectory, ".tmp/…".to_owned())).count();
+    assert_eq!(made, 2, "the one that was cleared away is made anew");
 }
 
 #[tokio::test]

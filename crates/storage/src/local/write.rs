@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const TRIES_MAX: u32 = 10;
 
 /// The writing side of a store.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Writer {
     pub(super) disk: Disk,
     directories: Directories,

@@ -1,6 +1,7 @@
 //! Tests of object stores.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)]
 
 mod conformance;
 mod crash;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 /// What every clock shows at the start, in milliseconds since 1970: some day of 2026.
-const START_MS: u64 = 1_780_000_000_000;
+const START_MS: i64 = 1_780_000_000_000;
 
 /// The simulation's true time. It never jumps; it passes by a random bit with every step, and to the next sleeper when
 /// nobody is ready.
@@ -71,9 +71,9 @@ impl SimClock {
 
     /// What it shows, in milliseconds since 1970.
     #[must_use]
-    pub fn now_ms(&self) -> u64 {
+    pub fn now_ms(&self) -> i64 {
         let ahead_ms = self.state().ahead_ms;
-        (START_MS + self.time.elapsed_micros() / 1_000).saturating_add_signed(ahead_ms)
+        (START_MS + (self.time.elapsed_micros() / 1_000) as i64).saturating_add(ahead_ms)
     }
 
     /// Sets it forwards or backwards.
@@ -92,14 +92,14 @@ impl SimClock {
     }
 
     /// Waits until the clock shows that time; a jump of the clock counts.
-    pub async fn sleep_until_ms(&self, ms: u64) {
+    pub async fn sleep_until_ms(&self, ms: i64) {
         let mut alarm = SetAlarm::new(self.time.shared.clone());
         poll_fn(|context| {
             let left_ms = ms.saturating_sub(self.now_ms());
-            if left_ms == 0 {
+            if left_ms <= 0 {
                 return Poll::Ready(());
             }
-            let until = self.time.elapsed_micros().saturating_add(left_ms.saturating_mul(1_000));
+            let until = self.time.elapsed_micros().saturating_add((left_ms as u64).saturating_mul(1_000));
             alarm.set(until, context.waker());
             let mut state = self.state();
             if !state.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
