@@ -69,10 +69,11 @@ pub(crate) fn read_attributes(directory: BorrowedFd<'_>, name: &[u8]) -> io::Res
 
 /// Sets an attribute.
 pub(crate) fn set_attribute(what: Named<'_>, attribute: &[u8], value: &[u8]) -> io::Result<()> {
-    Ok(match what {
+    match what {
         Named::Open(file) => fsetxattr(file, attribute, value, XattrFlags::empty())?,
         Named::Handle(handle) => setxattr(handle_path(handle), attribute, value, XattrFlags::empty())?,
-    })
+    }
+    Ok(())
 }
 
 /// Removes an attribute; one that is not there is no error.

@@ -89,19 +89,21 @@ pub(crate) fn set_owner(what: Named<'_>, user: u32, group: u32) -> io::Result<()
     // All ones means "leave as it is" to the kernel and is no number that anybody can have.
     let user = (user != u32::MAX).then(|| Uid::from_raw(user));
     let group = (group != u32::MAX).then(|| Gid::from_raw(group));
-    Ok(match what {
+    match what {
         Named::Open(file) => fchown(file, user, group)?,
         Named::Handle(handle) => chownat(handle, c"", user, group, AtFlags::EMPTY_PATH)?,
-    })
+    }
+    Ok(())
 }
 
 /// Sets permission, set-id and sticky bits. Not for symlinks, which have none.
 pub(crate) fn set_mode(what: Named<'_>, mode: u16) -> io::Result<()> {
     let mode = Mode::from_raw_mode(u32::from(mode));
-    Ok(match what {
+    match what {
         Named::Open(file) => fchmod(file, mode)?,
         Named::Handle(handle) => chmod(handle_path(handle), mode)?,
-    })
+    }
+    Ok(())
 }
 
 /// Sets the time of the last change of content and leaves the access time.
@@ -110,8 +112,9 @@ pub(crate) fn set_times(what: Named<'_>, modified: Timestamp) -> io::Result<()> 
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: i64::from(modified.nanoseconds) },
     };
-    Ok(match what {
+    match what {
         Named::Open(file) => futimens(file, &times)?,
         Named::Handle(handle) => utimensat(CWD, handle_path(handle), &times, AtFlags::empty())?,
-    })
+    }
+    Ok(())
 }

@@ -24,7 +24,7 @@ pub struct ZooOptions {
 
 impl Default for ZooOptions {
     fn default() -> Self {
-        Self { large_directory: 2500, deep: true, socket: true }
+        Self { large_directory: 1200, deep: true, socket: true }
     }
 }
 
@@ -240,7 +240,7 @@ impl Zoo<'_> {
         }
         self.attribute("attributes/file", "user.long", &noise(2000, 4))?;
         self.attribute("attributes/link", "trusted.link", b"on the symlink itself")?;
-        let acl = acl(&[(1, 6, None), (2, 7, Some(1)), (2, 4, Some(123_456)), (4, 4, None), (16, 6, None), (32, 0, None)]);
+        let acl = acl(&[(1, 7, None), (2, 7, Some(1)), (2, 4, Some(123_456)), (4, 4, None), (16, 6, None), (32, 0, None)]);
         for (name, mode) in [("attributes/acl file", 0o660), ("attributes/acl directory", 0o2770)] {
             match name.ends_with("file") {
                 true => self.file(name, b"shared")?,
@@ -329,7 +329,7 @@ impl Zoo<'_> {
     fn locked(&mut self) -> io::Result<()> {
         self.directory("locked")?;
         self.file("locked/inside", b"behind a closed door")?;
-        fs::set_permissions(self.root.join("locked"), Permissions::from_mode(0))
+        fs::set_permissions(self.root.join("locked"), Permissions::from_mode(0o000))
     }
 }
 

@@ -1,1 +1,228 @@
-//! x
+//! How a target treats what is there, owners, sizes and what entries would inherit.
+
+use crate::copy::{copy, copy_to, file_set};
+use crate::hostile::{metadata, target};
+use crate::round_trip::below;
+use crate::walk::{MEMORY, ground, ground_in};
+use engine::target::{Overwrite, Placement, TargetFile, TreeTarget};
+use format::page::{Attribute, EntryKind, Metadata, Owner, Timestamp};
+use holdfast_workloads::files::{RestoreOptions, RestoreTarget};
+use holdfast_workloads::zoo::{self, ZooOptions};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::time::{Duration, UNIX_EPOCH};
+
+fn write(file: &dyn TargetFile, content: &[u8], metadata: &Metadata) {
+    file.write_at(content, 0).unwrap();
+    assert_eq!(file.finish(metadata, &[]).unwrap(), []);
+}
+
+#[test]
+fn what_is_there_is_treated_as_asked() {
+    let (older, equal, newer) = (999_999_999, 1_000_000_000, 1_000_000_001);
+    for (overwrite, there, expected) in [
+        (Overwrite::Fail, older, None),
+        (Overwrite::Never, older, Some(Placement::Skip)),
+        (Overwrite::Older, older, Some(Placement::Write)),
+        (Overwrite::Older, equal, Some(Placement::Skip)),
+        (Overwrite::Older, newer, Some(Placement::Skip)),
+        (Overwrite::Always, newer, Some(Placement::Write)),
+    ] {
+        let ground = ground();
+        ground.plant(&["there"]);
+        let file = fs::File::options().append(true).open(ground.path.join("there")).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::new(there, 5)).unwrap();
+        let target = target(&ground.path, overwrite);
+        let placed = target.place(b"there", &metadata(EntryKind::File));
+        assert_eq!(placed.as_ref().ok(), expected.as_ref(), "{overwrite:?} {there}");
+        assert_eq!(ground.path.join("there").exists(), expected != Some(Placement::Write));
+        assert_eq!(target.place(b"new", &metadata(EntryKind::File)).unwrap(), Placement::Write);
+        if expected.is_none() {
+            assert_eq!(placed.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        }
+    }
+}
+
+#[test]
+fn a_directory_in_the_way_and_one_that_is_needed_are_errors() {
+    for overwrite in [Overwrite::Fail, Overwrite::Never, Overwrite::Older, Overwrite::Always] {
+        let ground = ground();
+        ground.plant(&["directory/file", "file"]);
+        let target = target(&ground.path, overwrite);
+        let error = target.place(b"directory", &metadata(EntryKind::File)).unwrap_err();
+        assert_eq!(error.to_string(), "a directory is in its way");
+        let error = target.make_directory(b"file").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotADirectory);
+        assert!(target.create_file(b"file/below", 1).is_err());
+        target.make_directory(b"directory").unwrap();
+        assert!(ground.path.join("directory/file").exists());
+        assert!(target.discard(b"directory").is_err());
+        target.discard(b"file").unwrap();
+        target.discard(b"file").unwrap();
+    }
+}
+
+#[test]
+fn owners_are_found_by_name_first() {
+    let ground = ground();
+    let owner = |name: Option<&str>| Owner { id: 54_321, name: name.map(|name| name.as_bytes().into()) };
+    for (numeric_owner, name, expected) in
+        [(false, Some("daemon"), 1), (true, Some("daemon"), 54_321), (false, Some("nobody knows"), 54_321), (false, None, 54_321)]
+    {
+        let options = RestoreOptions { numeric_owner, overwrite: Overwrite::Always, ..RestoreOptions::new(&ground.path) };
+        let target = RestoreTarget::new(options).unwrap();
+        let entry = Metadata { user: owner(name), group: owner(name), mode: 0o4711, ..metadata(EntryKind::File) };
+        target.place(b"file", &entry).unwrap();
+        write(&*target.create_file(b"file", 1).unwrap(), b"x", &entry);
+        let stat = fs::metadata(ground.path.join("file")).unwrap();
+        assert_eq!((stat.uid(), stat.gid(), stat.mode() & 0o7777), (expected, expected, 0o4711));
+    }
+}
+
+#[test]
+fn until_it_is_finished_an_entry_is_its_owners_alone() {
+    let ground = ground();
+    let target = target(&ground.path, Overwrite::Fail);
+    target.make_directory(b"directory").unwrap();
+    let file = target.create_file(b"directory/file", 10).unwrap();
+    let mode = |path: &str| fs::metadata(ground.path.join(path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("directory"), mode("directory/file")), (0o700, 0o600));
+    assert!(!target.holds(b"directory/file", &Metadata { size: 10, ..metadata(EntryKind::File) }).unwrap());
+    write(&*file, b"0123456789", &metadata(EntryKind::File));
+    assert_eq!(mode("directory/file"), 0o644);
+    assert!(target.holds(b"directory/file", &Metadata { size: 10, ..metadata(EntryKind::File) }).unwrap());
+    assert!(!target.holds(b"directory/file", &Metadata { size: 11, ..metadata(EntryKind::File) }).unwrap());
+    assert!(!target.holds(b"directory/file", &Metadata { size: 10, ..metadata(EntryKind::Fifo) }).unwrap());
+    assert!(!target.holds(b"directory/other", &metadata(EntryKind::File)).unwrap());
+}
+
+#[test]
+fn a_file_gets_its_size_however_it_is_written() {
+    let ground = ground();
+    let target = target(&ground.path, Overwrite::Fail);
+    for size in [0, 1, 5000, 1 << 20, (1 << 20) + 1, 5 << 20] {
+        let size_of = |name: &str| fs::metadata(ground.path.join(name)).unwrap().len();
+        let name = |kind: &str| format!("{kind} {size}");
+        // All hole.
+        let file = target.create_file(name("hole").as_bytes(), size).unwrap();
+        file.finish(&metadata(EntryKind::File), &[]).unwrap();
+        assert_eq!(size_of(&name("hole")), size);
+        // Closed, opened again, the end written by either.
+        if size > 1 {
+            for early in [true, false] {
+                let name = name(if early { "early end" } else { "late end" });
+                let file = target.create_file(name.as_bytes(), size).unwrap();
+                file.write_at(b"a", if early { size - 1 } else { 0 }).unwrap();
+                drop(file);
+                assert_eq!(size_of(&name), size);
+                let file = target.open_file(name.as_bytes()).unwrap();
+                file.write_at(b"b", if early { 0 } else { size - 1 }).unwrap();
+                file.finish(&metadata(EntryKind::File), &[]).unwrap();
+                drop(file);
+                assert_eq!(size_of(&name), size);
+                let content = fs::read(ground.path.join(&name)).unwrap();
+                let ends = (content[0], content[size as usize - 1]);
+                assert_eq!(ends, if early { (b'b', b'a') } else { (b'a', b'b') });
+                assert!(content[1..size as usize - 1].iter().all(|byte| *byte == 0));
+            }
+        }
+        // Two at once: the second finishes, the first is closed later.
+        let name = name("two");
+        let first = target.create_file(name.as_bytes(), size).unwrap();
+        let second = target.open_file(name.as_bytes()).unwrap();
+        second.write_at(&vec![7; size as usize], 0).unwrap();
+        second.finish(&metadata(EntryKind::File), &[]).unwrap();
+        drop((first, second));
+        let stat = fs::metadata(ground.path.join(&name)).unwrap();
+        assert_eq!((stat.len(), stat.mtime(), stat.mtime_nsec()), (size, 1_000_000_000, 5));
+    }
+}
+
+#[test]
+fn nothing_is_inherited_from_the_destination() {
+    let (source, destination) = (ground(), ground());
+    zoo::build(&source.path, ZooOptions { deep: false, large_directory: 10, socket: false }).unwrap();
+    // A default ACL and the set-group-id bit are inherited by everything that is made below.
+    let status = std::process::Command::new("chmod").arg("2777").arg(&destination.path).status().unwrap();
+    assert!(status.success());
+    std::os::unix::fs::chown(&destination.path, None, Some(4711)).unwrap();
+    let acl = [
+        2_u32.to_le_bytes().to_vec(),
+        [1_u16, 7, 0xffff, 0xffff, 2, 7, 1, 0, 4, 7, 0xffff, 0xffff, 16, 7, 0xffff, 0xffff, 32, 7, 0xffff, 0xffff]
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect(),
+    ]
+    .concat();
+    rustix::fs::setxattr(&destination.path, c"system.posix_acl_default", &acl, rustix::fs::XattrFlags::empty()).unwrap();
+    fs::create_dir(destination.path.join("probe")).unwrap();
+    assert!(rustix::fs::getxattr_query(destination.path.join("probe"), c"system.posix_acl_access").is_ok());
+
+    let copied = copy(file_set(&[&source.path]), &destination.path);
+    assert_eq!(copied.shortfalls, []);
+    assert_eq!(zoo::compare(&source.path, &below(&destination.path, &source.path)), Vec::<String>::new());
+}
+
+#[test]
+fn a_second_restore_over_the_first_brings_back_what_was_changed() {
+    let (source, destination) = (ground(), ground());
+    zoo::build(&source.path, ZooOptions { deep: true, large_directory: 10, socket: false }).unwrap();
+    copy(file_set(&[&source.path]), &destination.path);
+    let restored = below(&destination.path, &source.path);
+    fs::set_permissions(restored.join("content"), PermissionsExt::from_mode(0o777)).unwrap();
+    fs::write(restored.join("content/text"), "overwritten").unwrap();
+    fs::remove_file(restored.join("links/to a file")).unwrap();
+    symlink("/etc", restored.join("links/to a file")).unwrap();
+    assert_ne!(zoo::compare(&source.path, &restored), Vec::<String>::new());
+    let copied = copy_to(file_set(&[&source.path]), &target(&destination.path, Overwrite::Always));
+    assert_eq!(copied.shortfalls, []);
+    assert_eq!(zoo::compare(&source.path, &restored), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_set_is_said() {
+    let ground = ground();
+    let target = target(&ground.path, Overwrite::Fail);
+    let file = target.create_file(b"file", 0).unwrap();
+    let attributes = [
+        Attribute { name: b"no name space".to_vec(), value: b"x".to_vec() },
+        Attribute { name: b"user.fine".to_vec(), value: b"x".to_vec() },
+        Attribute { name: b"system.posix_acl_access".to_vec(), value: b"no ACL".to_vec() },
+    ];
+    let shortfalls = file.finish(&metadata(EntryKind::File), &attributes).unwrap();
+    let what: Vec<_> = shortfalls.iter().map(|shortfall| shortfall.what.as_str()).collect();
+    assert_eq!(what, ["attribute no name space", "attribute system.posix_acl_access"]);
+    assert!(rustix::fs::getxattr_query(ground.path.join("file"), c"user.fine").is_ok());
+    let stat = fs::metadata(ground.path.join("file")).unwrap();
+    assert_eq!((stat.mtime(), stat.uid()), (1_000_000_000, 4711));
+}
+
+#[test]
+fn links_and_nodes_that_cannot_be_made_are_errors() {
+    let ground = ground();
+    ground.plant(&["directory/", "file"]);
+    let target = target(&ground.path, Overwrite::Fail);
+    assert!(target.make_link(b"missing", b"new").is_err());
+    assert!(target.make_link(b"directory", b"new").is_err());
+    assert!(target.make_link(b"file", b"directory").is_err());
+    assert!(target.make_node(b"new", &metadata(EntryKind::File), &[]).is_err());
+    let early = Metadata { modified: Timestamp { seconds: -5, nanoseconds: 7 }, ..metadata(EntryKind::CharacterDevice) };
+    assert_eq!(target.make_node(b"device", &early, &[]).unwrap(), []);
+    let stat = fs::symlink_metadata(ground.path.join("device")).unwrap();
+    assert_eq!((stat.mtime(), stat.mtime_nsec(), stat.rdev(), stat.uid()), (-5, 7, rustix::fs::makedev(1, 3), 4711));
+}
+
+#[test]
+fn many_directories_are_restored_with_few_open_files() {
+    let ground = ground_in(MEMORY);
+    let target = target(&ground.path, Overwrite::Fail);
+    for n in 0..3000 {
+        let directory = format!("{n}");
+        target.make_directory(directory.as_bytes()).unwrap();
+        let file = target.create_file(format!("{directory}/file").as_bytes(), 1).unwrap();
+        write(&*file, b"x", &metadata(EntryKind::File));
+    }
+    let open = fs::read_dir("/proc/self/fd").unwrap().count();
+    assert!(open < 1100, "{open} open files");
+}

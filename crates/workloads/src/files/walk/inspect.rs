@@ -77,6 +77,13 @@ impl Inspector {
         Ok(Self { machine, roots, rules, skipped, budget, file_systems: Mutex::default() })
     }
 
+    /// The same with another amount of memory for names.
+    #[cfg(test)]
+    pub(super) fn with_names_in(mut self, bytes: usize) -> Self {
+        self.budget = NameBudget::new(bytes);
+        self
+    }
+
     /// The scope of `/`.
     pub(super) fn top(&self) -> Scope {
         self.roots.top()
@@ -316,4 +323,73 @@ fn warning(path: Vec<u8>, error: &io::Error) -> Warning {
 
 fn is_cache(directory: BorrowedFd<'_>) -> bool {
     platform::open_marker(directory, CACHE_TAG, CACHE_TAG_SIGNATURE.len()).is_ok_and(|start| start == CACHE_TAG_SIGNATURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::walk::{RuleOptions, resolve};
+    use std::fs;
+    use std::path::Path;
+
+    /// An inspector of one root, and the root listed.
+    fn listed(root: &Path) -> (Inspector, Listed) {
+        let path = resolve(root).unwrap();
+        let machine = Arc::new(Machine::new().unwrap());
+        let rules = Arc::new(Rules::new(RuleOptions::default()).unwrap());
+        let inspector = Inspector::new(machine, Roots::merge(std::slice::from_ref(&path)), rules, &[path.clone()]).unwrap();
+        let mut place = Place::top();
+        let mut scope = inspector.top();
+        let mut at = inspector.list(None, place.clone(), scope).unwrap().ok().unwrap();
+        for name in path.split(|byte| *byte == b'/') {
+            place = place.child(name);
+            scope = inspector.roots.claim(scope, name).scope;
+            at = inspector.list(Some(&at.directory), place.clone(), scope).unwrap().ok().unwrap();
+        }
+        (inspector, at)
+    }
+
+    fn kinds(events: &[WalkEvent]) -> Vec<String> {
+        let kind = |event: &WalkEvent| match event {
+            WalkEvent::Warning(warning) => {
+                format!("{:?} {}", warning.kind, warning.path.rsplit(|b| *b == b'/').next().unwrap().escape_ascii())
+            }
+            WalkEvent::LeftOut(_) => "left out".into(),
+            WalkEvent::Batch(batch) => format!("{} entries", batch.entries.len()),
+        };
+        events.iter().map(kind).collect()
+    }
+
+    #[test]
+    fn what_went_away_after_it_was_listed_has_vanished() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["gone", "stays", "replaced"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let (inspector, mut root) = listed(directory.path());
+        let whole = Scope::whole();
+        let names = root.names.next_batch(10).unwrap();
+        assert_eq!(names.len(), 3);
+        fs::remove_dir(directory.path().join("gone")).unwrap();
+        let inspected = inspector.inspect(&root.directory, &root.path, whole, &names);
+        assert_eq!(kinds(&inspected.events), ["Vanished gone", "2 entries"]);
+        assert_eq!(inspected.children.len(), 2);
+
+        // Between looking at a directory and listing it.
+        fs::remove_dir(directory.path().join("replaced")).unwrap();
+        std::os::unix::fs::symlink("stays", directory.path().join("replaced")).unwrap();
+        for (name, expected) in [("gone", Some("Vanished gone")), ("replaced", Some("Vanished replaced")), ("stays", None)] {
+            let place = root_place(&root).child(name.as_bytes());
+            let listed = inspector.list(Some(&root.directory), place, whole).unwrap();
+            assert_eq!(listed.err().map(|event| kinds(&[event])), expected.map(|kind| vec![kind.to_owned()]));
+        }
+        // The directory itself, while its descriptor is still open.
+        fs::remove_dir_all(directory.path()).unwrap();
+        let inspected = inspector.inspect(&root.directory, &root.path, whole, &names);
+        assert_eq!(kinds(&inspected.events), ["Vanished gone", "Vanished replaced", "Vanished stays"]);
+    }
+
+    fn root_place(root: &Listed) -> Arc<Place> {
+        root.path.split(|byte| *byte == b'/').fold(Place::top(), |place, name| place.child(name))
+    }
 }

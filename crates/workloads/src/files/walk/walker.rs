@@ -23,7 +23,12 @@ pub(crate) struct Walk {
 impl Walk {
     /// Starts it with so many threads.
     pub(crate) fn start(inspector: Inspector, threads: usize) -> io::Result<Self> {
-        let (schedule, top) = Schedule::new(BUFFERED_ENTRIES_MAX, inspector.top());
+        Self::start_within(BUFFERED_ENTRIES_MAX, inspector, threads)
+    }
+
+    /// Starts it with a limit of what is buffered.
+    fn start_within(limit: usize, inspector: Inspector, threads: usize) -> io::Result<Self> {
+        let (schedule, top) = Schedule::new(limit, inspector.top());
         let schedule = Arc::new(schedule);
         let inspector = Arc::new(inspector);
         let mut walk = Self { schedule, way: vec![top], events: Vec::new().into_iter(), workers: Vec::new() };
@@ -115,5 +120,50 @@ impl Worker<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::source::Machine;
+    use crate::files::walk::{Roots, RuleOptions, Rules, resolve};
+    use std::path::Path;
+
+    fn inspector(root: &Path, names_bytes: usize) -> Inspector {
+        let paths = [resolve(root).unwrap()];
+        let rules = Rules::new(RuleOptions::default()).unwrap();
+        let machine = Arc::new(Machine::new().unwrap());
+        Inspector::new(machine, Roots::merge(&paths), Arc::new(rules), &paths).unwrap().with_names_in(names_bytes)
+    }
+
+    fn paths(walk: Walk) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut paths = Vec::new();
+        for event in walk {
+            let WalkEvent::Batch(batch) = event.unwrap() else { panic!("nothing goes wrong here") };
+            paths.extend(batch.entries.into_iter().map(|entry| (batch.path.to_vec(), entry.name)));
+        }
+        paths
+    }
+
+    #[test]
+    fn a_walk_with_hardly_any_room_gives_the_same() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        for n in 0..3500 {
+            std::fs::write(directory.path().join(format!("file {n}")), "").unwrap();
+        }
+        for n in 0..300 {
+            std::fs::create_dir_all(directory.path().join(format!("a/{}/{n}/x/y", n % 7))).unwrap();
+            std::fs::write(directory.path().join(format!("a/{}/{n}/x/file", n % 7)), "").unwrap();
+            std::fs::create_dir(directory.path().join(format!("{n}"))).unwrap();
+        }
+        let expected = paths(Walk::start(inspector(directory.path(), 1 << 20), 4).unwrap());
+        assert!(expected.len() > 3500 + 5 * 300);
+        for limit in [1, 100, 2000] {
+            for threads in [1, 2, 16] {
+                let walk = Walk::start_within(limit, inspector(directory.path(), 1000), threads).unwrap();
+                assert_eq!(paths(walk), expected, "limit {limit}, {threads} threads");
+            }
+        }
     }
 }
