@@ -1,0 +1,52 @@
+//! What only the keyed side reads: the recovery kit, the write-only key file, and what an opened blob holds.
+
+use crate::with_checksum;
+use format::BlobId;
+use format::blob::BlobKind;
+use seal::{BlobOpener, DataKey, DomainSecret, DomainWriter, print_kit, read_kit};
+use secrecy::ExposeSecret;
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+/// A recovery kit as somebody typed it.
+pub fn kit(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok((vault, seed)) = read_kit(text) {
+        let printed = print_kit(&seed, vault);
+        let (again, seed_again) = read_kit(printed.expose_secret()).expect("what was printed can be read");
+        assert_eq!((again, seed_again.owner_key()), (vault, seed.owner_key()));
+    }
+}
+
+/// A write-only key file.
+pub fn write_only_key(data: &[u8]) {
+    let _ = DomainWriter::from_bytes(data);
+    let Some(bytes) = with_checksum(data) else { return };
+    if let Ok(writer) = DomainWriter::from_bytes(&bytes) {
+        assert_eq!(writer.to_bytes().as_slice(), bytes);
+        let _ = writer.new_session_key();
+    }
+}
+
+struct Keys {
+    writer: DomainWriter,
+    key: DataKey,
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let writer = DomainSecret::generate().writer(format::DomainId([1; 16]));
+    let (_, key) = writer.new_session_key().expect("a generated public key is one");
+    Keys { writer, key }
+});
+
+thread_local! {
+    static OPENER: RefCell<BlobOpener> = RefCell::new(BlobOpener::new());
+}
+
+/// What a holder of the keys sealed, well or badly: it opens to the plaintext that has its id, or not at all.
+pub fn opened_blob(data: &[u8]) {
+    let (keys, id) = (&*KEYS, BlobId([7; 32]));
+    let sealed = keys.key.seal(BlobKind::Data, id, data.to_vec()).expect("the input is short");
+    let opened = OPENER.with_borrow_mut(|opener| opener.open(&keys.key, &keys.writer, BlobKind::Data, id, &[], sealed));
+    assert!(opened.is_err(), "no plaintext has this id");
+}
