@@ -260,7 +260,7 @@ impl Layout {
             packs.push(SegmentPack { number, name, kind, length, footer_hash, entries });
             places.push(PackPlace { ordinals, keys, links });
         }
-        if packs.windows(2).any(|pair| pair[0].number >= pair[1].number) {
+        if packs.windows(2).any(|pair| pair[0].place() >= pair[1].place()) {
             return Err(FormatError::Invalid("packs of a segment are not sorted and unique"));
         }
         let sound = ordinal == self.entries

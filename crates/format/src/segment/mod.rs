@@ -44,6 +44,13 @@ pub struct SegmentPack {
     pub entries: u32,
 }
 
+impl SegmentPack {
+    /// What packs are sorted by.
+    fn place(&self) -> (u64, PackName) {
+        (self.number, self.name)
+    }
+}
+
 /// A copy of a blob, as a segment tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentEntry {
@@ -97,7 +104,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         self.len() == 0
     }
 
-    /// The packs that it covers, by number.
+    /// The packs that it covers, by number (and name, where a number is there twice).
     #[must_use]
     pub fn packs(&self) -> &[SegmentPack] {
         &self.layout.packs

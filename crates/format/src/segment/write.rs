@@ -22,7 +22,7 @@ pub fn build(packs: &[(u64, u64, Footer)]) -> Result<Vec<u8>> {
 
 fn build_in_shards(packs: &[(u64, u64, Footer)], shard_keys_max: usize) -> Result<Vec<u8>> {
     let mut sorted: Vec<&(u64, u64, Footer)> = packs.iter().collect();
-    sorted.sort_unstable_by_key(|pack| pack.0);
+    sorted.sort_unstable_by_key(|pack| (pack.0, pack.2.name));
     let sources: Vec<Source<'_>> = sorted.iter().map(|pack| Source::of_footer(pack.0, pack.1, &pack.2)).collect();
     let entries = plan_entries(&sources)?;
     let mut order: Vec<(u64, u32, &BlobId)> = Vec::with_capacity(entries as usize);
@@ -54,7 +54,7 @@ pub fn merge<B: AsRef<[u8]>>(
             sources.push(Source::of_segment(*segment, number, place as u32, pack));
         }
     }
-    sources.sort_by_key(|source| source.pack.number);
+    sources.sort_by_key(|source| source.pack.place());
     sources.dedup_by(|later, first| later.pack == first.pack);
     let entries = plan_entries(&sources).map_err(invalid_data)?;
     let order = MergedOrder::new(segments, &sources);
@@ -122,8 +122,8 @@ fn rows_of(footer: &Footer) -> Vec<u8> {
 
 /// Checks what the layout cannot hold and counts the entries.
 fn plan_entries(sources: &[Source<'_>]) -> Result<u32> {
-    if sources.windows(2).any(|pair| pair[0].pack.number >= pair[1].pack.number) {
-        return Err(FormatError::Invalid("two packs of a segment have the same number"));
+    if sources.windows(2).any(|pair| pair[0].pack.place() >= pair[1].pack.place()) {
+        return Err(FormatError::Invalid("two packs of a segment have the same number and name"));
     }
     let mut entries = 0u32;
     for source in sources {

@@ -172,9 +172,17 @@ fn ids_that_are_not_there_are_mostly_turned_away_by_the_filter() {
 }
 
 #[test]
-fn two_packs_with_one_number_are_refused() {
-    let packs = vec![(1, 0, footer(1, BlobKind::Data, [id(1)], 1)), (1, 0, footer(2, BlobKind::Data, [id(2)], 1))];
-    assert!(build(&packs).is_err());
+fn two_packs_with_one_number_stand_in_the_order_of_their_names() {
+    let packs = vec![(1, 0, footer(2, BlobKind::Data, [id(1)], 1)), (1, 0, footer(1, BlobKind::Data, [id(1), id(2)], 1))];
+    let segment = Segment::open(build(&packs).unwrap()).unwrap();
+    let names: Vec<PackName> = segment.find(&id(1)).iter().map(|entry| segment.packs()[entry.pack as usize].name).collect();
+    assert_eq!(names, [packs[1].2.name, packs[0].2.name]);
+}
+
+#[test]
+fn a_pack_that_is_given_twice_is_refused() {
+    let pack = (1, 0, footer(1, BlobKind::Data, [id(1)], 1));
+    assert!(build(&[pack.clone(), pack]).is_err());
 }
 
 fn set(segments: &[(u64, &[(u8, u32)])]) -> SegmentSet {
