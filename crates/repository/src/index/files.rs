@@ -33,7 +33,7 @@ pub(crate) enum SegmentFiles {
     Directory(PathBuf),
     /// In memory.
     #[cfg_attr(not(test), allow(dead_code))]
-    Memory(Mutex<BTreeMap<u64, Arc<Vec<u8>>>>),
+    Memory(Arc<Mutex<BTreeMap<u64, Arc<Vec<u8>>>>>),
 }
 
 impl SegmentFiles {

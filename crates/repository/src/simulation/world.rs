@@ -1,0 +1,200 @@
+//! The world of one simulation: the storage, the database that is the authority now, and what everybody was promised.
+
+use super::content::{Graph, Tree};
+use super::identity::{IDENTITY, item};
+use super::node::{Database, Locks, Node};
+use format::record::{RecordBody, RecordKind};
+use format::{BlobId, ItemName, KeyId, PointId, Sequence};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use storage::MemoryStore;
+use testkit::{FaultyStore, Rng, Simulation};
+
+/// Whether somebody wanted a point purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purge {
+    /// Nobody.
+    No,
+    /// Somebody, who got no answer (yet).
+    Asked,
+    /// It was promised.
+    Done,
+}
+
+/// A point that somebody tried to commit.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) item: ItemName,
+    pub(super) kind: RecordKind,
+    pub(super) sequence: Sequence,
+    pub(super) acknowledged: bool,
+    pub(super) purge: Purge,
+}
+
+/// What everybody was promised.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) points: BTreeMap<PointId, Known>,
+    /// Records that nobody may ever serve.
+    pub(super) forged: BTreeSet<PointId>,
+    /// Blobs and objects that were damaged on purpose: their loss is not the repository's fault.
+    pub(super) tainted: BTreeSet<String>,
+    /// Trees by their root.
+    trees: BTreeMap<BlobId, Tree>,
+}
+
+/// See the module.
+pub(super) struct World {
+    pub(super) simulation: Simulation,
+    pub(super) memory: Arc<MemoryStore>,
+    pub(super) weather: FaultyStore,
+    pub(super) locks: Locks,
+    pub(super) model: RefCell<Model>,
+    /// The database that is the authority, as far as everybody knows.
+    pub(super) current: RefCell<Database>,
+    databases: Cell<usize>,
+    /// Packs may lie in storage of which the current database knows nothing: another one issued them.
+    pub(super) foreign_packs: Cell<bool>,
+    violation: RefCell<Option<String>>,
+    trace: RefCell<Vec<String>>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Rc<Self> {
+        let simulation = Simulation::new(seed);
+        let memory = Arc::new(MemoryStore::new());
+        let weather = FaultyStore::new(memory.clone(), simulation.rng().next_u64());
+        Rc::new(Self {
+            simulation,
+            memory,
+            weather,
+            locks: Locks::default(),
+            model: RefCell::default(),
+            current: RefCell::new(Database::new(0)),
+            databases: Cell::new(1),
+            foreign_packs: Cell::new(false),
+            violation: RefCell::default(),
+            trace: RefCell::default(),
+        })
+    }
+
+    /// A process.
+    pub(super) fn node(&self, name: &'static str) -> Node {
+        Node::new(name, &self.weather, self.simulation.clock(), &self.locks, self.simulation.rng())
+    }
+
+    /// A database that nobody used before.
+    pub(super) fn new_database(&self) -> Database {
+        let number = self.databases.get();
+        self.databases.set(number + 1);
+        Database::new(number)
+    }
+
+    pub(super) fn current(&self) -> Database {
+        self.current.borrow().clone()
+    }
+
+    /// Something that must never be.
+    pub(super) fn violation(&self, what: impl Into<String>) {
+        let what = what.into();
+        self.note(|| format!("VIOLATION {what}"));
+        self.violation.borrow_mut().get_or_insert(what);
+    }
+
+    pub(super) fn failed(&self) -> bool {
+        self.violation.borrow().is_some()
+    }
+
+    /// What was violated, with what led there if the environment asks for it.
+    pub(super) fn verdict(&self) -> Result<(), String> {
+        match self.violation.borrow().as_ref() {
+            None => Ok(()),
+            Some(what) if is_tracing() => Err(format!("{}\n{what}", self.trace.borrow().join("\n"))),
+            Some(what) => Err(what.clone()),
+        }
+    }
+
+    /// A line of the trace.
+    pub(super) fn note(&self, line: impl FnOnce() -> String) {
+        if is_tracing() {
+            self.trace.borrow_mut().push(format!("{:>6} {}", self.simulation.steps(), line()));
+        }
+    }
+
+    /// A tree to back up: often the base's, changed a bit or not at all.
+    pub(super) fn tree(&self, base: Option<BlobId>, rng: &mut Rng) -> Tree {
+        let known = base.and_then(|root| self.model.borrow().trees.get(&root).cloned());
+        let mut tree = match known {
+            Some(tree) if rng.chance(0.8) => tree,
+            _ => Tree::random(rng),
+        };
+        if rng.chance(0.8) {
+            tree.mutate(rng);
+        }
+        tree
+    }
+
+    /// The tree's blobs; it is known by its root from now on.
+    pub(super) fn graph(&self, tree: &Tree) -> Graph {
+        let graph = tree.graph();
+        self.model.borrow_mut().trees.insert(graph.root, tree.clone());
+        graph
+    }
+
+    /// Somebody is about to commit this.
+    pub(super) fn attempted(&self, body: &RecordBody) {
+        let known = Known {
+            item: body.item.clone(),
+            kind: body.kind,
+            sequence: body.sequence,
+            acknowledged: false,
+            purge: Purge::No,
+        };
+        self.model.borrow_mut().points.entry(body.id()).or_insert(known);
+    }
+
+    pub(super) fn acknowledged(&self, point: PointId) {
+        if let Some(known) = self.model.borrow_mut().points.get_mut(&point) {
+            known.acknowledged = true;
+        }
+    }
+
+    pub(super) fn purge(&self, point: PointId, purge: Purge) {
+        if let Some(known) = self.model.borrow_mut().points.get_mut(&point)
+            && known.purge != Purge::Done
+        {
+            known.purge = purge;
+        }
+    }
+}
+
+/// The body of a record.
+pub(super) fn record_body(
+    kind: RecordKind,
+    number: usize,
+    previous: Option<(PointId, Sequence)>,
+    root: BlobId,
+    key: KeyId,
+    rng: &mut Rng,
+) -> RecordBody {
+    RecordBody {
+        vault: IDENTITY.vault,
+        domain: IDENTITY.domain,
+        item: item(number),
+        kind,
+        sequence: previous.map_or(Sequence(1), |(_, sequence)| sequence.next()),
+        previous: previous.map(|(point, _)| point),
+        root,
+        key,
+        agent_time_ms: 0,
+        metadata_nonce: rng.bytes(),
+        metadata: vec![1; 30],
+    }
+}
+
+fn is_tracing() -> bool {
+    static TRACING: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os("HOLDFAST_SIMULATION_TRACE").is_some());
+    *TRACING
+}
