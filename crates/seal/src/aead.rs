@@ -49,3 +49,32 @@ impl AeadKey {
         self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(associated), ciphertext).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_bytes_are_nonce_ciphertext_and_tag_of_rfc_8452() {
+        // appendix C.2: one byte of associated data, eight of plaintext
+        let mut key = [0; 32];
+        key[0] = 1;
+        let mut nonce = [0; 12];
+        nonce[0] = 3;
+        let mut buffer = [&[0; 12][..], &[2, 0, 0, 0, 0, 0, 0, 0]].concat();
+        AeadKey::new(&key).seal_under(nonce, &[1], &mut buffer);
+        let result = [
+            0x1d, 0xe2, 0x29, 0x67, 0x23, 0x7a, 0x81, 0x32, 0x91, 0x21, 0x3f, 0x26, 0x7e, 0x3b, 0x45, 0x2f, 0x02, 0xd0, 0x1a,
+            0xe3, 0x3e, 0x4e, 0xc8, 0x54,
+        ];
+        assert_eq!(buffer, [&nonce[..], &result].concat());
+        assert_eq!(AeadKey::new(&key).open(&[1], &mut buffer).unwrap(), [2, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn bytes_too_short_to_be_sealed_are_refused() {
+        for length in 0..NONCE_BYTES + TAG_BYTES {
+            assert!(AeadKey::new(&[0; 32]).open(&[], &mut vec![0; length]).is_none());
+        }
+    }
+}

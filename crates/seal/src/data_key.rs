@@ -106,3 +106,35 @@ impl DataKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn key(sealing: u8) -> DataKey {
+        DataKey::new(&[1; 32], KeyId([2; 32]), DomainId([3; 16]), sealing)
+    }
+
+    #[test]
+    fn a_key_that_is_used_up_seals_no_more() {
+        let key = key(1);
+        key.0.sealed.store(BLOBS_PER_KEY_MAX - 1, Ordering::Relaxed);
+        let clone = key.clone();
+        assert!(clone.seal(BlobKind::Data, BlobId([0; 32]), vec![]).is_ok());
+        let refused = key.seal(BlobKind::Data, BlobId([0; 32]), vec![]).unwrap_err();
+        assert_eq!((refused.clone(), refused.kind()), (SealError::KeyIsUsedUp(key.id()), Kind::Internal));
+        assert_eq!(key.0.sealed.load(Ordering::Relaxed), BLOBS_PER_KEY_MAX);
+    }
+
+    #[test]
+    fn a_blob_of_another_sealing_version_key_id_or_domain_is_refused() {
+        let sealed = key(1).seal(BlobKind::Data, BlobId([0; 32]), b"inner".to_vec()).unwrap();
+        let opened = |key: DataKey| key.open(BlobKind::Data, BlobId([0; 32]), sealed.clone());
+        assert_eq!(opened(key(1)).unwrap(), b"inner");
+        assert!(opened(key(2)).is_err());
+        assert!(opened(DataKey::new(&[1; 32], KeyId([9; 32]), DomainId([3; 16]), 1)).is_err());
+        assert!(opened(DataKey::new(&[1; 32], KeyId([2; 32]), DomainId([9; 16]), 1)).is_err());
+        assert!(opened(DataKey::new(&[9; 32], KeyId([2; 32]), DomainId([3; 16]), 1)).is_err());
+    }
+}

@@ -201,3 +201,16 @@ fn wrap_associated(domain: DomainId) -> Vec<u8> {
 fn data_key_info(sealing: u8, domain: DomainId) -> Vec<u8> {
     [limits::INFO_DATA_KEY, &[sealing], domain.as_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_does_not_hold_the_secret() {
+        let secret = DomainSecret::generate();
+        let file = secret.writer(DomainId([1; 16])).to_bytes();
+        assert!(file.windows(32).any(|bytes| bytes == secret.id_key));
+        assert!(!file.windows(8).any(|bytes| secret.secret.windows(8).any(|part| part == bytes)));
+    }
+}
