@@ -68,7 +68,9 @@ pub fn journal(data: &[u8]) {
 
 /// A signed record.
 pub fn record(data: &[u8]) {
-    let _ = SignedRecord::parse(data);
+    if let Ok(record) = SignedRecord::parse_unverified(data) {
+        assert_eq!(record.encode(), data);
+    }
     let Some((body, _)) = data.split_last_chunk::<96>() else { return };
     let pair = pair(2);
     let bytes = [body, &public(&pair), &sign(&pair, limits::SIGN_RECORD, body).0].concat();
