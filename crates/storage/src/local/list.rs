@@ -11,8 +11,6 @@ use std::io;
 /// Lists; see [`crate::ObjectStore::list`].
 pub(super) fn list(root: &Root, prefix: &str, after: Option<&ObjectName>, limit: usize) -> Result<Vec<ObjectInfo>> {
     let error = |error| StorageError::from_io("list", prefix, error);
-    // Before and after: a store that went away must not look like one with fewer objects.
-    root.check().map_err(error)?;
     let directory = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
     // A prefix that no name can have, such as one that would lead out of the store.
     let sensible = if prefix.contains('/') { ObjectName::new(directory).is_ok() } else { true };
@@ -21,6 +19,7 @@ pub(super) fn list(root: &Root, prefix: &str, after: Option<&ObjectName>, limit:
     }
     let mut listing = Listing { root, prefix, after: after.map_or("", ObjectName::as_str), limit, found: Vec::new() };
     listing.walk(directory).map_err(error)?;
+    // A store that went away must not look like one with fewer objects.
     root.check().map_err(error)?;
     Ok(listing.found)
 }
@@ -97,7 +96,7 @@ impl Listing<'_> {
         };
         if file_type.is_dir() {
             let name = name + "/";
-            let matches = name.starts_with(self.prefix) || self.prefix.starts_with(&name);
+            let matches = name.starts_with(self.prefix);
             let has_later = name.as_str() > self.after || self.after.starts_with(&name);
             return Ok((matches && has_later).then_some(name));
         }

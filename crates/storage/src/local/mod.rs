@@ -51,7 +51,7 @@ impl LocalStore {
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let shown = path.display().to_string();
-        blocking("open", &shown, move || open(&path)).await
+        blocking("open", &shown, move || open(&path, Writer::default())).await
     }
 
     /// Opens the store in a directory, making it, for its owner only, and those above it, if they are not there.
@@ -59,8 +59,9 @@ impl LocalStore {
         let path = path.into();
         let shown = path.display().to_string();
         blocking("create", &shown, move || {
-            make_root(&path).map_err(|error| StorageError::from_io("create", path.to_string_lossy(), error))?;
-            open(&path)
+            let writer = Writer::default();
+            make_root(&writer.disk, &path).map_err(|error| StorageError::from_io("create", path.to_string_lossy(), error))?;
+            open(&path, writer)
         })
         .await
     }
@@ -114,16 +115,15 @@ impl ObjectStore for LocalStore {
     }
 }
 
-fn open(path: &Path) -> Result<LocalStore> {
+fn open(path: &Path, writer: Writer) -> Result<LocalStore> {
     let root = Root::open(path).map_err(|error| StorageError::from_io("open", path.to_string_lossy(), error))?;
-    let writer = Writer::default();
     // Fails on media that cannot be written and for users who may only read; what is left over is in nobody's way.
     let _ = temporary::clear_leftovers(&writer.disk, &root);
     Ok(LocalStore { inner: Arc::new(Inner { root, writer }) })
 }
 
 /// Makes a directory and those above it, durably.
-fn make_root(path: &Path) -> io::Result<()> {
+fn make_root(disk: &Disk, path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let path = fs::canonicalize(path)?;
     let device = fs::metadata(&path)?.dev();
@@ -132,7 +132,7 @@ fn make_root(path: &Path) -> io::Result<()> {
         if fs::metadata(above)?.dev() != device {
             break;
         }
-        match Disk::default().sync_directory(above) {
+        match disk.sync_directory(above) {
             // Not ours to read, so not ours to have made.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             other => other?,

@@ -303,6 +303,19 @@ async fn files_and_directories_are_their_owners_only() {
 }
 
 #[tokio::test]
+async fn a_new_store_and_what_is_above_it_are_on_the_disk_before_it_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    // The second time too: the first may have died before its syncs.
+    for _ in 0..2 {
+        let store = LocalStore::create(directory.path().join("a/b")).await.unwrap();
+        let above = fs::canonicalize(directory.path()).unwrap();
+        let calls = store.inner.writer.disk.watch.take();
+        assert_eq!(calls[..2], [(SyncDirectory, above.join("a")), (SyncDirectory, above)]);
+        assert!(calls.iter().all(|(call, _)| *call == SyncDirectory));
+    }
+}
+
+#[tokio::test]
 async fn another_directory_in_the_place_of_the_store_is_not_mistaken_for_it() {
     let (directory, store) = {
         let directory = tempfile::tempdir().unwrap();

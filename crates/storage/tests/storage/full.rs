@@ -140,8 +140,8 @@ async fn what_cannot_be_written_can_be_read() {
 async fn a_disk_cannot_be_unmounted_under_an_open_store() {
     let disk = Tmpfs::mount("size=8m");
     let store = LocalStore::open(disk.path()).await.unwrap();
-    store.put(&name("a"), Bytes::new()).await.unwrap();
     assert_eq!(unmount(disk.path(), UnmountFlags::empty()), Err(rustix::io::Errno::BUSY));
+    store.put(&name("a"), Bytes::new()).await.unwrap();
     // By force it goes, and then the empty mount point is not taken for the store.
     unmount(disk.path(), UnmountFlags::DETACH).unwrap();
     assert_eq!(kind(store.list("", None, 9).await), Some(ErrorKind::Unavailable));

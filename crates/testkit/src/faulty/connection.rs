@@ -42,7 +42,6 @@ impl Connection {
         let drawn = self.weather.draw(operation, object);
         let request = Request { connection: self, life, doing, object, fault: drawn.fault, delay_steps: drawn.delay_steps };
         self.pause.pause(1 + drawn.delay_steps).await;
-        request.check_alive()?;
         self.weather.step().await;
         Ok(request)
     }

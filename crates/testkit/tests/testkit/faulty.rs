@@ -144,6 +144,18 @@ async fn a_scripted_fault_hits_its_request_only_and_once() {
 }
 
 #[tokio::test]
+async fn calm_ends_all_faults_and_lets_the_late_happen() {
+    let store = store();
+    store.script(Operation::Put, "late", 0, Fault::Late { steps: 1_000 });
+    assert!(store.put(&name("late"), BYTES).await.is_err());
+    store.script(Operation::Put, "b", 0, Fault::ErrorBefore);
+    store.set_rates(FaultRates { full: 1.0, ..FaultRates::NONE });
+    store.calm().await;
+    assert_eq!(there(&store, "late").await, Some(BYTES));
+    assert_eq!(store.put(&name("b"), BYTES).await.unwrap(), PutOutcome::Created);
+}
+
+#[tokio::test]
 async fn reads_fail_without_lying() {
     let store = store();
     store.put(&name("a"), BYTES).await.unwrap();
@@ -152,6 +164,20 @@ async fn reads_fail_without_lying() {
     assert_eq!(kind(store.get_ranges(&name("a"), slice::from_ref(&(0..1))).await), Some(ErrorKind::Unavailable));
     assert_eq!(kind(store.length(&name("a")).await), Some(ErrorKind::Unavailable));
     assert_eq!(kind(store.list("", None, 1).await), Some(ErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_changes_leaves_reads_alone() {
+    let store = store();
+    store.put(&name("a"), BYTES).await.unwrap();
+    let rates = FaultRates { error_after: 1.0, torn: 1.0, late: 1.0, already_there: 1.0, full: 1.0, ..FaultRates::NONE };
+    store.set_rates(rates);
+    assert_eq!(store.get(&name("a"), None).await.unwrap(), BYTES);
+    assert_eq!(store.get_ranges(&name("a"), slice::from_ref(&(0..1))).await.unwrap().len(), 1);
+    assert_eq!(store.length(&name("a")).await.unwrap(), 16);
+    assert_eq!(store.list("", None, 9).await.unwrap().len(), 1);
+    store.set_rates(FaultRates { torn: 1.0, already_there: 1.0, full: 1.0, ..FaultRates::NONE });
+    store.delete(&name("a")).await.unwrap();
 }
 
 #[tokio::test]
@@ -251,6 +277,29 @@ fn a_task_killed_within_a_put_leaves_all_or_nothing() {
             }
             (None, None) => nothing += 1,
             (None, Some(answer)) => panic!("an acknowledged put ({answer}) left nothing"),
+        }
+    }
+    assert!(whole > 0 && nothing > 0, "{whole} left all, {nothing} left nothing");
+}
+
+#[test]
+fn a_process_that_dies_within_a_request_gets_no_answer() {
+    let (mut whole, mut nothing) = (0, 0);
+    for steps in 0..4 {
+        let simulation = Simulation::new(steps);
+        let store = store();
+        let putting = store.clone();
+        let put = simulation.spawn("putting", async move { putting.put(&name("a"), BYTES).await.is_ok() });
+        simulation.run_steps(steps);
+        if put.is_finished() {
+            break;
+        }
+        store.process().kill();
+        simulation.run();
+        assert_eq!(put.take(), Some(false), "killed after {steps} steps");
+        match simulation.block_on(async move { there(&store, "a").await }) {
+            Some(_) => whole += 1,
+            None => nothing += 1,
         }
     }
     assert!(whole > 0 && nothing > 0, "{whole} left all, {nothing} left nothing");

@@ -38,10 +38,12 @@ fn death_ends_what_runs_in_the_process_and_nothing_else() {
     let (process, other) = (Process::new(), Process::new());
     let running = process.clone();
     let waits_for_ever = simulation.spawn("waits", async move { running.run(std::future::pending::<()>()).await });
-    let running = process.clone();
+    let (running, observed) = (process.clone(), process.clone());
     let busy = simulation.spawn("busy", async move {
+        let first = running.life().unwrap();
         let forever = async {
             for _ in 0..100_000 {
+                assert_eq!(observed.check(first), Ok(()), "ran on after its death");
                 yield_now().await;
             }
         };

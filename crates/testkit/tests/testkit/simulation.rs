@@ -1,6 +1,7 @@
 //! The simulated executor, its time and its clocks.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use testkit::{Killed, Simulation, join_all, yield_now};
@@ -51,8 +52,23 @@ fn a_seed_repeats_a_run_exactly() {
 
 #[test]
 fn seeds_reach_different_orders() {
-    let orders: std::collections::BTreeSet<Vec<String>> = (0..50).map(history).collect();
-    assert!(orders.len() > 40, "50 seeds reach {} orders only", orders.len());
+    // Three tasks with two steps each can run in 6!/(2!·2!·2!) = 90 orders.
+    let order = |seed| {
+        let simulation = Simulation::new(seed);
+        let log = Log::default();
+        for name in ["a", "b", "c"] {
+            let log = log.clone();
+            simulation.spawn(name, async move {
+                log.borrow_mut().push(name.to_owned());
+                yield_now().await;
+                log.borrow_mut().push(name.to_owned());
+            });
+        }
+        simulation.run();
+        log.take().concat()
+    };
+    let orders: BTreeSet<String> = (0..2_000).map(order).collect();
+    assert_eq!(orders.len(), 90);
 }
 
 #[test]
@@ -90,6 +106,18 @@ fn a_sleeping_task_is_no_deadlock_and_time_jumps_to_it() {
     });
     assert!((1_000_000_000_000..1_000_001_000_000).contains(&slept), "{slept}");
     assert!(simulation.steps() < 10);
+}
+
+#[test]
+fn who_no_longer_sleeps_is_not_waited_for() {
+    let simulation = Simulation::new(9);
+    let time = simulation.time();
+    let sleeper = simulation.spawn("sleeper", async move { time.sleep_ms(1_000_000).await });
+    simulation.spawn("stuck", std::future::pending::<()>());
+    simulation.run_steps(2);
+    sleeper.kill();
+    assert!(catch_unwind(AssertUnwindSafe(|| simulation.run())).is_err());
+    assert!(simulation.time().elapsed_micros() < 10_000);
 }
 
 #[test]
