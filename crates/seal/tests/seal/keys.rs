@@ -1,6 +1,7 @@
 //! Owner, domain and agent keys: what follows from what, and what is refused.
 
-use crate::fixture::{DOMAIN, KEYS, OTHER_DOMAIN, VAULT, domain, flips, owner};
+use crate::fixture::{DOMAIN, KEYS, OTHER_DOMAIN, VAULT, domain, flips, links, noise, owner};
+use format::blob::BlobKind;
 use format::descriptor::{Descriptor, DomainEntry};
 use format::key_object::KeyObject;
 use format::record::{RecordBody, RecordKind, SignedRecord};
@@ -247,4 +248,24 @@ fn the_local_cache_opens_under_its_key_and_name_only() {
     }
     assert!(key.open(b"page 1", &sealed[..11]).is_err());
     assert_ne!(key.seal(b"page 1", b"names"), sealed);
+}
+
+#[test]
+fn an_id_is_the_keyed_hash_of_kind_links_and_plaintext_at_any_length() {
+    let writer = DomainWriter::new(DOMAIN, [5; 32], vec![]);
+    for count in [0, 1, 250] {
+        for length in [0, 1, 1000, 8000, 16_378, 16_379, 16_380, 16_384, 20_000, 100_000] {
+            let (links, plaintext) = (links(count), noise(length));
+            let mut hashed = vec![2];
+            hashed.extend_from_slice(&u32::from(count).to_le_bytes());
+            links.iter().for_each(|link| hashed.extend_from_slice(link.as_bytes()));
+            hashed.extend_from_slice(&plaintext);
+            let id = writer.blob_id(BlobKind::Page, &links, &plaintext);
+            assert_eq!(id.as_bytes(), blake3::keyed_hash(&[5; 32], &hashed).as_bytes());
+        }
+    }
+    // links that fill the first group of chunks by themselves
+    let links: Vec<BlobId> = (0..600u16).map(|place| BlobId(std::array::from_fn(|byte| place.to_be_bytes()[byte % 2]))).collect();
+    let hashed = [&[2, 0x58, 2, 0, 0][..], &links.iter().flat_map(|link| link.0).collect::<Vec<u8>>(), b"end"].concat();
+    assert_eq!(writer.blob_id(BlobKind::Page, &links, b"end").as_bytes(), blake3::keyed_hash(&[5; 32], &hashed).as_bytes());
 }
