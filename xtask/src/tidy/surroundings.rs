@@ -52,7 +52,7 @@ const RULES: [Rule; 3] = [
     },
 ];
 
-/// Findings about what crates ask of the machine. Tests may ask.
+/// Findings about what crates ask of the machine. Tests and examples may ask.
 pub(super) fn check(sources: &[RustSource<'_>], settings: &Settings) -> Vec<Finding> {
     let outside = |source: &&RustSource<'_>| !settings.clock_and_entropy.iter().any(|path| path == source.path);
     let timed = sources.iter().filter(outside).flat_map(|source| broken(source, &CLOCK_AND_ENTROPY));
@@ -60,7 +60,7 @@ pub(super) fn check(sources: &[RustSource<'_>], settings: &Settings) -> Vec<Find
 }
 
 fn broken(source: &RustSource<'_>, rule: &Rule) -> Vec<Finding> {
-    if !rule.crates.contains(&source.krate()) {
+    if !rule.crates.contains(&source.krate()) || !source.path.contains("/src/") {
         return Vec::new();
     }
     let places = rule.words.iter().flat_map(|word| source.places(word).into_iter().map(move |at| (at, word)));
@@ -96,6 +96,7 @@ mod tests {
     #[test]
     fn terminals_and_environments_in_libraries_are_found() {
         assert_eq!(findings("crates/engine/src/a.rs", "fn a() { println!(); std::env::var(\"A\"); }"), 2);
+        assert_eq!(findings("crates/engine/examples/a.rs", "fn a() { println!(); }"), 0);
         assert_eq!(findings("crates/holdfast/src/a.rs", "fn a() { println!(); std::env::var(\"A\"); }"), 0);
         assert_eq!(
             findings("crates/engine/src/a.rs", "const V: &str = env!(\"CARGO_PKG_VERSION\"); write!(f, \"println!\");"),
