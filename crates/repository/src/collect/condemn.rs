@@ -37,6 +37,7 @@ impl Inner {
         }
         transaction.commit().await?;
 
+        index.verify()?;
         let mut marks = Marks::new(&index);
         for root in roots {
             marks.reach(&index, root, progress)?;

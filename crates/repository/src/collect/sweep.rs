@@ -46,6 +46,7 @@ impl Inner {
         let condemned = transaction.condemned(self.domain).await?;
         drop(transaction);
 
+        index.verify()?;
         let mut marks = Marks::new(&index);
         if !sabotaged(Sabotage::NoSecondMark) {
             for root in roots {

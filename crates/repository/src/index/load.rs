@@ -22,12 +22,7 @@ impl TableCache {
         if let Some(table) = self.segments.lock().expect("no panic under this lock").get(&id) {
             return Ok(table.clone());
         }
-        let damaged = |cause: String| {
-            Fault::Answer(
-                contract::Error::new(ErrorKind::Corrupt, format!("index segment {id:016x} cannot be used: {cause}"))
-                    .with_hint("run 'holdfast rebuild': it makes the index anew from storage"),
-            )
-        };
+        let damaged = |cause: String| damaged(format!("index segment {id:016x} cannot be used: {cause}"));
         let bytes = files.open(id).map_err(|error| damaged(error.to_string()))?;
         let table = Arc::new(Table::Segment(Segment::open(bytes).map_err(|error| damaged(error.to_string()))?));
         self.segments.lock().expect("no panic under this lock").insert(id, table.clone());
@@ -50,7 +45,23 @@ impl TableCache {
     }
 }
 
+fn damaged(message: String) -> Fault {
+    let error = contract::Error::new(ErrorKind::Corrupt, message);
+    Fault::Answer(error.with_hint("run 'holdfast rebuild': it makes the index anew from storage"))
+}
+
 impl Index {
+    /// Verifies rows and links of all segments, which opening them does not: a link that a damaged segment no longer tells
+    /// would make a marking take what it leads to for garbage.
+    pub(crate) fn verify(&self) -> Outcome<()> {
+        for table in &self.tables {
+            if let Table::Segment(segment) = table.as_ref() {
+                segment.verify().map_err(|error| damaged(format!("an index segment is damaged: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What this transaction says.
     pub(crate) async fn load(
         transaction: &mut dyn Transaction,
