@@ -2,13 +2,12 @@
 
 use crate::index::{Index, Table};
 use format::blob::BlobKind;
-use format::{BlobId, DomainId, KeyId, PackName, SessionId};
-use std::collections::BTreeMap;
+use format::{BlobId, DomainId, KeyId, PackName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// A session of this process.
 pub(crate) struct SessionView {
-    pub(crate) session: SessionId,
     /// The index at its opening; fixed.
     pub(crate) index: Index,
     own: Mutex<OwnPacks>,
@@ -21,13 +20,19 @@ struct OwnPacks {
     tails: BTreeMap<PackName, Arc<Table>>,
     /// Segments made of the session's own packs.
     merged: Vec<Arc<Table>>,
+    /// All of them.
+    names: BTreeSet<PackName>,
+    /// Packs that were added since the last merge.
+    unmerged: usize,
 }
+
+/// The session's own packs at one moment.
+pub(crate) struct OwnTables(Vec<Arc<Table>>);
 
 /// A blob of the session's own packs.
 pub(crate) struct OwnBlob {
     pub(crate) pack: PackName,
     pub(crate) kind: BlobKind,
-    pub(crate) place: u32,
     pub(crate) offset: u32,
     pub(crate) length: u32,
     pub(crate) key: KeyId,
@@ -35,14 +40,15 @@ pub(crate) struct OwnBlob {
 }
 
 impl SessionView {
-    pub(crate) fn new(session: SessionId, index: Index) -> Self {
-        Self { session, index, own: Mutex::default() }
+    pub(crate) fn new(index: Index) -> Self {
+        Self { index, own: Mutex::default() }
     }
 
     fn own(&self) -> std::sync::MutexGuard<'_, OwnPacks> {
         self.own.lock().expect("no panic under this lock")
     }
 
+    /// The session's key, once its object is durable.
     pub(crate) fn key(&self) -> Option<KeyId> {
         self.own().key
     }
@@ -51,16 +57,21 @@ impl SessionView {
         self.own().key = Some(key);
     }
 
-    /// Adds a pack of the session itself. Answers how many of its packs are in no merged table.
+    /// Adds a pack of the session itself, once. Answers how many were added since the last merge.
     pub(crate) fn add_own(&self, name: PackName, table: Arc<Table>) -> usize {
         let mut own = self.own();
-        own.tails.insert(name, table);
-        own.tails.len()
+        if own.names.insert(name) {
+            own.tails.insert(name, table);
+            own.unmerged += 1;
+        }
+        own.unmerged
     }
 
-    /// Replaces own packs by a table that covers them.
-    pub(crate) fn merge_own(&self, table: Arc<Table>) {
+    /// Replaces own packs by a table that covers them; none if there was nothing to merge.
+    pub(crate) fn merge_own(&self, table: Option<Arc<Table>>) {
         let mut own = self.own();
+        own.unmerged = 0;
+        let Some(table) = table else { return };
         for name in table.pack_names() {
             own.tails.remove(&name);
         }
@@ -72,26 +83,10 @@ impl SessionView {
         self.own().tails.keys().copied().collect()
     }
 
-    /// The blob in the session's own packs.
-    pub(crate) fn find_own(&self, id: &BlobId) -> Option<OwnBlob> {
+    /// The session's own packs now.
+    pub(crate) fn own_tables(&self) -> OwnTables {
         let own = self.own();
-        for table in own.tails.values().chain(&own.merged) {
-            let mut found = None;
-            table.find(id, |entry| found = Some(entry));
-            if let Some(entry) = found {
-                let (pack, kind) = table.pack_at(entry.pack);
-                return Some(OwnBlob {
-                    pack,
-                    kind,
-                    place: entry.place,
-                    offset: entry.offset,
-                    length: entry.length,
-                    key: entry.key,
-                    links: table.links(entry.ordinal),
-                });
-            }
-        }
-        None
+        OwnTables(own.tails.values().chain(&own.merged).cloned().collect())
     }
 
     /// Whether the session may count on the blob.
@@ -102,11 +97,37 @@ impl SessionView {
         };
         own || self.index.is_visible(id)
     }
+}
 
-    /// Calls `each` with (pack, place, id, links) for every page of the session's own page packs.
-    pub(crate) fn each_own_page(&self, domain: DomainId, mut each: impl FnMut(PackName, u32, BlobId, &[BlobId])) {
-        let own = self.own();
-        for table in own.tails.values().chain(&own.merged) {
+impl OwnTables {
+    /// The blob in the session's own packs.
+    pub(crate) fn find(&self, id: &BlobId) -> Option<OwnBlob> {
+        for table in &self.0 {
+            let mut found = None;
+            table.find(id, |entry| found = Some(entry));
+            if let Some(entry) = found {
+                let (pack, kind) = table.pack_at(entry.pack);
+                return Some(OwnBlob {
+                    pack,
+                    kind,
+                    offset: entry.offset,
+                    length: entry.length,
+                    key: entry.key,
+                    links: table.links(entry.ordinal),
+                });
+            }
+        }
+        None
+    }
+
+    /// Names of the packs.
+    pub(crate) fn packs(&self) -> BTreeSet<PackName> {
+        self.0.iter().flat_map(|table| table.pack_names()).collect()
+    }
+
+    /// Calls `each` with (pack, place, id, links) for every page.
+    pub(crate) fn each_page(&self, domain: DomainId, mut each: impl FnMut(PackName, u32, BlobId, &[BlobId])) {
+        for table in &self.0 {
             for (number, name) in table.pack_names().into_iter().enumerate() {
                 let (_, kind) = table.pack_at(number as u32);
                 if kind != BlobKind::Page {
