@@ -3,8 +3,8 @@
 use crate::samples;
 use holdfast_format::BlobId;
 use holdfast_format::page::{
-    Attributes, Content, Entry, EntryKind, Extent, ImagePage, Leaf, Manifest, Metadata, Node, NodeChild, Owner, Page, StreamLeaf,
-    StreamNode, Timestamp, TreeEntry, TreeKey,
+    Attribute, Attributes, Content, Entry, EntryKind, Extent, ImagePage, Leaf, Manifest, Metadata, Node, NodeChild, Owner, Page,
+    StreamLeaf, StreamNode, Timestamp, TreeEntry, TreeKey,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -164,6 +164,24 @@ fn paths_that_share_much_cannot_make_a_page_huge_when_it_is_read() {
     let node = |count: u8| Node { level: 1, children: (0..count).map(child).collect() };
     assert!(node(5).encode().unwrap().content.len() < 2 * long.len());
     assert!(node(6).encode().is_err());
+}
+
+#[test]
+fn attributes_that_all_entries_share_cannot_make_a_leaf_huge_when_it_is_read() {
+    let list: Vec<Attribute> =
+        (0..1000u32).map(|number| Attribute { name: format!("{number:04}").into_bytes(), value: vec![7; 9] }).collect();
+    let of = |count: u32| {
+        let entries = (0..count).map(|number| {
+            let mut entry = file(format!("{number:04}").as_bytes());
+            entry.attributes = Attributes::Inline(list.clone());
+            (&b""[..], entry)
+        });
+        leaf(entries.collect())
+    };
+    let list_bytes = Attributes::encode_list(&list).len();
+    let most = (4 << 20) / list_bytes as u32;
+    assert!(of(most).encode().unwrap().content.len() < 2 * list_bytes);
+    assert!(of(most + 1).encode().is_err());
 }
 
 #[test]
