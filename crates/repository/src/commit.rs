@@ -2,7 +2,8 @@
 //!
 //! "The proof of completeness": a page in a proven pack that is visible had all its links resolved when it was proven, and
 //! nothing that it reaches is deleted while a session that sees it is open (see `collect`). So it is enough that the root
-//! and every link of the session's own pages resolve in what the session sees.
+//! and every link of the session's own pages resolve in what the session sees. Packs that were registered behind the proof's
+//! back are not proven by it.
 
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{
@@ -18,25 +19,37 @@ use format::blob::BlobKind;
 use format::journal::{JournalEntry, Payload};
 use format::record::{RecordKind, SignedRecord};
 use format::{BlobId, ItemName, PackName, Sequence, SessionId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// The session's pages that the root does not reach, by pack.
-type Unreached = HashMap<PackName, Vec<u32>>;
+/// What a proof covers.
+struct Proof {
+    /// The session's own packs.
+    packs: BTreeSet<PackName>,
+    /// Pages in them that the root does not reach.
+    unreached: BTreeMap<PackName, Vec<u32>>,
+}
 
 impl Inner {
     /// Commits a point (the session ends) or a checkpoint (it goes on).
     pub(crate) async fn commit(&self, session: SessionId, bytes: Bytes, kind: RecordKind) -> Outcome<Committed> {
         let record = parse_record(&bytes)?;
-        let row = self.ledger.snapshot().await?.session(self.domain, session).await?;
-        let row = row.filter(|row| row.kind == SessionKind::Write);
-        let row = row.ok_or_else(|| Fault::answer(ErrorKind::Conflict, "the session is over"))?;
-        if matches!(row.state, SessionState::Committing | SessionState::Committed) {
-            return self.commit_again(&row, &record).await;
+        if let Some(committed) = self.committed_before(session, &record).await? {
+            return Ok(committed);
         }
+        let row = self.ledger.snapshot().await?.session(self.domain, session).await?;
+        let row = row.filter(|row| row.kind == SessionKind::Write && row.state == SessionState::Open);
+        let row = row.ok_or_else(|| Fault::answer(ErrorKind::Conflict, "the session is over or commits another record"))?;
         self.check_record(&row, &record, kind)?;
         let view = self.view(session)?;
-        let unreached = self.prove(&view, record.body.root)?;
-        let (entry, committed) = self.enter_record(session, &record, &bytes, unreached).await?;
+        if view.key() != Some(record.body.key) {
+            return Err(Fault::answer(ErrorKind::Invalid, "the session's key object is not stored yet"));
+        }
+        let proof = self.prove(&view, record.body.root)?;
+        let (entry, committed) = match self.enter_record(session, &record, &bytes, proof).await {
+            Ok(entered) => entered,
+            // The same request may have been under way twice.
+            Err(fault) => return self.committed_before(session, &record).await?.ok_or(fault),
+        };
         if sabotaged(Sabotage::AcknowledgeBeforeRecordIsDurable) {
             self.conclude(&entry).await?;
             return Ok(committed);
@@ -51,20 +64,29 @@ impl Inner {
         Ok(committed)
     }
 
-    /// The session's commit was begun before: finish it, answer the same.
-    async fn commit_again(&self, row: &SessionRow, record: &SignedRecord) -> Outcome<Committed> {
-        if row.point != Some(record.id()) {
-            return Err(Fault::answer(ErrorKind::Conflict, "the session commits another record"));
+    /// The record was entered before, by this request's first try: finish what is pending, answer the same.
+    async fn committed_before(&self, session: SessionId, record: &SignedRecord) -> Outcome<Option<Committed>> {
+        if self.ledger.snapshot().await?.point(self.domain, record.id()).await?.is_none() {
+            return Ok(None);
         }
         self.recover().await?;
         let mut transaction = self.ledger.snapshot().await?;
         let domain = self.domain_row(transaction.as_mut()).await?;
         let point = transaction.point(self.domain, record.id()).await?;
-        let point = point.ok_or_else(|| Fault::answer(ErrorKind::NotFound, "the point was purged"))?;
         drop(transaction);
+        let point = match point {
+            Some(point) if matches!(point.state, PointRowState::Committed | PointRowState::SoftDeleted) => point,
+            Some(point) if point.state == PointRowState::SetAside => {
+                return Err(Fault::answer(ErrorKind::Conflict, "the point was set aside: parts of it are not in storage"));
+            }
+            _ => return Err(Fault::answer(ErrorKind::NotFound, "the point was purged")),
+        };
         self.fence(domain.incarnation).await?;
-        self.forget_view(row.id);
-        Ok(Committed { point: point.id, number: point.number, time_ms: point.time_ms })
+        if point.session == Some(session) && point.kind == RecordKind::Point {
+            self.forget_view(session);
+        }
+        self.forget_index();
+        Ok(Some(Committed { point: point.id, number: point.number, time_ms: point.time_ms }))
     }
 
     fn check_record(&self, row: &SessionRow, record: &SignedRecord, kind: RecordKind) -> Outcome<()> {
@@ -85,32 +107,35 @@ impl Inner {
         })
     }
 
-    /// The proof of completeness. Answers the session's pages that the root does not reach.
-    fn prove(&self, view: &SessionView, root: BlobId) -> Outcome<Unreached> {
+    /// The proof of completeness.
+    fn prove(&self, view: &SessionView, root: BlobId) -> Outcome<Proof> {
+        let own = view.own_tables();
+        let mut proof = Proof { packs: own.packs(), unreached: BTreeMap::new() };
         if sabotaged(Sabotage::CommitWithoutProof) {
-            return Ok(Unreached::new());
+            return Ok(proof);
         }
-        if !view.is_visible(&root) {
+        let resolves = |id: &BlobId| own.find(id).is_some() || view.index.is_visible(id);
+        if !resolves(&root) {
             return Err(incomplete(&root));
         }
         let mut reached: HashSet<BlobId> = HashSet::from([root]);
         let mut todo = vec![root];
         while let Some(id) = todo.pop() {
-            let Some(own) = view.find_own(&id) else { continue };
-            if own.kind == BlobKind::Page {
-                todo.extend(own.links.into_iter().filter(|link| reached.insert(*link)));
+            let Some(blob) = own.find(&id) else { continue };
+            if blob.kind == BlobKind::Page {
+                todo.extend(blob.links.into_iter().filter(|link| reached.insert(*link)));
             }
         }
-        let (mut unreached, mut unresolved) = (Unreached::new(), None);
-        view.each_own_page(self.domain, |pack, place, id, links| {
+        let mut unresolved = None;
+        own.each_page(self.domain, |pack, place, id, links| {
             if !reached.contains(&id) {
-                unreached.entry(pack).or_default().push(place);
+                proof.unreached.entry(pack).or_default().push(place);
             }
-            unresolved = unresolved.or_else(|| links.iter().copied().find(|link| !view.is_visible(link)));
+            unresolved = unresolved.or_else(|| links.iter().copied().find(|link| !resolves(link)));
         });
         match unresolved {
             Some(id) => Err(incomplete(&id)),
-            None => Ok(unreached),
+            None => Ok(proof),
         }
     }
 
@@ -120,7 +145,7 @@ impl Inner {
         session: SessionId,
         record: &SignedRecord,
         bytes: &Bytes,
-        unreached: Unreached,
+        proof: Proof,
     ) -> Outcome<(JournalRow, Committed)> {
         let body = &record.body;
         let mut transaction = self.ledger.begin().await?;
@@ -130,7 +155,7 @@ impl Inner {
         if transaction.point(self.domain, record.id()).await?.is_some() {
             return Err(Fault::answer(ErrorKind::Conflict, "this record was committed before"));
         }
-        self.prove_packs(transaction.as_mut(), &domain, session, body.kind, unreached).await?;
+        self.prove_packs(transaction.as_mut(), &domain, session, body.kind, proof).await?;
         let now = self.environment.clock.now_ms();
         let payload = Payload::Record { received_ms: now, record: bytes.to_vec() };
         let entry = self.enter(transaction.as_mut(), &mut domain, now, payload).await?;
@@ -182,28 +207,35 @@ impl Inner {
     ///
     /// Why they must not be: their links were resolved for this session, which may see copies that are condemned already.
     /// What the root reaches is kept by the second mark; what it does not reach is not, so no later session may rest on it.
+    /// Pages that a checkpoint reached before stay as they are: others may rest on them, and the checkpoint is a root.
     async fn prove_packs(
         &self,
         transaction: &mut dyn Transaction,
         domain: &DomainRow,
         session: SessionId,
         kind: RecordKind,
-        unreached: Unreached,
+        mut proof: Proof,
     ) -> Outcome<()> {
-        self.settle_unproven(transaction, domain, session, true).await?;
+        let (hidden, rows) = self.take_unproven(transaction, session).await?;
+        let generation = if kind == RecordKind::Point { domain.generation } else { CondemnedRow::UNPROVEN };
         for pack in transaction.packs_of_session(self.domain, session).await? {
+            if !proof.packs.remove(&pack.name) {
+                continue;
+            }
+            let mut unreached = proof.unreached.remove(&pack.name).unwrap_or_default();
+            if pack.state == PackState::Proven {
+                let hidden = hidden.get(&pack.name).map(Vec::as_slice).unwrap_or_default();
+                unreached.retain(|place| hidden.binary_search(place).is_ok());
+            }
+            let name = pack.name;
             if pack.state == PackState::Registered {
                 transaction.update_pack(&PackRow { state: PackState::Proven, ..pack }).await?;
             }
+            if !sabotaged(Sabotage::UnreachedPagesStayVisible) {
+                self.condemn_more(transaction, &rows, name, generation, unreached).await?;
+            }
         }
-        if sabotaged(Sabotage::UnreachedPagesStayVisible) {
-            return Ok(());
-        }
-        let generation = if kind == RecordKind::Point { domain.generation } else { CondemnedRow::UNPROVEN };
-        for (pack, places) in unreached {
-            transaction.put_condemned(&CondemnedRow { domain: self.domain, pack, generation, places }).await?;
-        }
-        Ok(())
+        if proof.packs.is_empty() { Ok(()) } else { Err(Fault::answer(ErrorKind::Conflict, "the database lost packs of the session")) }
     }
 
     /// The record is durable: the point is committed, and older checkpoints of the item are dropped.

@@ -61,12 +61,13 @@ impl Inner {
             return Err(Fault::answer(ErrorKind::Invalid, format!("at most {LOCATE_MAX} blobs are located at once")));
         }
         let view = self.views.lock().expect("no panic under this lock").get(&session).cloned();
+        let own = view.as_ref().map(|view| view.own_tables());
         let index = self.current_index().await?;
         let mut refreshed = None;
         let mut answers = Vec::with_capacity(ids.len());
         for id in ids {
             let mut places = places(&index, id);
-            if let Some(own) = view.as_ref().and_then(|view| view.find_own(id))
+            if let Some(own) = own.as_ref().and_then(|own| own.find(id))
                 && !places.iter().any(|place| place.pack == own.pack)
             {
                 places.push(Location { pack: own.pack, offset: own.offset, length: own.length, key: own.key });

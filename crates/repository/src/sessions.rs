@@ -18,6 +18,7 @@ use format::key_object::KeyObject;
 use format::pack::{self, ParsedPack};
 use format::record::RecordKind;
 use format::{BlobId, FooterHash, KeyId, PackName, PointId, SessionId, names};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Most names issued at once.
@@ -26,6 +27,9 @@ const ISSUE_MAX: u32 = 1024;
 const MISSING_MAX: usize = 65_536;
 /// Own packs of a session that are looked up one by one before they are merged into a segment.
 const OWN_TAILS_MAX: usize = 48;
+
+/// Places of pages that are seen by nobody, by pack.
+type Hidden = BTreeMap<PackName, Vec<u32>>;
 
 impl Inner {
     pub(crate) async fn open_session(&self, request: OpenSession) -> Outcome<SessionOpened> {
@@ -72,7 +76,7 @@ impl Inner {
         let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
         transaction.commit().await?;
         let damaged = index.lost_blobs();
-        self.views.lock().expect("no panic under this lock").insert(session, Arc::new(SessionView::new(session, index)));
+        self.views.lock().expect("no panic under this lock").insert(session, Arc::new(SessionView::new(index)));
         Ok(SessionOpened {
             session,
             head: head.map(|head| ItemHead { point: head.point, sequence: head.sequence }),
@@ -117,26 +121,26 @@ impl Inner {
         self.fence(domain.incarnation).await
     }
 
-    /// Key object: put in two copies, then named in the session's row.
+    /// Key object: named in the session's row, which keeps collectors from it, then put in two copies, then used.
     pub(crate) async fn put_key(&self, session: SessionId, bytes: Bytes) -> Outcome<KeyId> {
         let view = self.view(session)?;
         let object = KeyObject::parse(&bytes).map_err(|error| {
             Fault::Answer(Error::new(ErrorKind::Invalid, "the key object cannot be read").with_source(error))
         })?;
         let key = KeyObject::id(&bytes);
-        if object.domain != self.domain || view.key().is_some_and(|known| known != key) {
+        let mut transaction = self.ledger.begin().await?;
+        let mut row = self.open_row(transaction.as_mut(), session).await?;
+        if object.domain != self.domain || row.key.is_some_and(|known| known != key) {
             return Err(Fault::answer(ErrorKind::Invalid, "a session has one key object, of its own domain"));
         }
+        row.key = Some(key);
+        transaction.put_session(&row).await?;
+        transaction.commit().await?;
         if !sabotaged(Sabotage::KeyObjectIsNotStored) {
             for copy in names::COPIES {
                 self.store.put(&self.object(names::key(self.domain, key, copy))?, bytes.clone()).await?;
             }
         }
-        let mut transaction = self.ledger.begin().await?;
-        let mut row = self.open_row(transaction.as_mut(), session).await?;
-        row.key = Some(key);
-        transaction.put_session(&row).await?;
-        transaction.commit().await?;
         view.set_key(key);
         Ok(key)
     }
@@ -185,7 +189,11 @@ impl Inner {
         let row = row.ok_or_else(|| Fault::answer(ErrorKind::Invalid, "the pack's name was not issued to this session"))?;
         match row.state {
             PackState::Issued => {}
-            PackState::Registered | PackState::Proven if row.footer_hash == parsed.footer_hash => return Ok(()),
+            PackState::Registered | PackState::Proven if row.footer_hash == parsed.footer_hash => {
+                // The answer to the first try may have been lost before the view heard of the pack.
+                view.add_own(name, Arc::new(Table::Tail(parsed.footer)));
+                return Ok(());
+            }
             _ => return Err(Fault::answer(ErrorKind::Conflict, "another pack was sent under this name")),
         }
         if !sabotaged(Sabotage::PackRegisteredBeforeItIsDurable) {
@@ -253,14 +261,15 @@ impl Inner {
     }
 
     pub(crate) async fn abandon_session(&self, session: SessionId) -> Outcome<()> {
+        // Whatever the database answers: this process is done with it, so that others may end it.
+        self.forget_view(session);
         let mut transaction = self.ledger.begin().await?;
         let domain = self.domain_row(transaction.as_mut()).await?;
         let row = transaction.session(self.domain, session).await?;
-        if let Some(row) = row.filter(|row| row.state == SessionState::Open) {
+        if let Some(row) = row.filter(|row| row.state == SessionState::Open && row.kind == SessionKind::Write) {
             self.end_session(transaction.as_mut(), &domain, row).await?;
         }
         transaction.commit().await?;
-        self.forget_view(session);
         Ok(())
     }
 
@@ -271,7 +280,10 @@ impl Inner {
             transaction.remove_session(self.domain, row.id).await?;
             return Ok(());
         }
-        self.settle_unproven(transaction, domain, row.id, false).await?;
+        let (hidden, rows) = self.take_unproven(transaction, row.id).await?;
+        for (pack, places) in hidden {
+            self.condemn_more(transaction, &rows, pack, domain.generation, places).await?;
+        }
         row.state = SessionState::Expired;
         row.pinned = None;
         transaction.put_session(&row).await?;
@@ -288,26 +300,40 @@ impl Inner {
         Ok(())
     }
 
-    /// Pages that the proof of the session's last checkpoint did not reach: forgotten, because a new proof says more, or
-    /// condemned, because the session is over.
-    pub(crate) async fn settle_unproven(
-        &self,
-        transaction: &mut dyn Transaction,
-        domain: &DomainRow,
-        session: SessionId,
-        proven_anew: bool,
-    ) -> Outcome<()> {
+    /// Takes away what hides the pages that the proof of the session's last checkpoint did not reach. Answers their places,
+    /// and the other condemned copies.
+    pub(crate) async fn take_unproven(&self, transaction: &mut dyn Transaction, session: SessionId) -> Outcome<(Hidden, Vec<CondemnedRow>)> {
         let own = transaction.packs_of_session(self.domain, session).await?;
+        let own: BTreeSet<PackName> = own.iter().map(|pack| pack.name).collect();
+        let (mut hidden, mut others) = (Hidden::new(), Vec::new());
         for mut row in transaction.condemned(self.domain).await? {
-            if row.generation != CondemnedRow::UNPROVEN || !own.iter().any(|pack| pack.name == row.pack) {
-                continue;
-            }
-            let places = std::mem::take(&mut row.places);
-            transaction.put_condemned(&row).await?;
-            if !proven_anew {
-                transaction.put_condemned(&CondemnedRow { generation: domain.generation, places, ..row }).await?;
+            if row.generation == CondemnedRow::UNPROVEN && own.contains(&row.pack) {
+                hidden.insert(row.pack, std::mem::take(&mut row.places));
+                transaction.put_condemned(&row).await?;
+            } else {
+                others.push(row);
             }
         }
+        Ok((hidden, others))
+    }
+
+    /// Condemns places beside those that the generation condemned in this pack already, according to `rows`.
+    pub(crate) async fn condemn_more(
+        &self,
+        transaction: &mut dyn Transaction,
+        rows: &[CondemnedRow],
+        pack: PackName,
+        generation: u64,
+        mut places: Vec<u32>,
+    ) -> Outcome<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let there = rows.iter().find(|row| row.pack == pack && row.generation == generation);
+        places.extend(there.iter().flat_map(|row| &row.places));
+        places.sort_unstable();
+        places.dedup();
+        transaction.put_condemned(&CondemnedRow { domain: self.domain, pack, generation, places }).await?;
         Ok(())
     }
 

@@ -32,9 +32,8 @@ impl Inner {
         }
         let table = self.merge_rows(transaction.as_mut(), rows).await?;
         transaction.commit().await?;
-        if let Some(table) = table {
-            view.merge_own(table);
-        }
+        // A collector may have merged them all: the view keeps its own footers then.
+        view.merge_own(table);
         Ok(())
     }
 

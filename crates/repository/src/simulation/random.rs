@@ -16,6 +16,9 @@ const NAMES: [&str; 3] = ["first", "second", "third"];
 const HOUR_MS: i64 = 3_600_000;
 const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
 
+/// Longer than any run takes.
+const STRIKES_MAX: u32 = 2_000;
+
 /// What a run is made of.
 struct Plan {
     processes: usize,
@@ -124,7 +127,8 @@ impl Fate {
     async fn strike(&self) {
         let mut rng = self.rng.borrow_mut().fork();
         let mut saved = None;
-        loop {
+        // It ends, so that an actor who waits for ever is found to do so.
+        for _ in 0..STRIKES_MAX {
             self.world.simulation.time().sleep_ms(5 + rng.below(80)).await;
             let actor = rng.pick(&self.actors).clone();
             match rng.below(4) {
