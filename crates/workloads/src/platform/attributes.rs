@@ -1,13 +1,15 @@
 //! Extended attributes of an entry of a directory, symlinks and devices too.
 //!
 //! The system calls take a path only, so the entry is named through `/proc/self/fd/<directory>/<name>`: one call, no limit
-//! on the directory's depth, and the last component is not followed. Without `/proc` there are no attributes to be had
-//! this way and that is said, never passed over.
+//! on the directory's depth, and the last component is not followed. Without `/proc`, files and directories are opened for
+//! it; attributes of other entries cannot be had then, and that is said, never passed over.
 
 use super::placing::Named;
-use format::page::Attribute;
+use super::stat::Found;
+use format::page::{Attribute, EntryKind};
 use rustix::fs::{
-    XattrFlags, fremovexattr, fsetxattr, lgetxattr, lgetxattr_query, llistxattr, llistxattr_query, removexattr, setxattr,
+    XattrFlags, fgetxattr, fgetxattr_query, flistxattr, flistxattr_query, fremovexattr, fsetxattr, lgetxattr, lgetxattr_query,
+    llistxattr, llistxattr_query, removexattr, setxattr,
 };
 use rustix::io::Errno;
 use std::io;
@@ -46,16 +48,43 @@ pub(crate) fn is_privileged_attribute(name: &[u8]) -> bool {
 /// entry itself cannot be reached.
 pub(crate) fn read_attributes(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Vec<Attribute>, Option<String>)> {
     let path = proc_path(directory, name);
-    let names = match list(&path) {
+    let list = grow(|buffer| llistxattr(&path, buffer), || llistxattr_query(&path));
+    if matches!(list, Err(Errno::NOENT)) {
+        return read_without_proc(directory, name);
+    }
+    Ok(gather(list, |attribute| grow(|buffer| lgetxattr(&path, attribute, buffer), || lgetxattr_query(&path, attribute))))
+}
+
+/// The entry is gone, or there is no `/proc` to name it by.
+fn read_without_proc(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Vec<Attribute>, Option<String>)> {
+    let stat = super::stat_at(directory, name)?;
+    let opened = match stat.found {
+        Found::Kept(EntryKind::File) => super::open_file(directory, name),
+        Found::Kept(EntryKind::Directory) => super::open_directory(directory, name),
+        _ => return Ok((Vec::new(), Some("its attributes cannot be read without /proc".into()))),
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) => return Ok((Vec::new(), Some(error.to_string()))),
+    };
+    let list = grow(|buffer| flistxattr(&file, buffer), || flistxattr_query(&file));
+    Ok(gather(list, |attribute| grow(|buffer| fgetxattr(&file, attribute, buffer), || fgetxattr_query(&file, attribute))))
+}
+
+/// The attributes of a list, and what went wrong.
+fn gather(
+    list: rustix::io::Result<Vec<u8>>,
+    value: impl Fn(&[u8]) -> rustix::io::Result<Vec<u8>>,
+) -> (Vec<Attribute>, Option<String>) {
+    let names = match list {
         Ok(names) => names,
-        Err(Errno::OPNOTSUPP) => return Ok((Vec::new(), None)),
-        Err(Errno::NOENT) => return missing(directory, name),
-        Err(other) => return Ok((Vec::new(), Some(format!("list: {}", io::Error::from(other))))),
+        Err(Errno::OPNOTSUPP) => return (Vec::new(), None),
+        Err(other) => return (Vec::new(), Some(format!("list: {}", io::Error::from(other)))),
     };
     let mut attributes = Vec::new();
     let mut unreadable = Vec::new();
     for attribute in names.split(|byte| *byte == 0).filter(|attribute| !attribute.is_empty() && is_kept(attribute)) {
-        match value(&path, attribute) {
+        match value(attribute) {
             Ok(value) => attributes.push(Attribute { name: attribute.to_vec(), value }),
             // Gone since it was listed, or listed by a file system that does not serve it.
             Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
@@ -64,7 +93,7 @@ pub(crate) fn read_attributes(directory: BorrowedFd<'_>, name: &[u8]) -> io::Res
     }
     attributes.sort_by(|left, right| left.name.cmp(&right.name));
     attributes.dedup_by(|left, right| left.name == right.name);
-    Ok((attributes, (!unreadable.is_empty()).then(|| unreadable.join("; "))))
+    (attributes, (!unreadable.is_empty()).then(|| unreadable.join("; ")))
 }
 
 /// Sets an attribute.
@@ -97,22 +126,6 @@ fn is_kept(attribute: &[u8]) -> bool {
     if attribute.starts_with(b"system.") { SYSTEM_KEPT.contains(&attribute) } else { attribute != EVM }
 }
 
-/// The entry is gone, or there is no `/proc` to name it by.
-fn missing(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Vec<Attribute>, Option<String>)> {
-    if !name.is_empty() {
-        super::stat_at(directory, name)?;
-    }
-    Ok((Vec::new(), Some("no attribute can be read without /proc".into())))
-}
-
-fn list(path: &[u8]) -> rustix::io::Result<Vec<u8>> {
-    grow(|buffer| llistxattr(path, buffer), || llistxattr_query(path))
-}
-
-fn value(path: &[u8], attribute: &[u8]) -> rustix::io::Result<Vec<u8>> {
-    grow(|buffer| lgetxattr(path, attribute, buffer), || lgetxattr_query(path, attribute))
-}
-
 /// Reads into a buffer that is large enough for nearly everything, otherwise asks for the length first.
 fn grow(
     read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
@@ -136,4 +149,47 @@ fn grow(
         }
     }
     Err(Errno::RANGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn attributes_are_the_same_with_and_without_proc() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        std::fs::create_dir(directory.path().join("directory")).unwrap();
+        let open = super::super::open_trusted_directory(directory.path()).unwrap();
+        for name in [b"file".as_slice(), b"directory"] {
+            let handle = super::super::open_handle(open.as_fd(), name).unwrap();
+            for (attribute, length) in [("user.long", 2000), ("user.empty", 0), ("user.a", 3), ("security.evm2", 1)] {
+                set_attribute(Named::Handle(handle.as_fd()), attribute.as_bytes(), &vec![b'x'; length]).unwrap();
+            }
+            let (attributes, unreadable) = read_attributes(open.as_fd(), name).unwrap();
+            let lengths: Vec<_> = attributes.iter().map(|attribute| (attribute.name.as_slice(), attribute.value.len())).collect();
+            let expected: [(&[u8], usize); 4] = [(b"security.evm2", 1), (b"user.a", 3), (b"user.empty", 0), (b"user.long", 2000)];
+            assert_eq!((lengths.as_slice(), &unreadable), (expected.as_slice(), &None));
+            assert_eq!(read_without_proc(open.as_fd(), name).unwrap(), (attributes, unreadable));
+        }
+        std::os::unix::fs::symlink("x", directory.path().join("link")).unwrap();
+        assert!(read_without_proc(open.as_fd(), b"link").unwrap().1.is_some());
+        assert_eq!(read_attributes(open.as_fd(), b"missing").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn views_of_the_kernel_are_not_kept() {
+        for (attribute, kept) in [
+            ("user.x", true),
+            ("trusted.overlay.opaque", true),
+            ("security.selinux", true),
+            ("system.posix_acl_access", true),
+            ("system.nfs4_acl", true),
+            ("system.ntfs_attrib", false),
+            ("security.evm", false),
+        ] {
+            assert_eq!(is_kept(attribute.as_bytes()), kept, "{attribute}");
+        }
+    }
 }

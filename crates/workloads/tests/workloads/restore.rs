@@ -217,12 +217,12 @@ fn links_and_nodes_that_cannot_be_made_are_errors() {
 fn many_directories_are_restored_with_few_open_files() {
     let ground = ground_in(MEMORY);
     let target = target(&ground.path, Overwrite::Fail);
-    for n in 0..3000 {
+    for n in 0..6000 {
         let directory = format!("{n}");
         target.make_directory(directory.as_bytes()).unwrap();
         let file = target.create_file(format!("{directory}/file").as_bytes(), 1).unwrap();
         write(&*file, b"x", &metadata(EntryKind::File));
     }
     let open = fs::read_dir("/proc/self/fd").unwrap().count();
-    assert!(open < 1100, "{open} open files");
+    assert!(open < 4200, "{open} open files");
 }

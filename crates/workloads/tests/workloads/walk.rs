@@ -387,6 +387,39 @@ fn a_directory_with_a_million_entries_is_walked_in_little_memory() {
     assert!(grown < 80 << 10, "{grown} KiB");
 }
 
+#[test]
+fn a_chain_of_thousands_of_directories_is_walked_with_few_open_files_and_little_memory() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let ground = ground_in(MEMORY);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = openat(CWD, &ground.path, flags, Mode::empty()).unwrap();
+    let (levels, name) = (2500, "n".repeat(200));
+    for _ in 0..levels {
+        mkdirat(&at, name.as_str(), Mode::RWXU).unwrap();
+        // Siblings before and behind, which wait while the walk goes down.
+        mkdirat(&at, "a", Mode::RWXU).unwrap();
+        mkdirat(&at, "z", Mode::RWXU).unwrap();
+        at = openat(&at, name.as_str(), flags, Mode::empty()).unwrap();
+    }
+    drop(at);
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = memory_kib();
+    let mut entries = 0;
+    let mut open_files = 0;
+    for event in FileSet::new(file_set(&[&ground.path])).unwrap().walk().unwrap() {
+        let WalkEvent::Batch(batch) = event.unwrap() else { panic!("nothing goes wrong here") };
+        entries += batch.entries.len();
+        if batch.path.len() > 10_000 {
+            batch.directory.details(b"a", EntryKind::Directory).unwrap();
+        }
+        open_files = open_files.max(fs::read_dir("/proc/self/fd").unwrap().count());
+    }
+    assert_eq!(entries, 3 * levels + ground.path.components().count() - 1);
+    let grown = memory_kib() - before;
+    assert!(open_files < 2300, "{open_files} open files");
+    assert!(grown < 80 << 10, "{grown} KiB");
+}
+
 /// Most memory that this process used since that was reset.
 fn memory_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();

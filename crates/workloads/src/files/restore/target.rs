@@ -86,7 +86,7 @@ impl RestoreTarget {
             platform::open_trusted_directory(&options.destination)
         };
         let destination = open().map_err(|source| WorkloadError::Destination { path: options.destination.clone(), source })?;
-        let most = (platform::raise_open_files() / 4).clamp(8, 1024) as usize;
+        let most = (platform::raise_open_files() / 4).clamp(8, 4096) as usize;
         let policy = Policy {
             overwrite: options.overwrite,
             numeric_owner: options.numeric_owner,
@@ -220,8 +220,16 @@ impl TreeTarget for RestoreTarget {
         let place = self.find(path)?;
         // What is restored into it later, if anything is, finds out anew what it inherits.
         self.directories.forget(path);
-        let directory = platform::open_path_directory(place.parent.as_fd(), place.name)?;
-        Ok(apply(Named::Handle(directory.as_fd()), true, &self.policy, metadata, attributes))
+        let (parent, name) = (place.parent.as_fd(), place.name);
+        match platform::open_named_directory(parent, name) {
+            Ok(open) => Ok(apply(Named::Open(open.as_fd()), true, &self.policy, metadata, attributes)),
+            // One of one's own that was there and cannot be read.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let handle = platform::open_path_directory(parent, name)?;
+                Ok(apply(Named::Handle(handle.as_fd()), true, &self.policy, metadata, attributes))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
