@@ -10,15 +10,19 @@
 
 pub mod backup;
 pub mod cut;
+pub mod restore;
 pub mod source;
 pub mod target;
 
 mod call;
 mod cancel;
 mod error;
+mod path;
 mod point;
 mod progress;
 mod read;
+mod spill;
+mod stop;
 
 pub use cancel::Cancel;
 pub use error::{EngineError, ErrorKind, Result, printable};

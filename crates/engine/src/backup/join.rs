@@ -1,9 +1,9 @@
 //! The base: the tree of the item's last point, walked in step with the source.
 
 use super::findings::Notices;
-use super::leaf_job::join_path;
 use super::shared::same_state;
 use crate::error::Result;
+use crate::path;
 use crate::read::{ContentReader, LeafStream, PageReader};
 use crate::source::{SourceEntry, Warning, WarningKind};
 use format::BlobId;
@@ -87,7 +87,7 @@ impl Base {
                     return Ok(true);
                 }
                 Err(error) => {
-                    let path = read.first.map_or_else(Vec::new, |first| join_path(&first.directory, &first.name));
+                    let path = read.first.map_or_else(Vec::new, |first| path::join(&first.directory, &first.name));
                     notices.warn(Warning { path, kind: WarningKind::BaseUnreadable, detail: error.to_string() });
                 }
             }

@@ -3,6 +3,7 @@
 use super::shared::Shared;
 use super::stream_builder::{put_attributes, put_stream};
 use crate::error::{EngineError, Result};
+use crate::path;
 use crate::source::{SourceDirectory, SourceEntry, Warning, WarningKind};
 use crossbeam_channel::Receiver;
 use format::page::{Attributes, Content, EntryKind, Leaf, TreeEntry, TreeKey};
@@ -22,17 +23,12 @@ pub(crate) struct Task {
 
 impl Task {
     pub(crate) fn path(&self) -> Vec<u8> {
-        join_path(&self.directory, &self.found.name)
+        path::join(&self.directory, &self.found.name)
     }
 
     pub(crate) fn warning(&self, kind: WarningKind, detail: impl ToString) -> Warning {
         Warning { path: self.path(), kind, detail: detail.to_string() }
     }
-}
-
-/// Directory and name as one path.
-pub(crate) fn join_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
 }
 
 /// What a leaf came to.

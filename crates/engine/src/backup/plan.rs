@@ -2,11 +2,12 @@
 
 use super::boundary::Boundaries;
 use super::join::Base;
-use super::leaf_job::{DoneLeaf, LeafJob, LeafPlace, LeafResult, content_bytes, join_path};
+use super::leaf_job::{DoneLeaf, LeafJob, LeafPlace, LeafResult, content_bytes};
 use super::leaf_plan::{LeafPlan, Planned, plan_leaf};
 use super::reading::{Item, Queue};
 use super::shared::Shared;
 use crate::error::{EngineError, Result};
+use crate::path;
 use crate::source::{SourceDirectory, SourceEntry, WalkBatch, WalkEvent, Warning, WarningKind};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use format::page::{EntryKind, Metadata};
@@ -69,7 +70,7 @@ impl Planner {
 
     fn entry(&mut self, path: &Arc<[u8]>, handle: &Arc<dyn SourceDirectory>, found: SourceEntry) -> Result<()> {
         if found.name.len() > format::limits::NAME_BYTES_MAX {
-            let (path, kind) = (join_path(path, &found.name), WarningKind::PathTooLong);
+            let (path, kind) = (path::join(path, &found.name), WarningKind::PathTooLong);
             self.shared.notices.warn(Warning { path, kind, detail: "its name is too long".to_owned() });
             return Ok(());
         }

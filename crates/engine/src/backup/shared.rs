@@ -3,7 +3,7 @@
 use super::findings::Notices;
 use super::leaf_job::LeafResult;
 use super::link_cache::LinkCache;
-use super::stop::Stop;
+use crate::stop::Stop;
 use super::storing::Store;
 use crate::cut::Chunker;
 use crate::progress::{Counter, Progress};

@@ -8,6 +8,7 @@ mod footers;
 mod keys;
 mod leaves;
 mod pages;
+mod session;
 mod tree;
 
 pub use keys::ReadKeys;
@@ -17,4 +18,5 @@ pub(crate) use content::{ContentReader, read_attributes};
 pub(crate) use keys::KeyRing;
 pub(crate) use leaves::{LeafFilter, LeafStream, ReadLeaf};
 pub(crate) use pages::{FILES_PART, PageReader, files_part};
+pub(crate) use session::ReadSession;
 pub(crate) use tree::{Item, TreeCursor};

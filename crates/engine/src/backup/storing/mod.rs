@@ -15,10 +15,10 @@ mod sealing;
 
 pub(crate) use flow::{Flow, Room};
 
-use super::stop::Stop;
 use crate::call::Calls;
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use flow::Passage;
 use format::blob::BlobKind;
@@ -116,7 +116,8 @@ impl Threads {
 pub(crate) fn start(inputs: Inputs, options: &StoringOptions) -> (Store, Threads) {
     let flow = Flow::new(options.room_bytes);
     let stop = inputs.stop.clone();
-    stop.wakes(flow.clone());
+    let waiting = flow.clone();
+    stop.on_stop(move || waiting.stop());
     let (ask, asking) = unbounded();
     let (seal, sealing) = unbounded();
     let (full, storing) = bounded(1);

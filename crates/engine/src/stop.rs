@@ -1,6 +1,5 @@
-//! The first error of any thread of a backup stops all the others.
+//! The first error of any thread of a piece of work stops all the others.
 
-use super::storing::Flow;
 use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,27 +10,26 @@ use std::thread::{self, JoinHandle};
 pub(crate) struct Stop {
     set: AtomicBool,
     first: Mutex<Option<EngineError>>,
-    flow: OnceLock<Arc<Flow>>,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     cancel: Cancel,
 }
 
 impl Stop {
     pub(crate) fn new(cancel: Cancel) -> Arc<Self> {
-        Arc::new(Self { set: AtomicBool::new(false), first: Mutex::default(), flow: OnceLock::new(), cancel })
+        Arc::new(Self { set: AtomicBool::new(false), first: Mutex::default(), wake: OnceLock::new(), cancel })
     }
 
-    /// Whose waiters are woken when there is an error.
-    pub(crate) fn wakes(&self, flow: Arc<Flow>) {
-        // set once, at the start
-        let _ = self.flow.set(flow);
+    /// What wakes those who wait, when there is an error. Set once, at the start.
+    pub(crate) fn on_stop(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.wake.set(Box::new(wake));
     }
 
     /// Stops everything. The first error is the one that counts: the others follow from it.
     pub(crate) fn fail(&self, error: EngineError) {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.set.store(true, Ordering::Release);
-        if let Some(flow) = self.flow.get() {
-            flow.stop();
+        if let Some(wake) = self.wake.get() {
+            wake();
         }
     }
 
@@ -57,7 +55,7 @@ impl Stop {
         impl Drop for Panics {
             fn drop(&mut self) {
                 if thread::panicking() {
-                    self.0.fail(EngineError::Internal("a thread of the backup ended in a panic"));
+                    self.0.fail(EngineError::Internal("a thread ended in a panic"));
                 }
             }
         }

@@ -1,0 +1,132 @@
+//! A regular file that is being restored.
+
+use super::report::{Tally, concerns_entry_only};
+use crate::error::{EngineError, Result};
+use crate::target::{TargetFile, TreeTarget};
+use format::page::{Attribute, Metadata};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A file, its pieces written by any thread. It is finished (and gets its modification time) when its last piece is written
+/// and the planner has planned them all; until then an interruption leaves it recognisably unfinished.
+pub(crate) struct FileJob {
+    /// Where it goes.
+    pub(crate) path: Vec<u8>,
+    /// Its path in the point, for reports.
+    pub(crate) origin: Vec<u8>,
+    pub(crate) metadata: Metadata,
+    pub(crate) attributes: Vec<Attribute>,
+    /// Pieces that are not written, and one while it is being planned.
+    open: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    file: Option<Arc<dyn TargetFile>>,
+    /// Damage or an error: it is not finished, and what there is of it is removed.
+    given_up: bool,
+}
+
+/// What threads write files with.
+pub(crate) struct Writing {
+    pub(crate) target: Arc<dyn TreeTarget>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+impl FileJob {
+    pub(crate) fn new(path: Vec<u8>, origin: Vec<u8>, metadata: Metadata, attributes: Vec<Attribute>) -> Arc<Self> {
+        let (open, state) = (AtomicU64::new(1), Mutex::default());
+        Arc::new(Self { path, origin, metadata, attributes, open, state })
+    }
+
+    /// Counts a piece that is to be written.
+    pub(crate) fn add_piece(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes a piece. An error of this file is noted, one of the target as a whole is answered.
+    pub(crate) fn write(&self, writing: &Writing, bytes: &[u8], offset: u64) -> Result<()> {
+        match self.file(writing) {
+            Ok(Some(file)) => match file.write_at(bytes, offset) {
+                Ok(()) => writing.tally.bytes_written.add(bytes.len() as u64),
+                Err(error) => self.fail(writing, error)?,
+            },
+            Ok(None) => {}
+            Err(error) => self.fail(writing, error)?,
+        }
+        self.piece_done(writing)
+    }
+
+    /// A piece cannot be written because its blob is damaged.
+    pub(crate) fn damage(&self, writing: &Writing, what: &EngineError) -> Result<()> {
+        self.note_damage(writing, what);
+        self.piece_done(writing)
+    }
+
+    /// It cannot be restored as it was.
+    pub(crate) fn note_damage(&self, writing: &Writing, what: impl ToString) {
+        if !std::mem::replace(&mut self.lock().given_up, true) {
+            writing.tally.damaged(&self.origin, what);
+        }
+    }
+
+    /// A piece is written, or all pieces are planned. The last of these finishes the file.
+    pub(crate) fn piece_done(&self, writing: &Writing) -> Result<()> {
+        if self.open.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return Ok(());
+        }
+        if !self.lock().given_up {
+            match self.finish(writing) {
+                Ok(()) => {
+                    writing.tally.files.add(1);
+                    return Ok(());
+                }
+                Err(error) => self.fail(writing, error)?,
+            }
+        }
+        self.lock().file = None;
+        // rather nothing than something that looks right
+        match writing.target.discard(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => self.fail(writing, error),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&self, writing: &Writing) -> io::Result<()> {
+        if let Some(file) = self.file(writing)? {
+            let shortfalls = file.finish(&self.metadata, &self.attributes)?;
+            writing.tally.shortfalls(&self.origin, shortfalls);
+        }
+        self.lock().file = None;
+        Ok(())
+    }
+
+    /// The open file, made at its first use; none if it is given up.
+    fn file(&self, writing: &Writing) -> io::Result<Option<Arc<dyn TargetFile>>> {
+        let mut state = self.lock();
+        if state.given_up {
+            return Ok(None);
+        }
+        if state.file.is_none() {
+            state.file = Some(writing.target.create_file(&self.path, self.metadata.size)?.into());
+        }
+        Ok(state.file.clone())
+    }
+
+    fn fail(&self, writing: &Writing, error: io::Error) -> Result<()> {
+        let known = std::mem::replace(&mut self.lock().given_up, true);
+        if !concerns_entry_only(&error) {
+            return Err(EngineError::target(&self.path)(error));
+        }
+        if !known {
+            writing.tally.failed(&self.origin, &error);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,212 @@
+//! Goes through the tree of a point: makes directories and what has no content at once, plans the content of files.
+
+use super::directories::FoundDirectories;
+use super::file_job::{FileJob, Writing};
+use super::links::Links;
+use super::report::concerns_entry_only;
+use super::selection::{Selected, Selection};
+use super::window::{Piece, Window};
+use crate::error::{EngineError, Result};
+use crate::path;
+use crate::progress::Progress;
+use crate::read::{ContentReader, LeafStream, PageReader, is_damage, read_attributes};
+use crate::stop::Stop;
+use crate::target::Placement;
+use crossbeam_channel::Sender;
+use format::page::{Attribute, EntryKind, Extent, TreeEntry};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+/// Plans a restore and does what is no file content.
+pub(crate) struct Planner<'a> {
+    pub(crate) pages: &'a PageReader,
+    pub(crate) selection: &'a Selection,
+    pub(crate) writing: &'a Writing,
+    pub(crate) stop: &'a Stop,
+    pub(crate) progress: &'a Progress,
+    pub(crate) windows: Sender<Window>,
+    pub(crate) window_bytes: u64,
+    pub(crate) resume: bool,
+    pub(crate) window: Window,
+    pub(crate) directories: FoundDirectories,
+    pub(crate) links: Links,
+    /// Selected paths that were found.
+    pub(crate) found: BTreeSet<usize>,
+}
+
+/// What is done when the content of all files is written.
+pub(crate) struct Planned {
+    pub(crate) directories: FoundDirectories,
+    pub(crate) links: Links,
+    pub(crate) found: BTreeSet<usize>,
+}
+
+impl Planner<'_> {
+    /// Goes through all leaves.
+    pub(crate) fn run(mut self, leaves: LeafStream) -> Result<Planned> {
+        for read in leaves {
+            self.stop.check()?;
+            let read = read?;
+            match read.leaf {
+                Ok(leaf) => leaf.entries.into_iter().try_for_each(|entry| self.entry(entry))?,
+                Err(error) => {
+                    let first = read.first.map_or_else(Vec::new, |first| path::join(&first.directory, &first.name));
+                    let what = format!("a part of the tree that starts here cannot be read: {error}");
+                    self.writing.tally.damaged(&first, what);
+                }
+            }
+        }
+        self.send_window()?;
+        let Self { directories, links, found, .. } = self;
+        Ok(Planned { directories, links, found })
+    }
+
+    fn entry(&mut self, entry: TreeEntry) -> Result<()> {
+        let origin = path::join(&entry.directory, &entry.entry.name);
+        let is_directory = entry.entry.metadata.kind == EntryKind::Directory;
+        match self.selection.of(&origin) {
+            Selected::Yes(place) => {
+                self.found.insert(place);
+            }
+            Selected::OnTheWay if is_directory => {}
+            Selected::OnTheWay | Selected::No => return Ok(()),
+        }
+        let Some(path) = self.selection.target(&origin).map(<[u8]>::to_vec) else { return Ok(()) };
+        self.progress.entries_found.add(1);
+        let done = if is_directory { self.directory(&path, &origin, entry) } else { self.other(path, &origin, entry) };
+        match done {
+            Ok(()) => {
+                self.progress.entries_done.add(1);
+                Ok(())
+            }
+            Err(Failure::Entry(error)) if concerns_entry_only(&error) => {
+                self.writing.tally.failed(&origin, &error);
+                Ok(())
+            }
+            Err(Failure::Entry(error)) => Err(EngineError::target(&origin)(error)),
+            Err(Failure::All(error)) => Err(error),
+        }
+    }
+
+    fn directory(&mut self, path: &[u8], origin: &[u8], entry: TreeEntry) -> Result<(), Failure> {
+        self.writing.target.make_directory(path)?;
+        let _ = origin;
+        self.directories.push(entry)?;
+        Ok(())
+    }
+
+    fn other(&mut self, path: Vec<u8>, origin: &[u8], entry: TreeEntry) -> Result<(), Failure> {
+        let entry = entry.entry;
+        let target = &self.writing.target;
+        if self.resume && target.holds(&path, &entry.metadata)? {
+            if let Some(group) = &entry.link_group {
+                self.links.set_first(group, &path)?;
+            }
+            self.writing.tally.resumed.add(1);
+            self.progress.bytes_done.add(entry.metadata.size);
+            return Ok(());
+        }
+        if target.place(&path, &entry.metadata)? == Placement::Skip {
+            self.writing.tally.skipped.add(1);
+            self.progress.bytes_done.add(entry.metadata.size);
+            return Ok(());
+        }
+        if let Some(group) = &entry.link_group {
+            if let Some(existing) = self.links.first(group)? {
+                self.progress.bytes_done.add(entry.metadata.size);
+                self.links.push(existing, path)?;
+                return Ok(());
+            }
+            self.links.set_first(group, &path)?;
+        }
+        let attributes = self.attributes(origin, &entry.attributes)?;
+        let shortfalls = match entry.metadata.kind {
+            EntryKind::File => return self.file(path, origin, entry, attributes).map_err(Failure::All),
+            EntryKind::Symlink => target.make_symlink(&path, &entry.target, &entry.metadata, &attributes)?,
+            _ => target.make_node(&path, &entry.metadata, &attributes)?,
+        };
+        self.writing.tally.others.add(1);
+        self.writing.tally.shortfalls(origin, shortfalls);
+        Ok(())
+    }
+
+    /// The attributes; damaged ones are noted, and the entry is restored without.
+    fn attributes(&self, origin: &[u8], attributes: &format::page::Attributes) -> Result<Vec<Attribute>> {
+        attributes_or_damage(self.pages, self.writing, origin, attributes)
+    }
+
+    fn file(&mut self, path: Vec<u8>, origin: &[u8], entry: format::page::Entry, attributes: Vec<Attribute>) -> Result<()> {
+        let size = entry.metadata.size;
+        self.progress.bytes_found.add(size);
+        let job = FileJob::new(path, origin.to_vec(), entry.metadata, attributes);
+        let pages = self.pages;
+        let mut at = 0u64;
+        for extent in ContentReader::new(pages, &entry.content) {
+            match extent {
+                Ok(Extent::Hole { length }) => at = at.saturating_add(length),
+                Ok(Extent::Data { blob, offset, length }) => {
+                    job.add_piece();
+                    self.window.push(blob, Piece { file: job.clone(), at, offset, length });
+                    at = at.saturating_add(u64::from(length));
+                    if self.window.is_full(self.window_bytes) {
+                        self.send_window()?;
+                    }
+                }
+                Err(error) if is_damage(&error) => {
+                    job.note_damage(self.writing, error);
+                    return job.piece_done(self.writing);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if at != size {
+            job.note_damage(self.writing, "its content has another length than it should have");
+        }
+        job.piece_done(self.writing)
+    }
+
+    fn send_window(&mut self) -> Result<()> {
+        if self.window.is_empty() {
+            return Ok(());
+        }
+        let window = std::mem::take(&mut self.window);
+        self.windows.send(window).map_err(|_| EngineError::Internal("the reading threads ended early"))
+    }
+}
+
+/// The attributes; damaged ones are noted, and the entry is restored without.
+pub(crate) fn attributes_or_damage(
+    pages: &PageReader,
+    writing: &Writing,
+    origin: &[u8],
+    attributes: &format::page::Attributes,
+) -> Result<Vec<Attribute>> {
+    match read_attributes(pages, attributes) {
+        Err(error) if is_damage(&error) => {
+            writing.tally.damaged(origin, format!("restored without its extended attributes: {error}"));
+            Ok(Vec::new())
+        }
+        read => read,
+    }
+}
+
+/// Why an entry was not restored.
+enum Failure {
+    /// The target.
+    Entry(io::Error),
+    /// The vault, or this program.
+    All(EngineError),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Entry(error)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::All(error)
+    }
+}
