@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use std::fmt;
 
 /// Most bytes of a name.
-const NAME_BYTES_MAX: usize = 200;
+pub(crate) const NAME_BYTES_MAX: usize = 200;
 
 /// Name of an object: components of `[a-z0-9._-]` joined by `/`, none of them starting with a full stop.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,12 +15,7 @@ impl ObjectName {
     /// Checks a name.
     pub fn new(name: impl Into<String>) -> Result<Self> {
         let name = name.into();
-        let component = |part: &str| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
-        };
-        if name.len() > NAME_BYTES_MAX || !name.split('/').all(component) {
+        if name.len() > NAME_BYTES_MAX || !name.split('/').all(|part| is_component(part.as_bytes())) {
             return Err(StorageError::new(ErrorKind::Invalid, "name", name));
         }
         Ok(Self(name))
@@ -31,6 +26,12 @@ impl ObjectName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a name can have this part between its slashes.
+pub(crate) fn is_component(part: &[u8]) -> bool {
+    part.first().is_some_and(|first| *first != b'.')
+        && part.iter().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
 }
 
 impl Borrow<str> for ObjectName {

@@ -352,6 +352,9 @@ async fn what_is_no_regular_file_is_no_object() {
     rustix::fs::mknodat(rustix::fs::CWD, directory.path().join("fifo"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     fs::create_dir(directory.path().join("directory")).unwrap();
     fs::write(directory.path().join("Not a Name"), "x").unwrap();
+    let deep = directory.path().join("directory").join("d".repeat(150));
+    fs::create_dir(&deep).unwrap();
+    fs::write(deep.join("too-long".repeat(10)), "x").unwrap();
     for odd in ["link", "dangling", "outside", "fifo", "directory"] {
         let odd = name(odd);
         assert_eq!(kind(store.get(&odd, None).await), Some(ErrorKind::NotFound), "{odd}");
@@ -361,6 +364,7 @@ async fn what_is_no_regular_file_is_no_object() {
     }
     assert_eq!(kind(store.put(&name("outside/object"), BYTES).await), Some(ErrorKind::Invalid));
     assert_eq!(store.list("", None, 9).await.unwrap(), []);
+    assert_eq!(store.list("outside/", None, 9).await.unwrap(), []);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 6, "nothing was removed");
 }
 
