@@ -1,5 +1,7 @@
 //! File sets against real file systems: walks, round trips, hostile destinations.
 
+#![allow(clippy::unwrap_used)]
+
 mod copy;
 mod hostile;
 mod restore;

@@ -99,3 +99,53 @@ fn comparing_finds_what_differs() {
     }
     assert!(!differences.iter().any(|difference| difference.starts_with("./content: mod")), "{differences:#?}");
 }
+
+#[test]
+fn a_file_that_grows_or_shrinks_meanwhile_is_read_to_its_end_at_the_time() {
+    use engine::source::{Segment, SourceFile, TreeSource, WalkEvent};
+    let directory = tempfile::tempdir().unwrap();
+    let path = canonical(&directory).join("file");
+    let open = |content: &[u8]| -> Box<dyn SourceFile> {
+        std::fs::write(&path, content).unwrap();
+        std::fs::File::open(&path).unwrap().sync_all().unwrap();
+        let set = holdfast_workloads::files::FileSet::new(file_set(&[&path])).unwrap();
+        let last = set.walk().unwrap().filter_map(|event| match event.unwrap() {
+            WalkEvent::Batch(batch) => Some(batch),
+            _ => None,
+        });
+        last.last().unwrap().directory.open(b"file").unwrap()
+    };
+    let append = |content: &[u8]| {
+        std::io::Write::write_all(&mut std::fs::File::options().append(true).open(&path).unwrap(), content).unwrap();
+    };
+    let file = open(&[1; 8192]);
+    assert_eq!(file.segment(0).unwrap(), Some(Segment::Data { offset: 0, length: 8192 }));
+    append(&[2; 100]);
+    assert_eq!(file.segment(8192).unwrap(), Some(Segment::Data { offset: 8192, length: 100 }));
+    let mut buffer = [0; 9000];
+    assert_eq!(file.read_at(&mut buffer, 0).unwrap(), 8292);
+    assert_eq!(file.metadata().unwrap().size, 8292);
+
+    let file = open(&[1; 8192]);
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
+    assert_eq!(file.read_at(&mut buffer, 0).unwrap(), 10);
+    assert_eq!(file.segment(8192).unwrap(), None);
+    assert_eq!(file.segment(10).unwrap(), None);
+    assert_eq!(file.metadata().unwrap().size, 10);
+
+    let file = open(b"");
+    assert_eq!(file.segment(0).unwrap(), None);
+    append(b"late");
+    assert_eq!(file.segment(0).unwrap(), Some(Segment::Data { offset: 0, length: 4 }));
+    // No longer a file: not opened.
+    let set = holdfast_workloads::files::FileSet::new(file_set(&[&path])).unwrap();
+    let events: Vec<_> = set.walk().unwrap().map(Result::unwrap).collect();
+    let Some(WalkEvent::Batch(batch)) = events.last() else { panic!("no batch") };
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(batch.directory.open(b"file").err().unwrap().kind(), std::io::ErrorKind::NotFound);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+    assert!(batch.directory.open(b"file").is_err());
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+    assert!(batch.directory.open(b"file").is_err());
+}

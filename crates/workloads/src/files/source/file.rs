@@ -40,10 +40,10 @@ impl SourceFile for File {
 
     fn segment(&self, offset: u64) -> io::Result<Option<Segment>> {
         match self.dense {
-            Some(size) if offset == 0 => {
-                let now = platform::stat_open(self.file.as_fd())?.size.min(size);
-                Ok((now > 0).then_some(Segment::Data { offset, length: now }))
-            }
+            // It may have shrunk since: whoever reads it sees that anyway.
+            Some(size) if offset == 0 => Ok(Some(Segment::Data { offset, length: size })),
+            // The usual end.
+            Some(size) if offset == size && platform::stat_open(self.file.as_fd())?.size <= size => Ok(None),
             _ => platform::segment(self.file.as_fd(), offset),
         }
     }
