@@ -1,21 +1,19 @@
 //! The `holdfast` command: backs a machine up into a vault, lists, checks and restores what is in it.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod cli;
 mod commands;
 mod failure;
 mod local;
+mod memory;
 mod terminal;
 
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Returns memory to the system: the peak of a backup is a promise.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    memory::configure();
     // Everything that this program makes is for its user alone; restored files get the modes that they had.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = cli::Cli::parse();

@@ -1,13 +1,210 @@
 //! `holdfast restore`
 
+use super::interrupt::cancel_on_signals;
+use super::point_names::find_point;
 use crate::cli::Global;
-use crate::failure::{Exit, Outcome};
-use clap::Args;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::local::open_with_keys;
+use crate::terminal::{self, EngineProgress, Json, name_json};
+use clap::{Args, ValueEnum};
+use contract::PointInfo;
+use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
+use engine::target::Overwrite;
+use engine::{Progress, ReadKeys};
+use format::ItemName;
+use serde_json::{Map, Value};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use workloads::files::{RestoreOptions as TargetOptions, RestoreTarget};
 
-/// Not here yet.
+/// Restore a recovery point, or paths of it, into a directory.
+///
+/// Below the destination, paths keep their absolute form: /etc/hosts becomes DIR/etc/hosts; --strip takes leading directories
+/// off. Every blob is verified before it is written; a file of which anything is damaged is named and not left there (exit
+/// code 4). Owners are set by name, then by number; without being root they are skipped and counted (exit code 3). File flags
+/// (chattr) and access times are not restored.
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// The point: a prefix of its id, or 'latest'.
+    #[arg(value_name = "POINT")]
+    point: String,
 
-pub(crate) async fn run(_: &Global, _: Arguments) -> Outcome<Exit> {
-    Ok(Exit::Clean)
+    /// The directory to restore into; it is made where it is missing.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// The item that 'latest' belongs to.
+    #[arg(long, value_name = "NAME")]
+    item: Option<ItemName>,
+
+    /// Only this path and what is below it. May be given several times.
+    #[arg(long, value_name = "PATH")]
+    path: Vec<PathBuf>,
+
+    /// Take so many leading directories off every path.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    strip: usize,
+
+    /// What to do with files that are there already.
+    #[arg(long, value_enum, default_value_t = OverwriteArgument::Fail)]
+    overwrite: OverwriteArgument,
+
+    /// Go on with a restore that was interrupted: files that it finished are kept.
+    #[arg(long)]
+    resume: bool,
+
+    /// Set owners by number even where their names are known here.
+    #[arg(long)]
+    numeric_owner: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OverwriteArgument {
+    /// Name them and leave them.
+    Fail,
+    /// Leave them.
+    Never,
+    /// Replace those that are older.
+    Older,
+    /// Replace them.
+    Always,
+}
+
+impl From<OverwriteArgument> for Overwrite {
+    fn from(argument: OverwriteArgument) -> Self {
+        match argument {
+            OverwriteArgument::Fail => Self::Fail,
+            OverwriteArgument::Never => Self::Never,
+            OverwriteArgument::Older => Self::Older,
+            OverwriteArgument::Always => Self::Always,
+        }
+    }
+}
+
+pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
+    let started = Instant::now();
+    let (opened, keys) = open_with_keys(global).await?;
+    let domain = contract::Vault::domain(&opened.vault, keys.domain).await?;
+    let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
+    let mut target = TargetOptions::new(&arguments.to);
+    target.overwrite = if arguments.resume { Overwrite::Always } else { arguments.overwrite.into() };
+    target.numeric_owner = arguments.numeric_owner;
+    let target = RestoreTarget::new(target).map_err(|error| {
+        let failure = Failure::new(Exit::Failed, error.to_string());
+        match std::error::Error::source(&error) {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    })?;
+    let options = RestoreOptions {
+        paths: arguments.path.iter().map(|path| tree_path(path)).collect(),
+        strip: arguments.strip,
+        resume: arguments.resume,
+        ..RestoreOptions::default()
+    };
+    let counters = Progress::default();
+    let request = RestoreRequest {
+        domain,
+        descriptor: Arc::new(opened.descriptor.clone()),
+        keys: ReadKeys::new(keys.secret, keys.domain),
+        point: point.clone(),
+        target: Arc::new(target),
+        options,
+        progress: counters.clone(),
+        cancel: cancel_on_signals(),
+    };
+    let progress = EngineProgress::watch(global, "restore", counters);
+    let outcome = restore::run(request).await;
+    progress.finish();
+    let report = outcome?;
+    if global.json { print_json(&point, &report, started) } else { print(global, &point, &report, started) }
+    Ok(exit_of(&report))
+}
+
+/// A path as a tree has it: components joined by '/', without one at the start.
+fn tree_path(path: &Path) -> Vec<u8> {
+    let parts: Vec<&[u8]> = path.as_os_str().as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    parts.join(&b'/')
+}
+
+fn exit_of(report: &RestoreReport) -> Exit {
+    match report {
+        report if report.damaged.count > 0 => Exit::Damage,
+        report if report.failed.count > 0 || !report.not_found.is_empty() => Exit::Failed,
+        report if report.shortfalls.count > 0 => Exit::Warnings,
+        _ => Exit::Clean,
+    }
+}
+
+fn print(global: &Global, point: &PointInfo, report: &RestoreReport, started: Instant) {
+    println!(
+        "restored {} files, {} directories, {} others of point {}: {} in {} ({})",
+        report.files,
+        report.directories,
+        report.others,
+        &point.id.to_string()[..8],
+        terminal::bytes(report.bytes_written),
+        terminal::seconds(started.elapsed()),
+        terminal::rate(report.bytes_written, started.elapsed())
+    );
+    if !global.quiet {
+        println!("verified {} blobs, {}", report.blobs_verified, terminal::bytes(report.bytes_verified));
+    }
+    if report.skipped + report.resumed > 0 {
+        println!("{} left as they were, {} finished before", report.skipped, report.resumed);
+    }
+    list("damaged in the vault, not restored", &report.damaged);
+    list("cannot be written", &report.failed);
+    list("without all attributes", &report.shortfalls);
+    for path in &report.not_found {
+        eprintln!("error: the point has no '/{}'", terminal::printable(path));
+    }
+}
+
+fn list(what: &str, troubles: &Troubles) {
+    if troubles.count > 0 {
+        eprintln!("{} {what}:", troubles.count);
+        for trouble in &troubles.first {
+            eprintln!("  /{}: {}", terminal::printable(&trouble.path), trouble.what);
+        }
+    }
+}
+
+fn print_json(point: &PointInfo, report: &RestoreReport, started: Instant) {
+    let mut json = Json::new("restore");
+    json.set("point", point.id.to_string());
+    json.set("item", point.item.as_str());
+    json.set("seconds", started.elapsed().as_secs_f64());
+    json.set("files", report.files);
+    json.set("directories", report.directories);
+    json.set("others", report.others);
+    json.set("skipped", report.skipped);
+    json.set("resumed", report.resumed);
+    json.set("bytes_written", report.bytes_written);
+    json.set("blobs_verified", report.blobs_verified);
+    json.set("bytes_verified", report.bytes_verified);
+    for (name, troubles) in [("damaged", &report.damaged), ("failed", &report.failed), ("shortfalls", &report.shortfalls)] {
+        json.set(&format!("{name}_count"), troubles.count);
+        json.set(name, troubles_json(troubles));
+    }
+    let not_found = report.not_found.iter().map(|path| {
+        let mut object = Map::new();
+        name_json(&mut object, "path", path);
+        Value::from(object)
+    });
+    json.set("not_found", not_found.collect::<Vec<_>>());
+    json.print();
+}
+
+/// Paths and what is wrong with them.
+pub(super) fn troubles_json(troubles: &Troubles) -> Vec<Value> {
+    let one = |trouble: &restore::Trouble| {
+        let mut object = Map::new();
+        name_json(&mut object, "path", &trouble.path);
+        object.insert("what".to_owned(), trouble.what.clone().into());
+        Value::from(object)
+    };
+    troubles.first.iter().map(one).collect()
 }
