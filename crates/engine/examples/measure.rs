@@ -2,11 +2,11 @@
 //! A step a process, so that time and peak memory are its own. The seed lies beside the vault: for measuring only.
 
 use contract::{PointFilter, Vault};
+use format::descriptor::{Descriptor, DomainEntry};
+use format::{DomainId, ItemName, VaultId, limits};
 use holdfast_engine::backup::{self, BackupKeys, BackupOptions, BackupRequest};
 use holdfast_engine::restore::{self, RestoreOptions, RestoreRequest};
 use holdfast_engine::{Cancel, Progress, ReadKeys};
-use format::descriptor::{Descriptor, DomainEntry};
-use format::{DomainId, ItemName, VaultId, limits};
 use repository::{EmbeddedOptions, EmbeddedVault};
 use seal::{DomainSecret, OwnerSeed};
 use std::error::Error;

@@ -9,7 +9,10 @@
 #![forbid(unsafe_code)]
 
 pub mod backup;
+pub mod check;
 pub mod cut;
+pub mod diff;
+pub mod list;
 pub mod restore;
 pub mod source;
 pub mod target;
@@ -21,13 +24,12 @@ mod path;
 mod point;
 mod progress;
 mod read;
+mod sorter;
 mod spill;
 mod stop;
 
 pub use cancel::Cancel;
 pub use error::{EngineError, ErrorKind, Result, printable};
-pub use point::{
-    Alarm, EntryCounts, PointDetails, Remembered, VerifiedPoint, verify_point, verify_whole_point,
-};
+pub use point::{Alarm, EntryCounts, PointDetails, Remembered, VerifiedPoint, verify_point, verify_whole_point};
 pub use progress::{Counter, Counters, Progress};
 pub use read::ReadKeys;

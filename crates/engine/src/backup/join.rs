@@ -109,7 +109,7 @@ impl Base {
 
     /// Whether the page of a leaf is needed anew.
     pub(crate) fn is_page_damaged(&self, leaf: &BaseLeaf) -> bool {
-        self.damaged.blobs.contains(&leaf.page)
+        self.damaged.contains(&leaf.page)
     }
 }
 
@@ -124,7 +124,7 @@ impl Damaged {
         Self { blobs: blobs.iter().copied().collect(), pages }
     }
 
-    pub(crate) fn contains(&self, blob: &BlobId) -> bool {
+    fn contains(&self, blob: &BlobId) -> bool {
         self.blobs.contains(blob)
     }
 
@@ -152,7 +152,6 @@ impl Damaged {
         let Some(pages) = &self.pages else { return true };
         let damaged_page = |id: &BlobId| self.blobs.contains(id);
         damaged_page(&root)
-            || ContentReader::of_stream(pages, root)
-                .any(|extent| extent.map_or(true, |extent| self.touches_extent(&extent)))
+            || ContentReader::of_stream(pages, root).any(|extent| extent.map_or(true, |extent| self.touches_extent(&extent)))
     }
 }

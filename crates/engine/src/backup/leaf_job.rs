@@ -92,7 +92,7 @@ impl LeafJob {
             None => None,
             Some(first) => {
                 fit(&mut entries, shared)?;
-                let bytes = entries.iter().map(|each| content_bytes(each)).sum();
+                let bytes = entries.iter().map(content_bytes).sum();
                 let count = entries.len() as u64;
                 let page = Leaf { entries }.encode().map_err(EngineError::format("make a page of the tree"))?;
                 Some(DoneLeaf { first, page: shared.store.put_page(page)?, entries: count, bytes })

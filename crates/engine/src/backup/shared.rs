@@ -3,10 +3,10 @@
 use super::findings::Notices;
 use super::leaf_job::LeafResult;
 use super::link_cache::LinkCache;
-use crate::stop::Stop;
 use super::storing::Store;
 use crate::cut::Chunker;
 use crate::progress::{Counter, Progress};
+use crate::stop::Stop;
 use crossbeam_channel::Sender;
 use format::page::{EntryKind, Metadata, Timestamp};
 use seal::DomainWriter;

@@ -47,7 +47,7 @@ impl TreeBuilder {
             if let Some(DoneLeaf { first, page, entries, bytes }) = leaf {
                 self.totals.entries += entries;
                 self.totals.bytes += bytes;
-                    add(&self.store, &self.boundaries, &mut self.levels, 1, NodeChild { first, page, entries, bytes })?;
+                add(&self.store, &self.boundaries, &mut self.levels, 1, NodeChild { first, page, entries, bytes })?;
             }
             drop(place);
         }

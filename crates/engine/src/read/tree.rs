@@ -16,8 +16,6 @@ pub(crate) enum Item {
         page: BlobId,
         /// Above which level it must lie.
         below: u8,
-        /// Entries in it, where a node told.
-        entries: Option<u64>,
     },
     /// An entry.
     Entry(Box<TreeEntry>),
@@ -32,7 +30,7 @@ pub(crate) struct TreeCursor<'a> {
 
 impl<'a> TreeCursor<'a> {
     pub(crate) fn new(pages: &'a PageReader, root: Option<BlobId>) -> Self {
-        let whole = root.map(|page| Item::Subtree { first: None, page, below: u8::MAX, entries: None });
+        let whole = root.map(|page| Item::Subtree { first: None, page, below: u8::MAX });
         Self { pages, items: whole.into_iter().collect() }
     }
 
@@ -62,23 +60,9 @@ impl<'a> TreeCursor<'a> {
             return Err(EngineError::Damaged { what: "page", id });
         }
         for child in node.children.into_iter().rev() {
-            let (first, entries) = (Some(child.first), Some(child.entries));
-            self.items.push_front(Item::Subtree { first, page: child.page, below: node.level, entries });
+            let first = Some(child.first);
+            self.items.push_front(Item::Subtree { first, page: child.page, below: node.level });
         }
         Ok(())
-    }
-
-    /// The next entry, opening what stands before it.
-    pub(crate) fn next_entry(&mut self) -> Result<Option<TreeEntry>> {
-        loop {
-            match self.items.front() {
-                None => return Ok(None),
-                Some(Item::Subtree { .. }) => self.open()?,
-                Some(Item::Entry(_)) => match self.items.pop_front() {
-                    Some(Item::Entry(entry)) => return Ok(Some(*entry)),
-                    _ => return Err(EngineError::Internal("a cursor lost its place")),
-                },
-            }
-        }
     }
 }

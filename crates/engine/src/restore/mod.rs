@@ -21,9 +21,8 @@ pub use report::{REPORTED_MAX, RestoreReport, Trouble, Troubles};
 use crate::call::{Calls, on_thread};
 use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
-use crate::point::verify_whole_point;
 use crate::progress::Progress;
-use crate::read::{BlobReader, KeyRing, LeafStream, PageReader, ReadKeys, ReadSession, files_part};
+use crate::read::{BlobReader, LeafStream, OpenPoint, PageReader, ReadKeys};
 use crate::stop::Stop;
 use crate::target::TreeTarget;
 use contract::{Domain, PointInfo};
@@ -88,21 +87,18 @@ pub struct RestoreRequest {
 pub async fn run(request: RestoreRequest) -> Result<RestoreReport> {
     on_thread(move |runtime| {
         let calls = Calls::new(request.domain.clone(), runtime);
-        let point = verify_whole_point(&request.descriptor, request.domain.id(), &request.point)?;
-        let session = ReadSession::open(&calls, point.id)?;
-        let ring = KeyRing::new(calls.clone(), request.keys.clone());
-        let blobs = Arc::new(BlobReader::new(calls, session.id(), ring));
-        let pages = Arc::new(PageReader::new(blobs.clone()));
-        let part = files_part(&pages, point.root())?;
+        let point = OpenPoint::open(&calls, &request.descriptor, &request.keys, &request.point)?;
+        let part = point.files()?;
         request.progress.entries_expected.set(part.entries);
         request.progress.bytes_expected.set(part.bytes);
         let tally = Arc::new(Tally::new(request.progress.clone()));
         let writing = Arc::new(Writing { target: request.target.clone(), tally });
         let selection = Selection::new(&request.options.paths, request.options.strip);
         let leaves = match part.root {
-            Some(root) => LeafStream::start(pages.clone(), root, selection.filter()),
+            Some(root) => LeafStream::start(point.pages.clone(), root, selection.filter()),
             None => LeafStream::empty(),
         };
+        let (blobs, pages) = (point.blobs.clone(), point.pages.clone());
         let restore = Restore { request: &request, blobs, pages, writing, selection };
         let found = restore.run(leaves)?;
         let absent = |place: &usize| !found.contains(place) && !restore.selection.paths()[*place].is_empty();

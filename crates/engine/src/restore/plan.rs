@@ -16,7 +16,6 @@ use crossbeam_channel::Sender;
 use format::page::{Attribute, EntryKind, Extent, TreeEntry};
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 
 /// Plans a restore and does what is no file content.
 pub(crate) struct Planner<'a> {

@@ -1,0 +1,149 @@
+//! A check with keys: every page of every point opens, every link resolves, and every data blob opens if asked for.
+//!
+//! Each page and each data blob is read once, however many points need it. Damage never ends a check; it is mapped to the
+//! points and paths that it hits. The check without keys is the vault's own: [`contract::Domain::check`].
+
+mod affected;
+mod data;
+mod pages;
+
+use crate::call::{Calls, on_thread};
+use crate::cancel::Cancel;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::progress::Progress;
+use crate::read::{OpenPoint, ReadKeys};
+use contract::{Domain, PointInfo};
+use format::descriptor::Descriptor;
+use format::{BlobId, ItemName, PointId};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Most affected paths, and most damaged blobs, that a report lists. All are counted.
+pub const AFFECTED_MAX: usize = 1000;
+
+/// A check to be done.
+pub struct CheckRequest {
+    /// What is checked.
+    pub domain: Arc<dyn Domain>,
+    /// The vault's descriptor, verified.
+    pub descriptor: Arc<Descriptor>,
+    /// Keys.
+    pub keys: ReadKeys,
+    /// The points.
+    pub points: Vec<PointInfo>,
+    /// Read and open every data blob too.
+    pub read_data: bool,
+    /// Threads that open blobs.
+    pub workers: usize,
+    /// Counted while it runs.
+    pub progress: Progress,
+    /// Stops it.
+    pub cancel: Cancel,
+}
+
+/// Something that cannot be restored as it was.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Affected {
+    /// The item.
+    pub item: ItemName,
+    /// The point.
+    pub point: PointId,
+    /// Path in the point; where a part of the tree cannot be read, the path that it starts with.
+    pub path: Vec<u8>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckReport {
+    /// Points that were checked.
+    pub points: u64,
+    /// Points that cannot be trusted or not be read at all, with the reason.
+    pub bad_points: Vec<(PointId, String)>,
+    /// Pages that were opened.
+    pub pages: u64,
+    /// Data blobs that were looked up.
+    pub data_blobs: u64,
+    /// Data blobs that were opened.
+    pub data_blobs_opened: u64,
+    /// Bytes of plaintext of these.
+    pub bytes_verified: u64,
+    /// Copies that did not open although another one did.
+    pub copies_damaged: u64,
+    /// The first blobs of which no copy opens.
+    pub damaged: Vec<BlobId>,
+    /// How many there are.
+    pub damaged_count: u64,
+    /// The first paths that are affected, sorted.
+    pub affected: Vec<Affected>,
+    /// How many there are, counted in each point.
+    pub affected_count: u64,
+}
+
+impl CheckReport {
+    /// Whether every point can be restored whole, as far as was checked.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.bad_points.is_empty() && self.damaged_count == 0 && self.affected_count == 0
+    }
+}
+
+/// Blobs of which no copy opens.
+#[derive(Default)]
+pub(crate) struct DamagedBlobs {
+    pub(crate) pages: HashSet<BlobId>,
+    pub(crate) data: HashSet<BlobId>,
+}
+
+/// Checks points. Must be called within a multi-threaded runtime.
+pub async fn run(request: CheckRequest) -> Result<CheckReport> {
+    on_thread(move |runtime| {
+        let calls = Calls::new(request.domain.clone(), runtime);
+        let mut report = CheckReport::default();
+        // all points stay pinned until the end: what they share is read once, for whichever of them
+        let points = open_points(&request, &calls, &mut report)?;
+        let mut damaged = DamagedBlobs::default();
+        let data = pages::check(&request, &points, &mut report, &mut damaged)?;
+        if let Some(any) = points.first() {
+            data::check(&request, any, data, &mut report, &mut damaged)?;
+        }
+        report.damaged_count = (damaged.pages.len() + damaged.data.len()) as u64;
+        let mut listed: Vec<BlobId> = damaged.pages.iter().chain(&damaged.data).copied().collect();
+        listed.sort_unstable();
+        listed.truncate(AFFECTED_MAX);
+        report.damaged = listed;
+        if report.damaged_count > 0 {
+            affected::find(&request, &points, &damaged, &mut report)?;
+        }
+        Ok(report)
+    })
+    .await
+}
+
+fn open_points(request: &CheckRequest, calls: &Calls, report: &mut CheckReport) -> Result<Vec<OpenPoint>> {
+    let mut points = Vec::new();
+    for info in &request.points {
+        request.cancel.check()?;
+        match OpenPoint::open(calls, &request.descriptor, &request.keys, info) {
+            Ok(point) => points.push(point),
+            // purged since it was listed
+            Err(EngineError::Vault { source, .. }) if source.kind() == contract::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => report.bad_points.push((info.id, chain(&error))),
+            Err(error) => return Err(error),
+        }
+    }
+    report.points = points.len() as u64;
+    Ok(points)
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
