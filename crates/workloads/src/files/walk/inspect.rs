@@ -337,7 +337,8 @@ mod tests {
         let path = resolve(root).unwrap();
         let machine = Arc::new(Machine::new().unwrap());
         let rules = Arc::new(Rules::new(RuleOptions::default()).unwrap());
-        let inspector = Inspector::new(machine, Roots::merge(std::slice::from_ref(&path)), rules, &[path.clone()]).unwrap();
+        let paths = std::slice::from_ref(&path);
+        let inspector = Inspector::new(machine, Roots::merge(paths), rules, paths).unwrap();
         let mut place = Place::top();
         let mut scope = inspector.top();
         let mut at = inspector.list(None, place.clone(), scope).unwrap().ok().unwrap();
