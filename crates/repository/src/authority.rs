@@ -25,7 +25,7 @@ impl Repository {
             let row = inner.ledger.snapshot().await?.domain(inner.domain).await?;
             return if row.is_some_and(|row| row.ready) { Ok(()) } else { Err(behind("a rebuild was not finished")) };
         }
-        inner.check_not_behind(&row).await?;
+        inner.check_not_behind().await?;
         inner.recover().await?;
         inner.end_dead_sessions().await
     }
@@ -36,6 +36,10 @@ impl Inner {
     async fn first_claim(&self) -> Outcome<DomainRow> {
         for prefix in [names::claims(self.domain), names::journal_entries(self.domain), names::packs(self.domain)] {
             if !self.store.list(&prefix, None, 1).await?.is_empty() {
+                // Another process of this database may have begun with it meanwhile.
+                if let Some(row) = self.ledger.snapshot().await?.domain(self.domain).await? {
+                    return Ok(row);
+                }
                 return Err(behind("storage holds this domain, the database does not know it"));
             }
         }
@@ -59,7 +63,8 @@ impl Inner {
             next_number,
             next_pack: 1,
             next_session: 1,
-            next_segment: 1,
+            // Files of index segments lie where those of a database that this one replaces lie, and may still be written.
+            next_segment: u64::from_le_bytes(self.environment.random()) >> 8 | 1,
             marking: 0,
             generation: 0,
         }

@@ -6,6 +6,7 @@
 //! back are not proven by it.
 
 use crate::fault::{Fault, Outcome};
+use crate::index::TAILS_MAX;
 use crate::ledger::{
     CondemnedRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, PointRowState, SessionKind, SessionRow,
     SessionState, Transaction,
@@ -59,6 +60,10 @@ impl Inner {
         self.fence(JournalEntry::parse(&entry.bytes)?.incarnation).await?;
         if kind == RecordKind::Point {
             self.forget_view(session);
+            if let Err(fault) = self.merge_tails(TAILS_MAX).await {
+                // The point is committed all the same; the next one merges.
+                tracing::warn!(%fault, "cannot merge footers into an index segment");
+            }
         }
         self.forget_index();
         Ok(committed)
@@ -76,6 +81,8 @@ impl Inner {
         drop(transaction);
         let point = match point {
             Some(point) if matches!(point.state, PointRowState::Committed | PointRowState::SoftDeleted) => point,
+            // Dropped by a point since.
+            Some(point) if point.kind == RecordKind::Checkpoint && point.state == PointRowState::Purged => point,
             Some(point) if point.state == PointRowState::SetAside => {
                 return Err(Fault::answer(ErrorKind::Conflict, "the point was set aside: parts of it are not in storage"));
             }

@@ -35,7 +35,15 @@ impl Inner {
     }
 
     /// Puts a pending entry into storage and makes sure that no successor has claimed the domain.
+    ///
+    /// Entries before it go first: a gap would be filled by a put that is late, after a successor read the journal and began
+    /// behind it; the rebuild after that would take for decided what nobody decided.
     pub(crate) async fn make_durable(&self, row: &JournalRow) -> Outcome<()> {
+        let pending = self.ledger.snapshot().await?.journal_in(self.domain, JournalState::Pending).await?;
+        let earlier = pending.into_iter().filter(|earlier| earlier.number < row.number);
+        for earlier in earlier.filter(|_| !sabotaged(Sabotage::JournalHasGaps)) {
+            self.put_entry(earlier.number, earlier.bytes).await?;
+        }
         self.put_entry(row.number, row.bytes.clone()).await?;
         let incarnation = JournalEntry::parse(&row.bytes)?.incarnation;
         self.fence(incarnation).await
@@ -68,19 +76,31 @@ impl Inner {
     }
 
     /// Fails if storage has journal entries that this database did not write.
-    pub(crate) async fn check_not_behind(&self, domain: &DomainRow) -> Outcome<()> {
+    pub(crate) async fn check_not_behind(&self) -> Outcome<()> {
         if sabotaged(Sabotage::BehindGoesOn) {
             return Ok(());
         }
-        let last = self.object(names::journal(self.domain, JournalNumber(domain.next_number.0 - 1)))?;
-        let later = self.store.list(&names::journal_entries(self.domain), Some(&last), 1).await?;
-        match later.first() {
-            None => Ok(()),
-            Some(object) => Err(behind(&format!("storage holds journal entry '{}', the database ends before it", object.name))),
+        let mut next = self.next_number().await?;
+        loop {
+            let last = self.object(names::journal(self.domain, JournalNumber(next.0 - 1)))?;
+            let later = self.store.list(&names::journal_entries(self.domain), Some(&last), 1).await?;
+            let Some(object) = later.first() else { return Ok(()) };
+            // Another process of this database may have entered it since the number was read.
+            let now = self.next_number().await?;
+            if now == next {
+                return Err(behind(&format!("storage holds journal entry '{}', the database ends before it", object.name)));
+            }
+            next = now;
         }
     }
 
-    /// Finishes what is pending and belongs to nobody alive: puts it, fences, concludes.
+    async fn next_number(&self) -> Outcome<JournalNumber> {
+        let row = self.ledger.snapshot().await?.domain(self.domain).await?;
+        let row = row.ok_or_else(|| Fault::answer(contract::ErrorKind::NotFound, "the database does not know the domain"))?;
+        Ok(row.next_number)
+    }
+
+    /// Finishes what is pending, whoever entered it: puts it, fences, concludes.
     pub(crate) async fn recover(&self) -> Outcome<()> {
         let pending = {
             let mut transaction = self.ledger.snapshot().await?;
@@ -106,7 +126,7 @@ impl Inner {
     /// Marks an entry as done in a transaction; false if it was done before.
     pub(crate) async fn finish_entry(&self, transaction: &mut dyn Transaction, number: JournalNumber) -> Outcome<bool> {
         let Some(mut row) = transaction.journal(self.domain, number).await? else {
-            return Err(Fault::answer(contract::ErrorKind::Internal, "a journal entry has no row"));
+            return Err(Fault::answer(contract::ErrorKind::Conflict, "the database was made anew meanwhile"));
         };
         if row.state == JournalState::Done {
             return Ok(false);

@@ -52,7 +52,10 @@ impl Inner {
         let mut domain = self.domain_row(transaction.as_mut()).await?;
         for id in points {
             let row = transaction.point(self.domain, *id).await?;
-            existing_point(row, *id)?;
+            // What was set aside can be given up too.
+            if row.as_ref().is_none_or(|row| row.state != PointRowState::SetAside) {
+                existing_point(row, *id)?;
+            }
         }
         let payload = Payload::Tombstone { points: points.to_vec() };
         let entry = self.enter(transaction.as_mut(), &mut domain, self.environment.clock.now_ms(), payload).await?;

@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, Outcome};
 use crate::index::Index;
-use crate::ledger::{DamageRow, DamageSource, PointRowState, SessionKind, SessionState};
+use crate::ledger::{DamageRow, DamageSource, PackState, PointRowState, SessionKind, SessionState};
 use crate::repository::Inner;
 use bytes::Bytes;
 use contract::{ErrorKind, Location};
@@ -43,7 +43,9 @@ impl Inner {
         Ok(())
     }
 
+    /// Whatever the database answers, the session is not alive any more, so that others can end it.
     pub(crate) async fn close_reader(&self, session: SessionId) -> Outcome<()> {
+        self.environment.liveness.release(session);
         let mut transaction = self.ledger.begin().await?;
         let row = transaction.session(self.domain, session).await?;
         if let Some(row) = row.filter(|row| row.kind == SessionKind::Read && row.state == SessionState::Open) {
@@ -52,7 +54,6 @@ impl Inner {
             transaction.remove_session(self.domain, session).await?;
         }
         transaction.commit().await?;
-        self.environment.liveness.release(session);
         Ok(())
     }
 
@@ -145,6 +146,9 @@ impl Inner {
             let Some(copy) = found else { continue };
             if index.packs[copy.pack as usize].damaged.contains_key(&copy.place) {
                 continue; // what was verified here says more
+            }
+            if transaction.pack(self.domain, *pack).await?.is_none_or(|now| now.state != PackState::Proven) {
+                continue; // rewritten meanwhile
             }
             let (place, source) = (copy.place, DamageSource::Reported);
             transaction.put_damage(&DamageRow { domain: self.domain, pack: *pack, place, blob: *blob, source }).await?;

@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use storage::{ObjectName, ObjectStore};
 
+/// How often an index is loaded from a newer snapshot because segment files of the older one were gone.
+const SNAPSHOT_TRIES: usize = 3;
+
 /// The authority of one domain, in this process. Several processes may be it together as long as they share its database.
 #[derive(Clone)]
 pub struct Repository {
@@ -115,8 +118,21 @@ impl Inner {
     }
 
     pub(crate) async fn fresh_index(&self) -> Outcome<Index> {
+        Ok(self.snapshot_with_index().await?.1)
+    }
+
+    /// A snapshot, and the index that it says. A merge by another process may remove segment files that an older snapshot
+    /// names: the next one names others.
+    pub(crate) async fn snapshot_with_index(&self) -> Outcome<(Box<dyn Transaction>, Index)> {
+        for _ in 0..SNAPSHOT_TRIES {
+            let mut transaction = self.ledger.snapshot().await?;
+            if let Ok(index) = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await {
+                return Ok((transaction, index));
+            }
+        }
         let mut transaction = self.ledger.snapshot().await?;
-        Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await
+        let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
+        Ok((transaction, index))
     }
 }
 

@@ -20,6 +20,10 @@ pub(crate) enum Sabotage {
     SecondMarkForgetsPurgedPoints,
     /// 3: pages of the session that its root does not reach stay visible.
     UnreachedPagesStayVisible,
+    /// 3: pages of sessions that run, or ended without a point, are not condemned, as their data is not.
+    PagesHaveGrace,
+    /// 3: the second mark pardons by rewriting what it read before.
+    PardonForgetsWhatCameSince,
     /// 3: the base of a session is no root.
     BaseIsNotPinned,
     /// 3: a point is no root until its record is durable.
@@ -28,6 +32,10 @@ pub(crate) enum Sabotage {
     ClockEndsSessions,
     /// 4: points that are old by the authority's clock are no roots.
     ClockDropsRoots,
+    /// 6: an entry is put into the journal although an earlier one is not there yet.
+    JournalHasGaps,
+    /// 6: a key object is deleted although the record of a point names it.
+    KeyOfRecordIsForgotten,
     /// 6: a record is acknowledged before it is in storage.
     AcknowledgeBeforeRecordIsDurable,
     /// 6: a deletion is not listed before it is done.

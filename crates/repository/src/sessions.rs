@@ -184,7 +184,10 @@ impl Inner {
     pub(crate) async fn put_pack(&self, session: SessionId, name: PackName, bytes: Bytes) -> Outcome<()> {
         let view = self.view(session)?;
         let parsed = self.check_pack(&view, name, &bytes)?;
-        let row = self.ledger.snapshot().await?.pack(self.domain, name).await?;
+        let mut transaction = self.ledger.snapshot().await?;
+        self.open_row(transaction.as_mut(), session).await?;
+        let row = transaction.pack(self.domain, name).await?;
+        drop(transaction);
         let row = row.filter(|row| row.session == Some(session));
         let row = row.ok_or_else(|| Fault::answer(ErrorKind::Invalid, "the pack's name was not issued to this session"))?;
         match row.state {

@@ -214,7 +214,9 @@ impl<B: AsRef<[u8]>> Segment<B> {
         self.section(Section::Links).get(range.start * LINK_BYTES..range.end * LINK_BYTES).unwrap_or_default()
     }
 
-    fn pack_keys(&self, pack: u32) -> Vec<KeyId> {
+    /// The keys that a pack's blobs are sealed with; none for a pack that is not here.
+    #[must_use]
+    pub fn pack_keys(&self, pack: u32) -> Vec<KeyId> {
         let range = self.layout.places.get(pack as usize).map_or(0..0, |place| place.keys.clone());
         range.filter_map(|place| self.key(place)).collect()
     }

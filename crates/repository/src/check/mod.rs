@@ -21,12 +21,12 @@ impl Inner {
         let domain = self.domain_row(transaction.as_mut()).await?;
         drop(transaction);
         self.fence(domain.incarnation).await?;
-        self.check_not_behind(&domain).await?;
+        self.check_not_behind().await?;
         self.recover().await?;
         let mut report = CheckReport::default();
-        self.check_packs(options, &mut report, progress).await?;
+        let lost = self.check_keys(&mut report).await?;
+        self.check_packs(options, &lost, &mut report, progress).await?;
         self.check_journal(&mut report, progress).await?;
-        self.check_keys(&mut report).await?;
         self.check_claim(&mut report).await?;
         self.check_closures(&mut report, progress).await?;
         self.forget_index();
@@ -35,10 +35,9 @@ impl Inner {
 
     /// Every point's closure must be in proven packs; damaged copies count if another one is sound.
     async fn check_closures(&self, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
-        let mut transaction = self.ledger.snapshot().await?;
+        let (mut transaction, index) = self.snapshot_with_index().await?;
         let roots = all_roots_now(transaction.as_mut(), self.domain).await?;
         let points = transaction.points(self.domain).await?;
-        let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
         drop(transaction);
         let mut marks = Marks::new(&index);
         for (done, mut root) in roots.into_iter().enumerate() {

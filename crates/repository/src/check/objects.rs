@@ -8,7 +8,7 @@ use contract::{CheckReport, Progress, ProgressSink};
 use format::authority::Claim;
 use format::key_object::KeyObject;
 use format::{KeyId, names};
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// Objects listed at once.
 const PAGE: usize = 1000;
@@ -42,9 +42,12 @@ impl Inner {
         self.mend(&name, stored.is_some(), claim.encode().into(), report).await
     }
 
-    /// Both copies of every key object must be sound.
-    pub(crate) async fn check_keys(&self, report: &mut CheckReport) -> Outcome<()> {
-        for key in self.needed_keys().await? {
+    /// Both copies of every key object must be sound. Answers the keys of which neither is.
+    pub(crate) async fn check_keys(&self, report: &mut CheckReport) -> Outcome<HashSet<KeyId>> {
+        let mut lost = HashSet::new();
+        let mut keys: Vec<KeyId> = self.named_keys_now().await?.into_iter().collect();
+        keys.sort_unstable();
+        for key in keys {
             let [a, b] = names::COPIES.map(|copy| names::key(self.domain, key, copy));
             let right = |bytes: &Option<Bytes>| bytes.as_ref().is_some_and(|bytes| KeyObject::id(bytes) == key);
             let (first, second) = (self.read_if_there(&a).await?, self.read_if_there(&b).await?);
@@ -52,27 +55,26 @@ impl Inner {
                 (true, true) => {}
                 (true, false) => self.mend(&b, second.is_some(), first.unwrap_or_default(), report).await?,
                 (false, true) => self.mend(&a, first.is_some(), second.unwrap_or_default(), report).await?,
-                (false, false) => report.damaged_objects.push((a, "both copies of the key object are damaged or gone".to_owned())),
-            }
-        }
-        Ok(())
-    }
-
-    /// Keys that packs name, and those that storage holds.
-    async fn needed_keys(&self) -> Outcome<BTreeSet<KeyId>> {
-        let index = self.fresh_index().await?;
-        let mut keys = BTreeSet::new();
-        for (number, table) in index.tables.iter().enumerate() {
-            for (place, pack) in index.table_packs[number].iter().enumerate() {
-                if pack.is_some() {
-                    keys.extend(table.footer(place as u32, self.domain).keys);
+                (false, false) => {
+                    lost.insert(key);
                 }
             }
         }
-        for object in self.list_all(&names::keys(self.domain)).await? {
-            keys.extend(names::parse_key(&object).ok());
+        if !lost.is_empty() {
+            // A collection may have freed them meanwhile.
+            let named = self.named_keys_now().await?;
+            lost.retain(|key| named.contains(key));
         }
-        Ok(keys)
+        let what = "both copies of the key object are damaged or gone";
+        let objects = lost.iter().map(|key| (names::key(self.domain, *key, names::COPIES[0]), what.to_owned()));
+        report.damaged_objects.extend(objects);
+        report.damaged_objects.sort();
+        Ok(lost)
+    }
+
+    async fn named_keys_now(&self) -> Outcome<HashSet<KeyId>> {
+        let (mut transaction, index) = self.snapshot_with_index().await?;
+        self.named_keys(transaction.as_mut(), &index).await
     }
 
     /// All object names with this prefix.

@@ -6,8 +6,8 @@ use crate::repository::Inner;
 use bytes::Bytes;
 use contract::{CheckOptions, CheckReport, DamagedPack, Progress, ProgressSink};
 use format::pack::{self, Checksum, Footer};
-use format::{BlobId, names};
-use std::collections::BTreeMap;
+use format::{BlobId, KeyId, names};
+use std::collections::{BTreeMap, HashSet};
 
 /// What a look at a pack found.
 struct Finding {
@@ -20,15 +20,36 @@ struct Finding {
     frame: Option<String>,
 }
 
+impl Finding {
+    /// Adds the blobs whose key is lost.
+    fn lose(&mut self, footer: &Footer, lost: &HashSet<KeyId>) {
+        let is_lost = |place: &u32| lost.contains(&footer.keys[usize::from(footer.entries[*place as usize].key)]);
+        if footer.keys.iter().any(|key| lost.contains(key)) {
+            self.sound.retain(|place| !is_lost(place));
+            self.damaged.extend((0..footer.entries.len() as u32).filter(is_lost));
+            self.damaged.sort_unstable();
+            self.damaged.dedup();
+        }
+    }
+}
+
 impl Inner {
-    pub(crate) async fn check_packs(&self, options: &CheckOptions, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
+    /// Blobs under a key that is lost are as good as damaged.
+    pub(crate) async fn check_packs(
+        &self,
+        options: &CheckOptions,
+        lost: &HashSet<KeyId>,
+        report: &mut CheckReport,
+        progress: &ProgressSink,
+    ) -> Outcome<()> {
         let index = self.fresh_index().await?;
         let total = index.packs.len() as u64;
         for (number, table) in index.tables.iter().enumerate() {
             for (place, pack) in index.table_packs[number].iter().enumerate() {
                 let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
                 let footer = table.footer(place as u32, self.domain);
-                let finding = self.look_at_pack(&pack.row, &footer, options).await?;
+                let mut finding = self.look_at_pack(&pack.row, &footer, options).await?;
+                finding.lose(&footer, lost);
                 report.packs += 1;
                 report.blobs += footer.entries.len() as u64;
                 report.bytes_read += finding.bytes_read;
@@ -40,16 +61,19 @@ impl Inner {
     }
 
     async fn look_at_pack(&self, row: &PackRow, footer: &Footer, options: &CheckOptions) -> Outcome<Finding> {
-        let everything = || (0..footer.entries.len() as u32).collect::<Vec<_>>();
-        let name = self.object(names::pack(self.domain, row.name))?;
-        let length = match self.store.length(&name).await {
-            Ok(length) => length,
-            Err(error) if error.kind() == storage::ErrorKind::NotFound => {
+        match self.look_at_object(row, footer, options).await {
+            Err(fault) if fault.is_not_found() => {
                 let frame = Some("it is not in storage".to_owned());
-                return Ok(Finding { bytes_read: 0, damaged: everything(), sound: Vec::new(), frame });
+                let damaged = (0..footer.entries.len() as u32).collect();
+                Ok(Finding { bytes_read: 0, damaged, sound: Vec::new(), frame })
             }
-            Err(error) => return Err(error.into()),
-        };
+            outcome => outcome,
+        }
+    }
+
+    async fn look_at_object(&self, row: &PackRow, footer: &Footer, options: &CheckOptions) -> Outcome<Finding> {
+        let name = self.object(names::pack(self.domain, row.name))?;
+        let length = self.store.length(&name).await?;
         if !options.read_data {
             let frame = match self.stored_footer(row.name).await {
                 Ok((_, trailer)) if trailer.footer_hash == row.footer_hash && length == row.length => None,
@@ -74,19 +98,20 @@ impl Inner {
         finding: &Finding,
         report: &mut CheckReport,
     ) -> Outcome<()> {
-        if let Some(what) = &finding.frame {
-            report.damaged_packs.push(DamagedPack { pack: row.name, what: what.clone() });
-        }
         let new: Vec<u32> =
             finding.damaged.iter().copied().filter(|place| known.get(place) != Some(&DamageSource::Verified)).collect();
         let healed = finding.sound.iter().any(|place| known.get(place) == Some(&DamageSource::Verified));
-        if new.is_empty() && !healed && finding.frame.is_some() == row.frame_damaged {
+        if new.is_empty() && !healed && finding.frame.is_none() && !row.frame_damaged {
             return Ok(());
         }
         let mut transaction = self.ledger.begin().await?;
+        // A pack that a collection rewrote or freed meanwhile is not damaged.
         let Some(now) = transaction.pack(self.domain, row.name).await?.filter(|now| now.state != PackState::Deleting) else {
             return Ok(());
         };
+        if let Some(what) = &finding.frame {
+            report.damaged_packs.push(DamagedPack { pack: row.name, what: what.clone() });
+        }
         if healed {
             transaction.remove_damage(self.domain, row.name).await?;
             for (place, source) in known.iter().filter(|(place, _)| !finding.sound.contains(place)) {

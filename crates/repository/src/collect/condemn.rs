@@ -7,8 +7,10 @@ use crate::index::{Index, Slot};
 use crate::ledger::{CondemnedRow, PackRow, PackState, SessionState};
 use crate::repository::Inner;
 use contract::{CollectReport, ProgressSink};
+use crate::{Sabotage, sabotaged};
+use format::blob::BlobKind;
 use format::{PackName, SessionId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How the session that wrote a pack ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,34 +67,43 @@ impl Inner {
     }
 }
 
-/// Copies to condemn, and packs of interrupted sessions that are seen unreferenced for the first time.
+/// Copies to condemn, and packs of interrupted sessions.
+///
+/// Data of a running session, or of one that was interrupted a while ago, stays for the next to find. Pages do not: what a
+/// page names may be condemned, so a page that no root reaches must be seen by nobody either (see `collect`, "Why nothing is
+/// lost"). Its own session sees it all the same, and if that commits it, the second mark pardons it.
 fn candidates(
     index: &Index,
     marks: &Marks,
     origins: &HashMap<SessionId, Origin>,
-) -> (BTreeMap<PackName, Vec<u32>>, Vec<PackName>) {
+) -> (BTreeMap<PackName, Vec<u32>>, BTreeSet<PackName>) {
     let mut condemned: BTreeMap<PackName, Vec<u32>> = BTreeMap::new();
-    let mut sighted = Vec::new();
+    let mut sighted = BTreeSet::new();
     for (number, table) in index.tables.iter().enumerate() {
         for ordinal in 0..table.len() as u32 {
-            if marks.is_marked(Slot { table: number as u32, ordinal }) {
-                continue;
-            }
             let entry = table.entry(ordinal);
             let Some(pack) = index.table_packs[number][entry.pack as usize] else { continue };
             let pack = &index.packs[pack as usize];
-            if pack.row.state != PackState::Proven || pack.condemned.contains_key(&entry.place) {
+            if pack.row.state != PackState::Proven {
                 continue;
             }
             let origin = pack.row.session.and_then(|session| origins.get(&session)).copied().unwrap_or(Origin::Settled);
+            if origin == Origin::Interrupted {
+                sighted.insert(pack.row.name);
+            }
+            let slot = Slot { table: number as u32, ordinal };
+            if marks.is_marked(slot) || pack.condemned.contains_key(&entry.place) {
+                continue;
+            }
+            let has_grace = pack.row.kind == Some(BlobKind::Data) || sabotaged(Sabotage::PagesHaveGrace);
             match origin {
-                Origin::Running => {}
-                Origin::Interrupted if pack.row.sightings == 0 => sighted.push(pack.row.name),
-                Origin::Interrupted | Origin::Settled => condemned.entry(pack.row.name).or_default().push(entry.place),
+                Origin::Running if has_grace => {}
+                Origin::Interrupted if has_grace && pack.row.sightings == 0 => {}
+                Origin::Running | Origin::Interrupted | Origin::Settled => {
+                    condemned.entry(pack.row.name).or_default().push(entry.place);
+                }
             }
         }
     }
-    sighted.sort_unstable();
-    sighted.dedup();
     (condemned, sighted)
 }

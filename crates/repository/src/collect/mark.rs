@@ -58,15 +58,10 @@ impl Marks {
                     format!("blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"),
                 ));
             }
-            let mut newly = None;
-            for copy in kept_copies(index, &copies) {
-                if self.mark(copy.slot) {
-                    newly = Some(copy.slot);
-                }
-            }
-            let Some(slot) = newly else { continue };
-            if index.packs[copies[0].pack as usize].row.kind == Some(BlobKind::Page) {
-                todo.extend(index.links(slot));
+            let newly: Vec<BlobCopy> = kept_copies(index, &copies).filter(|copy| self.mark(copy.slot)).copied().collect();
+            // Copies that are kept beside each other may name different blobs: only a reader can tell which one is right.
+            for page in newly.iter().filter(|copy| index.packs[copy.pack as usize].row.kind == Some(BlobKind::Page)) {
+                todo.extend(index.links(page.slot));
                 self.pages += 1;
                 if self.pages.is_multiple_of(PROGRESS_EVERY) {
                     progress(Progress { phase: "marking", done: self.pages, total: None, bytes: 0 });

@@ -11,10 +11,11 @@
 //! page is proven and not condemned, so a root reached it when the newest generation was marked, or one that came later. Every
 //! root since that marking is a root of the second mark, purged ones included ([`roots::Since`]); it would have reached the copy.
 //!
-//! Packs of open sessions are never condemned. Packs of a session that ended without a point are condemned only by the second
-//! collection that finds them unreferenced, so that an interrupted backup can be taken up again.
+//! Data of open sessions is never condemned. Data of a session that ended without a point is condemned only by the second
+//! collection that finds it unreferenced, so that an interrupted backup can be taken up again.
 
 mod condemn;
+mod keys;
 mod mark;
 mod rewrite;
 mod roots;
@@ -53,7 +54,7 @@ impl Inner {
             let domain = self.domain_row(transaction.as_mut()).await?;
             drop(transaction);
             self.fence(domain.incarnation).await?;
-            self.check_not_behind(&domain).await?;
+            self.check_not_behind().await?;
         }
         self.condemn(&mut report, progress).await?;
         self.sweep(options, &mut report, progress).await?;
@@ -76,11 +77,12 @@ impl Inner {
         Ok(())
     }
 
+    /// Whatever the database answers, the session is not alive any more, so that the next collection can end it.
     pub(crate) async fn end_collector(&self, session: SessionId) -> Outcome<()> {
+        self.environment.liveness.release(session);
         let mut transaction = self.ledger.begin().await?;
         transaction.remove_session(self.domain, session).await?;
         transaction.commit().await?;
-        self.environment.liveness.release(session);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::repository::Inner;
 use bytes::Bytes;
 use contract::{CollectOptions, CollectReport, ErrorKind, Progress, ProgressSink};
 use format::pack::{self, Footer, SealedBlob};
-use format::{PackName, names};
+use format::{BlobId, PackName, names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Packs whose rows are swapped in one transaction.
@@ -71,19 +71,23 @@ impl Inner {
     async fn rewrite_pack(&self, old: &PackRow, footer: &Footer, gone: &BTreeSet<u32>) -> Outcome<Rewritten> {
         let bytes = self.store.get(&self.object(names::pack(self.domain, old.name))?, None).await?;
         let mut blobs = Vec::with_capacity(footer.entries.len());
-        let mut places = BTreeMap::new();
+        let (mut places, mut damaged) = (BTreeMap::new(), Vec::new());
         for (place, entry) in footer.entries.iter().enumerate() {
             if gone.contains(&(place as u32)) {
                 continue;
             }
             let sealed = bytes.get(entry.range().start as usize..entry.range().end as usize);
             let Some(sealed) = sealed.filter(|sealed| pack::Checksum::of(sealed) == entry.checksum) else {
-                self.note_damage(old.name, place as u32, entry.id).await?;
-                return Err(Fault::answer(ErrorKind::Corrupt, format!("blob {} in pack {} is damaged", entry.id, old.name)));
+                damaged.push((place as u32, entry.id));
+                continue;
             };
             let key = footer.keys[usize::from(entry.key)];
             places.insert(place as u32, blobs.len() as u32);
             blobs.push(SealedBlob { id: entry.id, key, links: entry.links.clone(), bytes: sealed.to_vec() });
+        }
+        if !damaged.is_empty() {
+            self.note_damage(old.name, &damaged).await?;
+            return Err(Fault::answer(ErrorKind::Corrupt, format!("pack {} is damaged", old.name)));
         }
         let name = PackName(self.environment.random());
         let pack: Bytes = pack::assemble(self.domain, name, footer.kind, blobs)?.into();
@@ -112,10 +116,12 @@ impl Inner {
         Ok(Rewritten { old: old.clone(), new, places })
     }
 
-    async fn note_damage(&self, pack: PackName, place: u32, blob: format::BlobId) -> Outcome<()> {
+    async fn note_damage(&self, pack: PackName, damaged: &[(u32, BlobId)]) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
         let source = DamageSource::Verified;
-        transaction.put_damage(&DamageRow { domain: self.domain, pack, place, blob, source }).await?;
+        for (place, blob) in damaged {
+            transaction.put_damage(&DamageRow { domain: self.domain, pack, place: *place, blob: *blob, source }).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }

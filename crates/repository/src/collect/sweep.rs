@@ -23,13 +23,13 @@ const SABOTAGED_SESSION_AGE_MS: i64 = 7 * 86_400_000;
 struct Verdict {
     /// Places that are dead for good, by pack.
     dead: BTreeMap<PackName, BTreeSet<u32>>,
-    /// Condemned rows with the places that were reached taken out.
-    pardoned: Vec<CondemnedRow>,
+    /// Condemned places that were reached.
+    pardoned: HashSet<(PackName, u32)>,
 }
 
 impl Inner {
     pub(crate) async fn sweep(&self, options: &CollectOptions, report: &mut CollectReport, progress: &ProgressSink) -> Outcome<()> {
-        let mut transaction = self.ledger.snapshot().await?;
+        let (mut transaction, index) = self.snapshot_with_index().await?;
         let domain = self.domain_row(transaction.as_mut()).await?;
         let now = self.environment.clock.now_ms();
         let waits_for = |row: &SessionRow| {
@@ -42,7 +42,6 @@ impl Inner {
             running.iter().filter(|row| waits_for(row) && row.generation < domain.generation).count() as u64;
         let limit = oldest.unwrap_or(domain.generation).min(domain.generation);
         let roots = all_roots(transaction.as_mut(), self.domain, Since::Generation(limit), now).await?;
-        let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
         let condemned = transaction.condemned(self.domain).await?;
         drop(transaction);
 
@@ -54,20 +53,29 @@ impl Inner {
             }
         }
         report.pages_marked += marks.pages;
-        let verdict = judge(&index, &marks, condemned, limit);
-        self.pardon(&verdict.pardoned).await?;
+        let running: HashSet<SessionId> = running.iter().map(|row| row.id).collect();
+        let verdict = judge(&index, &marks, &condemned, limit, &running);
+        self.pardon(&verdict.pardoned, condemned).await?;
         self.delete_remains(&index, &verdict, report, progress).await?;
         self.rewrite_packs(&index, &verdict.dead, options, report, progress).await?;
+        self.delete_keys(report).await?;
         self.forget_old_rows(limit).await
     }
 
-    async fn pardon(&self, rows: &[CondemnedRow]) -> Outcome<()> {
-        if rows.is_empty() {
+    /// Takes what was reached out of the condemned rows as they are now: commits may have added to them. Pages that are
+    /// hidden because their own links do not resolve stay hidden.
+    async fn pardon(&self, pardoned: &HashSet<(PackName, u32)>, before: Vec<CondemnedRow>) -> Outcome<()> {
+        if pardoned.is_empty() {
             return Ok(());
         }
         let mut transaction = self.ledger.begin().await?;
-        for row in rows {
-            transaction.put_condemned(row).await?;
+        let now = transaction.condemned(self.domain).await?;
+        for mut row in if sabotaged(Sabotage::PardonForgetsWhatCameSince) { before } else { now } {
+            let condemned = row.places.len();
+            row.places.retain(|place| !pardoned.contains(&(row.pack, *place)));
+            if row.generation != CondemnedRow::UNPROVEN && row.places.len() < condemned {
+                transaction.put_condemned(&row).await?;
+            }
         }
         transaction.commit().await?;
         Ok(())
@@ -186,23 +194,22 @@ impl Inner {
 }
 
 /// Splits condemned places into dead ones and pardoned ones.
-fn judge(index: &Index, marks: &Marks, condemned: Vec<CondemnedRow>, limit: u64) -> Verdict {
-    let reached = reached_places(index, marks, &condemned);
-    let mut verdict = Verdict { dead: BTreeMap::new(), pardoned: Vec::new() };
-    for mut row in condemned {
-        if row.generation == CondemnedRow::UNPROVEN {
-            continue;
-        }
-        let before = row.places.len();
-        row.places.retain(|place| !reached.contains(&(row.pack, *place)));
-        if row.generation <= limit {
-            verdict.dead.entry(row.pack).or_default().extend(&row.places);
-        }
-        if row.places.len() < before {
-            verdict.pardoned.push(row);
+///
+/// What a rebuild or a checkpoint hid, without condemning it, is dead once its session is over and no root reaches it.
+fn judge(index: &Index, marks: &Marks, condemned: &[CondemnedRow], limit: u64, running: &HashSet<SessionId>) -> Verdict {
+    let pardoned = reached_places(index, marks, condemned);
+    let mut dead: BTreeMap<PackName, BTreeSet<u32>> = BTreeMap::new();
+    for row in condemned {
+        let Some(pack) = index.by_name.get(&row.pack).map(|pack| &index.packs[*pack as usize].row) else { continue };
+        let is_hidden = row.generation == CondemnedRow::UNPROVEN;
+        let is_due = if is_hidden { pack.session.is_none_or(|session| !running.contains(&session)) } else { row.generation <= limit };
+        if is_due {
+            let unreached = row.places.iter().filter(|place| !pardoned.contains(&(row.pack, **place)));
+            dead.entry(row.pack).or_default().extend(unreached);
         }
     }
-    verdict
+    dead.retain(|_, places| !places.is_empty());
+    Verdict { dead, pardoned }
 }
 
 /// Condemned copies that the marking reached.

@@ -6,7 +6,7 @@ use crate::ledger::{PackState, Transaction};
 use contract::ErrorKind;
 use format::pack::Footer;
 use format::segment::Segment;
-use format::{DomainId, PackName};
+use format::{DomainId, FooterHash, PackName};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -92,22 +92,34 @@ impl Index {
         }
         let segments: Vec<u64> = transaction.segments(domain).await?.iter().map(|row| row.id).collect();
         for id in &segments {
-            index.add(cache.segment(files, *id)?);
+            index.add(cache.segment(files, *id)?, Some(*id));
         }
         let mut tails = HashMap::new();
         for row in transaction.tails(domain).await? {
             let Some(footer) = &row.footer else { continue };
             tails.insert(row.name, ());
-            index.add(cache.tail(row.name, footer)?);
+            index.add(cache.tail(row.name, footer)?, None);
         }
         cache.keep(&segments, &tails);
+        index.check_coverage()?;
         Ok(index)
     }
 
-    /// Adds a table; packs of it that this index does not know are gone.
-    pub(crate) fn add(&mut self, table: Arc<Table>) {
-        let packs = table.pack_names().iter().map(|name| self.by_name.get(name).copied()).collect();
+    /// Adds a table; packs of it that this index does not know are gone, and those that another table covers are there.
+    fn add(&mut self, table: Arc<Table>, segment: Option<u64>) {
+        let known = |(name, hash): (PackName, Option<FooterHash>)| {
+            let pack = *self.by_name.get(&name)?;
+            let row = &self.packs[pack as usize].row;
+            (row.segment == segment && hash.is_none_or(|hash| hash == row.footer_hash)).then_some(pack)
+        };
+        let packs = table.pack_hashes().into_iter().map(known).collect();
         self.tables.push(table);
         self.table_packs.push(packs);
+    }
+
+    /// Every pack must be covered, once: what is not looks like garbage, or like a blob that is not there.
+    fn check_coverage(&self) -> Outcome<()> {
+        let covered = self.table_packs.iter().flatten().flatten().count();
+        if covered == self.packs.len() { Ok(()) } else { Err(damaged("index segments do not cover the packs that they should".to_owned())) }
     }
 }

@@ -71,7 +71,8 @@ impl Inner {
         rows: Vec<PackRow>,
     ) -> Outcome<Arc<Table>> {
         let bytes = segment::build(packs)?;
-        let mut domain = self.domain_row(transaction).await?;
+        let domain = transaction.domain(self.domain).await?;
+        let mut domain = domain.ok_or_else(|| Fault::answer(ErrorKind::NotFound, "the database does not know the domain"))?;
         let id = domain.next_segment;
         domain.next_segment += 1;
         self.files.store(id, &bytes).map_err(|error| cannot_store(&error))?;

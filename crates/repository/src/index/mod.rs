@@ -17,7 +17,7 @@ pub(crate) use table::Table;
 
 use crate::ledger::{DamageSource, PackRow, PackState};
 use format::{BlobId, KeyId, PackName};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Where an entry stands: the table's place in the index, the entry's in the table.
@@ -111,6 +111,13 @@ impl Index {
     /// The links of an entry.
     pub(crate) fn links(&self, slot: Slot) -> Vec<BlobId> {
         self.tables[slot.table as usize].links(slot.ordinal)
+    }
+
+    /// Keys that its packs name.
+    pub(crate) fn keys(&self) -> HashSet<KeyId> {
+        let tables = self.tables.iter().zip(&self.table_packs);
+        let packs = tables.flat_map(|(table, packs)| packs.iter().enumerate().map(move |(place, pack)| (table, place, pack)));
+        packs.filter(|(_, _, pack)| pack.is_some()).flat_map(|(table, place, _)| table.keys(place as u32)).collect()
     }
 
     /// Damaged blobs of which there is no sound copy, sorted.

@@ -4,7 +4,7 @@ use super::files::SegmentBytes;
 use format::blob::BlobKind;
 use format::pack::Footer;
 use format::segment::Segment;
-use format::{BlobId, DomainId, KeyId, PackName};
+use format::{BlobId, DomainId, FooterHash, KeyId, PackName};
 
 /// An immutable piece of the index.
 #[derive(Debug)]
@@ -33,6 +33,14 @@ impl Table {
         match self {
             Self::Segment(segment) => segment.packs().iter().map(|pack| pack.name).collect(),
             Self::Tail(footer) => vec![footer.name],
+        }
+    }
+
+    /// Names of its packs, with the hashes of their footers where the table keeps them.
+    pub(crate) fn pack_hashes(&self) -> Vec<(PackName, Option<FooterHash>)> {
+        match self {
+            Self::Segment(segment) => segment.packs().iter().map(|pack| (pack.name, Some(pack.footer_hash))).collect(),
+            Self::Tail(footer) => vec![(footer.name, None)],
         }
     }
 
@@ -98,6 +106,14 @@ impl Table {
                 (pack.name, pack.kind)
             }
             Self::Tail(footer) => (footer.name, footer.kind),
+        }
+    }
+
+    /// Keys of the pack at this place among the table's packs.
+    pub(crate) fn keys(&self, pack: u32) -> Vec<KeyId> {
+        match self {
+            Self::Segment(segment) => segment.pack_keys(pack),
+            Self::Tail(footer) => footer.keys.clone(),
         }
     }
 

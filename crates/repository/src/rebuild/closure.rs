@@ -9,14 +9,14 @@ use crate::fault::Outcome;
 use crate::index::{Index, Slot};
 use crate::ledger::CondemnedRow;
 use crate::repository::Inner;
-use format::{BlobId, KeyId, PackName};
+use format::{BlobId, ClaimNonce, KeyId, PackName};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 impl Inner {
     /// Copies that are not proven are seen by nobody. Those that a record reaches all the same are kept; the others go with
     /// the next collections.
-    pub(super) async fn hide_unproven(&self, keys: &HashSet<KeyId>, history: &History) -> Outcome<()> {
+    pub(super) async fn hide_unproven(&self, keys: &HashSet<KeyId>, history: &History, nonce: ClaimNonce) -> Outcome<()> {
         let index = self.fresh_index().await?;
         let unproven = unproven_copies(&index, keys);
         if unproven.is_empty() {
@@ -34,6 +34,7 @@ impl Inner {
             rows.entry((index.packs[pack as usize].row.name, generation)).or_default().push(entry.place);
         }
         let mut transaction = self.ledger.begin().await?;
+        self.row_in_rebuild(transaction.as_mut(), nonce).await?;
         for ((pack, generation), mut places) in rows {
             places.sort_unstable();
             transaction.put_condemned(&CondemnedRow { domain: self.domain, pack, generation, places }).await?;

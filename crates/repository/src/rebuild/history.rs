@@ -9,8 +9,8 @@ use crate::{Sabotage, sabotaged};
 use contract::SetAside;
 use format::journal::{JournalEntry, Payload};
 use format::record::{RecordKind, SignedRecord};
-use format::{Incarnation, ItemName, JournalNumber, PackName, PointId, names};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use format::{BlobId, ClaimNonce, Incarnation, ItemName, JournalNumber, KeyId, PackName, PointId, names};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What the journal says, strays left out.
 #[derive(Default)]
@@ -19,6 +19,10 @@ pub(super) struct History {
     pub(super) unreadable: Vec<(JournalNumber, String)>,
     /// Packs that are gone, or may be at any time.
     pub(super) deleted: HashSet<PackName>,
+    /// Keys that are.
+    pub(super) deleted_keys: HashSet<KeyId>,
+    /// The newest incarnation that wrote an entry.
+    pub(super) newest: Incarnation,
     records: Vec<(JournalEntry, Vec<u8>)>,
     purged: HashSet<PointId>,
     strays: Vec<JournalNumber>,
@@ -32,6 +36,7 @@ impl History {
 
     /// Takes the next entry; entries come by number.
     fn add(&mut self, number: JournalNumber, entry: JournalEntry, newest: &mut Incarnation) {
+        self.newest = self.newest.max(entry.incarnation);
         if entry.incarnation < *newest {
             self.strays.push(number);
             return;
@@ -40,14 +45,26 @@ impl History {
             Payload::Opening { .. } => *newest = entry.incarnation,
             Payload::Record { record, .. } => self.records.push((entry, record)),
             Payload::Tombstone { points } => self.purged.extend(points),
-            Payload::Deletion { names } => self.deleted.extend(names.iter().filter_map(|name| names::parse_pack(name).ok())),
+            Payload::Deletion { names } => {
+                self.deleted.extend(names.iter().filter_map(|name| names::parse_pack(name).ok()));
+                self.deleted_keys.extend(names.iter().filter_map(|name| names::parse_key(name).ok()));
+            }
         }
     }
 
     /// Roots of records that are neither purged nor checkpoints that a later point dropped, verified or not.
-    pub(super) fn roots(&self) -> Vec<format::BlobId> {
-        let living = self.records.iter().filter_map(|(_, record)| SignedRecord::parse_unverified(record).ok());
-        living.filter(|record| !self.purged.contains(&record.id())).map(|record| record.body.root).collect()
+    pub(super) fn roots(&self) -> Vec<BlobId> {
+        let parse = |(entry, record): &(JournalEntry, Vec<u8>)| Some((entry.number, SignedRecord::parse_unverified(record).ok()?));
+        let records: Vec<(JournalNumber, SignedRecord)> = self.records.iter().filter_map(parse).collect();
+        let mut newest: HashMap<&ItemName, JournalNumber> = HashMap::new();
+        for (number, record) in records.iter().filter(|(_, record)| record.body.kind == RecordKind::Point) {
+            newest.insert(&record.body.item, *number);
+        }
+        let dropped = |number: JournalNumber, record: &SignedRecord| {
+            record.body.kind == RecordKind::Checkpoint && newest.get(&record.body.item).is_some_and(|newest| *newest > number)
+        };
+        let living = records.iter().filter(|(number, record)| !self.purged.contains(&record.id()) && !dropped(*number, record));
+        living.map(|(_, record)| record.body.root).collect()
     }
 }
 
@@ -72,12 +89,19 @@ impl Inner {
     }
 
     /// Records become points again.
-    pub(super) async fn restore_points(&self, history: &History, report: &mut RebuildReport) -> Outcome<()> {
+    pub(super) async fn restore_points(
+        &self,
+        history: &History,
+        keys: &HashSet<KeyId>,
+        nonce: ClaimNonce,
+        report: &mut RebuildReport,
+    ) -> Outcome<()> {
         let index = self.fresh_index().await?;
         let mut transaction = self.ledger.begin().await?;
+        self.row_in_rebuild(transaction.as_mut(), nonce).await?;
         let mut rows: BTreeMap<ItemName, Vec<PointRow>> = BTreeMap::new();
         for (entry, bytes) in &history.records {
-            match self.read_record(entry, bytes, &index) {
+            match self.read_record(entry, bytes, &index, keys) {
                 Ok(row) => rows.entry(row.item.clone()).or_default().push(row),
                 Err(why) => report.set_aside.push(SetAside { point: None, number: entry.number, why }),
             }
@@ -127,7 +151,7 @@ impl Inner {
     }
 
     /// A point's row, or why there is none.
-    fn read_record(&self, entry: &JournalEntry, bytes: &[u8], index: &Index) -> Result<PointRow, String> {
+    fn read_record(&self, entry: &JournalEntry, bytes: &[u8], index: &Index, keys: &HashSet<KeyId>) -> Result<PointRow, String> {
         let verified = if sabotaged(Sabotage::RecordIsNotVerified) {
             SignedRecord::parse_unverified(bytes)
         } else {
@@ -144,7 +168,7 @@ impl Inner {
         let Payload::Record { received_ms, .. } = entry.payload else {
             return Err("it is no record".to_owned());
         };
-        let whole = index.is_visible(&record.body.root);
+        let whole = index.is_visible(&record.body.root) && keys.contains(&record.body.key);
         Ok(PointRow {
             domain: self.domain,
             id: record.id(),

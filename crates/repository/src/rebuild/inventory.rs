@@ -3,21 +3,26 @@
 use super::RebuildReport;
 use super::history::History;
 use crate::fault::{Fault, Outcome};
-use crate::index::TAILS_MAX;
 use crate::ledger::{PackRow, PackState};
 use crate::repository::Inner;
-use contract::ErrorKind;
 use format::key_object::KeyObject;
 use format::pack::Footer;
-use format::{KeyId, PackName, names};
+use format::{ClaimNonce, KeyId, PackName, names};
 use std::collections::HashSet;
 
+/// Packs whose rows are inserted at once.
+const BATCH_PACKS: usize = 1024;
+
 impl Inner {
-    /// Keys of which at least one copy is sound.
-    pub(super) async fn sound_keys(&self) -> Outcome<HashSet<KeyId>> {
+    /// Keys of which at least one copy is sound. Those that a deletion list names are gone, or may be at any time.
+    pub(super) async fn sound_keys(&self, history: &History) -> Outcome<HashSet<KeyId>> {
         let mut keys = HashSet::new();
         for name in self.list_all(&names::keys(self.domain)).await? {
             let Ok(key) = names::parse_key(&name) else { continue };
+            if history.deleted_keys.contains(&key) {
+                self.store.delete(&self.object(name)?).await?;
+                continue;
+            }
             if !keys.contains(&key) && self.read_if_there(&name).await?.is_some_and(|bytes| KeyObject::id(&bytes) == key) {
                 keys.insert(key);
             }
@@ -27,7 +32,7 @@ impl Inner {
 
     /// Footers of all packs become rows. Their order is not known any more, so that none of their copies is given up for
     /// another.
-    pub(super) async fn read_inventory(&self, history: &History, report: &mut RebuildReport) -> Outcome<()> {
+    pub(super) async fn read_inventory(&self, history: &History, nonce: ClaimNonce, report: &mut RebuildReport) -> Outcome<()> {
         let mut batch = Vec::new();
         for object in self.list_all(&names::packs(self.domain)).await? {
             let Ok(name) = names::parse_pack(&object) else { continue };
@@ -42,11 +47,11 @@ impl Inner {
                 Err(fault) => return Err(fault),
             }
             report.packs += 1;
-            if batch.len() >= TAILS_MAX {
-                self.insert_packs(std::mem::take(&mut batch)).await?;
+            if batch.len() >= BATCH_PACKS {
+                self.insert_packs(std::mem::take(&mut batch), nonce).await?;
             }
         }
-        self.insert_packs(batch).await?;
+        self.insert_packs(batch, nonce).await?;
         report.packs -= report.unreadable_packs.len() as u64;
         Ok(())
     }
@@ -71,13 +76,13 @@ impl Inner {
         })
     }
 
-    async fn insert_packs(&self, packs: Vec<PackRow>) -> Outcome<()> {
+    /// Rows of packs, and a segment of them: what is in memory does not grow with the repository.
+    async fn insert_packs(&self, packs: Vec<PackRow>, nonce: ClaimNonce) -> Outcome<()> {
         if packs.is_empty() {
             return Ok(());
         }
         let mut transaction = self.ledger.begin().await?;
-        let row = transaction.domain(self.domain).await?;
-        let mut row = row.ok_or_else(|| Fault::answer(ErrorKind::Conflict, "the domain's row went away during a rebuild"))?;
+        let mut row = self.row_in_rebuild(transaction.as_mut(), nonce).await?;
         for mut pack in packs {
             pack.number = row.next_pack;
             row.next_pack += 1;
@@ -85,6 +90,6 @@ impl Inner {
         }
         transaction.put_domain(&row).await?;
         transaction.commit().await?;
-        Ok(())
+        self.merge_tails(0).await
     }
 }

@@ -16,12 +16,12 @@ mod inventory;
 use crate::environment::Environment;
 use crate::fault::{Fault, Outcome};
 use crate::index::SegmentFiles;
-use crate::ledger::{JournalState, Ledger};
+use crate::ledger::{DomainRow, JournalState, Ledger, Transaction};
 use crate::repository::{Inner, Repository};
 use crate::trust::Trust;
 use contract::{Error, ErrorKind, SetAside};
 use format::journal::Payload;
-use format::{DomainId, Incarnation, JournalNumber, PackName, names};
+use format::{ClaimNonce, DomainId, Incarnation, JournalNumber, PackName, names};
 use history::History;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,43 +66,66 @@ impl Repository {
 impl Inner {
     pub(crate) async fn rebuild(&self) -> Outcome<RebuildReport> {
         let mut report = RebuildReport::default();
-        self.claim_anew().await?;
-        let history = self.open_behind_history(&mut report).await?;
-        let keys = self.sound_keys().await?;
-        self.read_inventory(&history, &mut report).await?;
-        self.hide_unproven(&keys, &history).await?;
-        self.restore_points(&history, &mut report).await?;
-        self.become_ready(&history).await?;
+        let (history, nonce) = self.claim_and_open(&mut report).await?;
+        let keys = self.sound_keys(&history).await?;
+        self.read_inventory(&history, nonce, &mut report).await?;
+        self.hide_unproven(&keys, &history, nonce).await?;
+        self.restore_points(&history, &keys, nonce, &mut report).await?;
+        self.become_ready(&history, nonce).await?;
         self.merge_tails(0).await?;
+        self.forget_index();
         Ok(report)
     }
 
+    /// The domain's row, as long as this rebuild goes on: another process may have begun one of its own on this database.
+    pub(super) async fn row_in_rebuild(&self, transaction: &mut dyn Transaction, nonce: ClaimNonce) -> Outcome<DomainRow> {
+        let row = transaction.domain(self.domain).await?;
+        row.filter(|row| row.nonce == nonce && !row.ready).ok_or_else(busy)
+    }
+
+    /// Claims an incarnation that is newer than every claim and every journal entry, and writes its opening entry.
+    async fn claim_and_open(&self, report: &mut RebuildReport) -> Outcome<(History, ClaimNonce)> {
+        let mut newest = Incarnation(0);
+        for _ in 0..ATTEMPTS {
+            let row = self.claim_anew(newest).await?;
+            let history = self.open_behind_history(&row, report).await?;
+            // A claim may be lost from storage; the journal knows who wrote all the same.
+            if history.newest < row.incarnation {
+                return Ok((history, row.nonce));
+            }
+            newest = history.newest;
+        }
+        Err(busy())
+    }
+
     /// Forgets everything and claims the next incarnation.
-    async fn claim_anew(&self) -> Outcome<()> {
+    async fn claim_anew(&self, newest: Incarnation) -> Outcome<DomainRow> {
         self.files.clear();
         for _ in 0..ATTEMPTS {
             let claims = self.list_all(&names::claims(self.domain)).await?;
-            let newest = claims.iter().filter_map(|name| names::parse_number(name).ok()).max().unwrap_or(0);
-            let row = self.new_domain_row(Incarnation(newest + 1), JournalNumber(1));
+            let newest = claims.iter().filter_map(|name| names::parse_number(name).ok()).map(Incarnation).max().max(Some(newest));
+            let row = self.new_domain_row(newest.unwrap_or_default().next(), JournalNumber(1));
             let mut transaction = self.ledger.begin().await?;
             transaction.erase_domain(self.domain).await?;
             transaction.put_domain(&row).await?;
             transaction.commit().await?;
             match self.claim(&row).await {
                 Err(Fault::Answer(error)) if error.kind() == ErrorKind::Conflict => {}
-                outcome => return outcome,
+                outcome => return outcome.map(|()| row),
             }
         }
         Err(busy())
     }
 
-    /// Reads the journal and writes the opening entry behind it.
-    async fn open_behind_history(&self, report: &mut RebuildReport) -> Outcome<History> {
+    /// Reads the journal and writes the opening entry behind it, unless the journal knows a newer incarnation.
+    async fn open_behind_history(&self, claimed: &DomainRow, report: &mut RebuildReport) -> Outcome<History> {
         for _ in 0..ATTEMPTS {
             let history = self.read_history().await?;
+            if history.newest >= claimed.incarnation {
+                return Ok(history);
+            }
             let mut transaction = self.ledger.begin().await?;
-            let row = transaction.domain(self.domain).await?;
-            let mut row = row.ok_or_else(|| Fault::answer(ErrorKind::Conflict, "the domain's row went away during a rebuild"))?;
+            let mut row = self.row_in_rebuild(transaction.as_mut(), claimed.nonce).await?;
             row.next_number = history.next_number();
             let payload = Payload::Opening { nonce: row.nonce };
             let mut entry = self.enter(transaction.as_mut(), &mut row, self.environment.clock.now_ms(), payload).await?;
@@ -123,17 +146,16 @@ impl Inner {
         Err(busy())
     }
 
-    async fn become_ready(&self, history: &History) -> Outcome<()> {
+    async fn become_ready(&self, history: &History, nonce: ClaimNonce) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
+        let mut row = self.row_in_rebuild(transaction.as_mut(), nonce).await?;
         for row in &history.rows {
             transaction.put_journal(row).await?;
         }
-        let row = transaction.domain(self.domain).await?;
-        let mut row = row.ok_or_else(|| Fault::answer(ErrorKind::Conflict, "the domain's row went away during a rebuild"))?;
         row.ready = true;
         transaction.put_domain(&row).await?;
         transaction.commit().await?;
-        Ok(())
+        self.fence(row.incarnation).await
     }
 }
 

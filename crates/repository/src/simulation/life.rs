@@ -13,7 +13,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use testkit::{Remains, Rng, join_all};
+use testkit::{FaultRates, Remains, Rng, join_all};
+
+/// How often an operator tries to open the repository, and after how many tries the weather gets better.
+const ATTEMPTS: u32 = 60;
+const PATIENCE: u32 = 6;
 
 /// What a process may be asked to do; relative frequencies.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +92,7 @@ impl Actor {
                 self.node.process.crash_at(self.node.process.durable_steps() + steps, remains);
             }
             if self.node.process.run(self.one_life()).await.is_err() {
+                self.world.is_rebuilding.set(false);
                 self.world.note(|| format!("{} dies", self.node.name));
                 self.world.audit("after a crash");
                 let pause = 1 + self.rng().below(100);
@@ -107,7 +112,7 @@ impl Actor {
 
     /// Opens the repository, as its operator would after reading the errors.
     async fn open(&self) -> Option<Repository> {
-        for _ in 0..40 {
+        for attempt in 0..ATTEMPTS {
             let database = self.database.borrow().clone();
             let repository = self.node.assemble(&database);
             match repository.start().await.map_err(Error::from) {
@@ -117,7 +122,14 @@ impl Actor {
                     self.world.note(|| format!("{} cannot open: {error}", self.node.name));
                     let current = self.world.current();
                     if current.number == database.number {
-                        let _ = self.rebuild(&database).await;
+                        if attempt >= PATIENCE {
+                            // Who looks after a vault in ruins waits for better weather.
+                            self.world.weather.set_rates(FaultRates::NONE);
+                        }
+                        if !self.world.is_rebuilding.replace(true) {
+                            let _ = self.rebuild(&database).await;
+                            self.world.is_rebuilding.set(false);
+                        }
                     } else {
                         self.database.replace(current);
                     }

@@ -4,7 +4,7 @@ use super::content::{Graph, Tree};
 use super::identity::{IDENTITY, item};
 use super::node::{Database, Locks, Node};
 use format::record::{RecordBody, RecordKind};
-use format::{BlobId, ItemName, KeyId, PointId, Sequence};
+use format::{BlobId, KeyId, PointId, Sequence};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -26,9 +26,7 @@ pub(super) enum Purge {
 /// A point that somebody tried to commit.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    pub(super) item: ItemName,
     pub(super) kind: RecordKind,
-    pub(super) sequence: Sequence,
     pub(super) acknowledged: bool,
     pub(super) purge: Purge,
 }
@@ -57,6 +55,8 @@ pub(super) struct World {
     databases: Cell<usize>,
     /// Packs may lie in storage of which the current database knows nothing: another one issued them.
     pub(super) foreign_packs: Cell<bool>,
+    /// Somebody is making a database anew: two who do so at once get nowhere, as they would in earnest.
+    pub(super) is_rebuilding: Cell<bool>,
     violation: RefCell<Option<String>>,
     trace: RefCell<Vec<String>>,
 }
@@ -75,6 +75,7 @@ impl World {
             current: RefCell::new(Database::new(0)),
             databases: Cell::new(1),
             foreign_packs: Cell::new(false),
+            is_rebuilding: Cell::new(false),
             violation: RefCell::default(),
             trace: RefCell::default(),
         })
@@ -146,9 +147,7 @@ impl World {
     /// Somebody is about to commit this.
     pub(super) fn attempted(&self, body: &RecordBody) {
         let known = Known {
-            item: body.item.clone(),
             kind: body.kind,
-            sequence: body.sequence,
             acknowledged: false,
             purge: Purge::No,
         };
