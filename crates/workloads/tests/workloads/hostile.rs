@@ -180,7 +180,7 @@ fn a_directory_that_becomes_a_symlink_at_any_moment_leads_nowhere() {
     let inside = stage.path.join("inside");
     fs::create_dir_all(inside.join("swapped/below")).unwrap();
     symlink("../outside", inside.join("other")).unwrap();
-    fs::create_dir(stage.path.join("outside/directory/below")).unwrap();
+    stage.plant(&["outside/below/secret"]);
     let before = fs::symlink_metadata(stage.path.join("outside")).unwrap().ctime_nsec();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -196,13 +196,15 @@ fn a_directory_that_becomes_a_symlink_at_any_moment_leads_nowhere() {
             round += 1;
             // A new target each time, which has no directory open.
             let target = target(&inside, Overwrite::Always);
-            let path = format!("swapped/file {}", round % 50).into_bytes();
+            let path = format!("swapped/{}file {}", ["", "below/"][round % 2], round % 50).into_bytes();
             let wrote = target.place(&path, &metadata(EntryKind::File)).and_then(|_| {
                 let file = target.create_file(&path, 1)?;
                 file.write_at(b"x", 0)?;
                 file.finish(&metadata(EntryKind::File), &[])
             });
             let _ = target.make_directory(b"swapped/below/new");
+            let _ = target.finish_directory(b"swapped/below", &metadata(EntryKind::Directory), &[]);
+            let _ = target.discard(b"swapped/below/secret");
             let _ = target.finish_directory(b"swapped", &metadata(EntryKind::Directory), &[]);
             let _ = target.make_symlink(b"swapped/link", b"x", &metadata(EntryKind::Symlink), &[]);
             let _ = target.discard(b"swapped/secret");
@@ -217,8 +219,10 @@ fn a_directory_that_becomes_a_symlink_at_any_moment_leads_nowhere() {
     });
     let outside = stage.path.join("outside");
     assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 2);
-    assert_eq!(fs::read_dir(outside.join("directory/below")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(outside.join("below")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(outside.join("directory")).unwrap().count(), 0);
+    assert_eq!(fs::metadata(outside.join("below")).unwrap().uid(), 0);
     let stat = fs::symlink_metadata(&outside).unwrap();
     assert_eq!((stat.uid(), stat.ctime_nsec()), (0, before));
 }
