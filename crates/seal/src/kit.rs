@@ -116,3 +116,16 @@ fn digit(character: char) -> Option<u8> {
     };
     ALPHABET.iter().position(|digit| char::from(*digit) == character).map(|place| place as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    #[test]
+    fn a_code_of_another_kind_is_refused_though_it_has_the_same_length() {
+        let code = print_code(CODE_KIT, &[7; 48]);
+        assert_eq!(read_code("recovery kit", CODE_KIT, code.expose_secret(), 48).unwrap().as_slice(), [7; 48]);
+        assert!(read_code("recovery kit", CODE_RECIPIENT, code.expose_secret(), 48).is_err());
+    }
+}

@@ -123,7 +123,21 @@ fn compressible_content_shrinks_and_noise_is_stored() {
     assert!(seal(BlobKind::Data, &[], &half).1.len() < 450_000);
     let half = [text(300_000), noise(300_000)].concat();
     assert!(seal(BlobKind::Data, &[], &half).1.len() < 450_000);
+    let middle = [noise(200_000), text(100_000), noise(200_001)].concat();
+    assert!(seal(BlobKind::Data, &[], &middle).1.len() < 450_000);
     assert!(seal(BlobKind::Data, &[], &vec![0; 16 << 20]).1.len() < 4096);
+}
+
+#[test]
+fn a_gain_below_two_percent_is_not_worth_decompressing_for() {
+    let codec = |zeros: usize| {
+        let plaintext = [noise(19_456 - zeros), vec![0; zeros]].concat();
+        let (id, sealed) = seal(BlobKind::Data, &[], &plaintext);
+        KEYS.key.open(BlobKind::Data, id, sealed).unwrap()[0]
+    };
+    // stored it is padded to 20 KiB, with 375 zeros compressed it would be to 19 KiB
+    assert_eq!(codec(375), limits::CODEC_STORED);
+    assert_eq!(codec(600), limits::CODEC_ZSTD);
 }
 
 #[test]

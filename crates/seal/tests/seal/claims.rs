@@ -49,6 +49,18 @@ fn a_page_with_other_links_is_refused() {
 }
 
 #[test]
+fn a_page_whose_links_are_not_in_order_is_refused_even_if_its_id_is_right() {
+    let (one, two) = (links(2)[0], links(2)[1]);
+    for links in [vec![two, one], vec![one, one]] {
+        let page = page(&links, &text(500));
+        assert_eq!(open(BlobKind::Page, page.id, &links, &page.bytes).unwrap_err().kind(), Kind::Corrupt);
+    }
+    let id = KEYS.writer.blob_id(BlobKind::Data, &links(1), b"data");
+    let bytes = BlobSealer::new(1).seal(&KEYS.key, BlobKind::Data, id, b"data").unwrap();
+    assert_eq!(open(BlobKind::Data, id, &links(1), &bytes).unwrap_err().kind(), Kind::Corrupt);
+}
+
+#[test]
 fn links_cannot_be_moved_into_the_content_of_a_page() {
     // the number of links is hashed before them: links ‖ content has one reading only
     let link = BlobId([7; 32]);
