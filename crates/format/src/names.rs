@@ -4,7 +4,7 @@
 //! descriptor/<version, 16 digits>.a  .b      the vault's descriptor, two copies
 //! wrap/passphrase/<version, 16 digits>       the passphrase wrap, only where the owner asked for it
 //! <domain>/authority/<incarnation, 16 digits>
-//! <domain>/journal/<number, 16 digits>       records, checkpoints, tombstones, deletion lists, openings
+//! <domain>/journal/<first 13 digits>/<number, 16 digits>   records, checkpoints, tombstones, deletion lists, openings
 //! <domain>/key/<key id>.a  .b                key objects, two copies
 //! <domain>/pack/<first two digits>/<name>    packs
 //! ```
@@ -53,7 +53,7 @@ pub fn journal_entries(domain: DomainId) -> String {
 /// Name of a journal entry.
 #[must_use]
 pub fn journal(domain: DomainId, number: JournalNumber) -> String {
-    format!("{domain}/journal/{:016x}", number.0)
+    format!("{domain}/journal/{:013x}/{:016x}", number.0 >> 12, number.0)
 }
 
 /// Prefix of a domain's key objects.
