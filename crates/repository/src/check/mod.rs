@@ -9,10 +9,11 @@ mod packs;
 use crate::collect::{Marks, all_roots_now};
 use crate::fault::Outcome;
 use crate::index::Index;
-use crate::ledger::{DamageSource, PointRowState};
+use crate::ledger::PointRowState;
 use crate::repository::Inner;
 use contract::{CheckOptions, CheckReport, DamagedCopy, DomainStatus, Progress, ProgressSink, SetAside};
-use format::record::RecordKind;
+use format::record::{RecordKind, SignedRecord};
+use format::{DomainId, KeyId, names};
 use std::collections::HashSet;
 
 impl Inner {
@@ -28,13 +29,13 @@ impl Inner {
         self.check_packs(options, &lost, &mut report, progress).await?;
         self.check_journal(&mut report, progress).await?;
         self.check_claim(&mut report).await?;
-        self.check_closures(&mut report, progress).await?;
+        self.check_closures(&lost, &mut report, progress).await?;
         self.forget_index();
         Ok(report)
     }
 
     /// Every point's closure must be in proven packs; damaged copies count if another one is sound.
-    async fn check_closures(&self, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
+    async fn check_closures(&self, lost: &HashSet<KeyId>, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
         let (mut transaction, index) = self.snapshot_with_index().await?;
         let roots = all_roots_now(transaction.as_mut(), self.domain).await?;
         let points = transaction.points(self.domain).await?;
@@ -52,34 +53,41 @@ impl Inner {
             number: row.number,
             why: "parts of it are not in storage".to_owned(),
         }));
-        self.report_damage(&index, &marks, report);
+        let mut needed = self.report_damage(&index, &marks, report);
+        let living = points.iter().filter(|row| row.state != PointRowState::Purged);
+        needed.extend(living.filter_map(|row| SignedRecord::parse_unverified(&row.record).ok()).map(|record| record.body.key));
+        report_lost_keys(self.domain, needed.intersection(lost).copied().collect(), report);
         report.missing.append(&mut marks.missing);
         report.missing.sort_unstable();
         report.missing.dedup();
         Ok(())
     }
 
-    /// Damaged copies that a point reaches, or whose blob has no other copy that it would.
-    fn report_damage(&self, index: &Index, marks: &Marks, report: &mut CheckReport) {
-        let mut seen = HashSet::new();
+    /// Damaged copies that a point reaches, or whose blob has no other copy that it would. Answers the keys of blobs that have
+    /// no sound copy at all.
+    fn report_damage(&self, index: &Index, marks: &Marks, report: &mut CheckReport) -> HashSet<KeyId> {
+        let (mut seen, mut keys) = (HashSet::new(), HashSet::new());
         for (number, table) in index.tables.iter().enumerate() {
             for (place_in_table, pack) in index.table_packs[number].iter().enumerate() {
                 let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
                 if pack.damaged.is_empty() {
                     continue;
                 }
-                for (place, source) in &pack.damaged {
-                    let Some(blob) = table.id_at(place_in_table as u32, *place) else { continue };
-                    let reached = index.copies(&blob).iter().any(|copy| marks.is_marked(copy.slot));
-                    if !reached || !seen.insert((pack.row.name, blob)) {
+                let footer = table.footer(place_in_table as u32, self.domain);
+                for entry in pack.damaged.keys().filter_map(|place| footer.entries.get(*place as usize)) {
+                    let reached = index.copies(&entry.id).iter().any(|copy| marks.is_marked(copy.slot));
+                    if !reached || !seen.insert((pack.row.name, entry.id)) {
                         continue; // garbage: the next collections free it
                     }
-                    let other_copy = index.has_sound_copy(&blob);
-                    debug_assert!(matches!(source, DamageSource::Verified | DamageSource::Reported));
-                    report.damaged_copies.push(DamagedCopy { pack: pack.row.name, blob, other_copy });
+                    let other_copy = index.has_sound_copy(&entry.id);
+                    if !other_copy {
+                        keys.insert(footer.keys[usize::from(entry.key)]);
+                    }
+                    report.damaged_copies.push(DamagedCopy { pack: pack.row.name, blob: entry.id, other_copy });
                 }
             }
         }
+        keys
     }
 
     pub(crate) async fn status(&self) -> Outcome<DomainStatus> {
@@ -109,4 +117,11 @@ impl Inner {
             segments: transaction.segments(self.domain).await?.len() as u64,
         })
     }
+}
+
+fn report_lost_keys(domain: DomainId, mut lost: Vec<KeyId>, report: &mut CheckReport) {
+    lost.sort_unstable();
+    let what = "both copies of the key object are damaged or gone";
+    let objects = lost.into_iter().map(|key| (names::key(domain, key, names::COPIES[0]), what.to_owned()));
+    report.damaged_objects.extend(objects);
 }

@@ -6,6 +6,7 @@
 //! vault.db            the ledger; made anew from storage when it is gone
 //! index/<domain>/     index segments; derived
 //! sessions/           a lock file for each running session
+//! making.lock         held while a process makes the database
 //! ```
 //! Invariant: a directory that lost everything but `objects/` is the same vault.
 
@@ -29,7 +30,7 @@ use lock_files::LockFiles;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::{LocalStore, ObjectStore};
@@ -84,6 +85,8 @@ impl EmbeddedVault {
         let descriptors = Descriptors::new(store.clone());
         let (descriptor, _) = descriptors.newest(options.owner.as_ref()).await?;
         let database = directory.join("vault.db");
+        // One process makes the database, or makes it anew; the others wait until it is whole.
+        let _making = lock_making(directory)?;
         let anew = options.rebuild || !database.exists();
         if options.rebuild {
             set_database_aside(&database)?;
@@ -216,6 +219,18 @@ async fn open_store(directory: &Path, create: bool) -> Result<Arc<dyn ObjectStor
     let objects = directory.join("objects");
     let store = if create { LocalStore::create(objects).await } else { LocalStore::open(objects).await };
     Ok(Arc::new(store.map_err(crate::fault::Fault::from)?))
+}
+
+/// Held while a database is looked for and made.
+fn lock_making(directory: &Path) -> Result<fs::File> {
+    let lock = || {
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join("making.lock"))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        Ok(file)
+    };
+    lock().map_err(|error: io::Error| {
+        Error::new(ErrorKind::Unavailable, format!("cannot lock the vault in '{}'", directory.display())).with_source(error)
+    })
 }
 
 fn make_directory(directory: &Path) -> Result<()> {

@@ -43,7 +43,7 @@ pub enum LedgerError {
 }
 
 /// Result of the ledger's methods.
-pub type LedgerResult<T> = std::result::Result<T, LedgerError>;
+pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// A ledger.
 #[async_trait]

@@ -41,7 +41,9 @@ impl World {
         let walker = Walker::new(&self.memory);
         let model = self.model.borrow();
         self.audit_promises(&walker, &model, when);
-        self.audit_rows(&walker, &model, &self.current().ledger, when);
+        if !self.is_reverted.get() {
+            self.audit_rows(&walker, &model, &self.current().ledger, when);
+        }
     }
 
     /// 3: what was acknowledged and not purged is there, whole.

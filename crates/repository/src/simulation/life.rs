@@ -92,7 +92,9 @@ impl Actor {
                 self.node.process.crash_at(self.node.process.durable_steps() + steps, remains);
             }
             if self.node.process.run(self.one_life()).await.is_err() {
-                self.world.is_rebuilding.set(false);
+                if self.world.rebuilder.get() == Some(self.node.name) {
+                    self.world.rebuilder.set(None);
+                }
                 self.world.note(|| format!("{} dies", self.node.name));
                 self.world.audit("after a crash");
                 let pause = 1 + self.rng().below(100);
@@ -116,7 +118,12 @@ impl Actor {
             let database = self.database.borrow().clone();
             let repository = self.node.assemble(&database);
             match repository.start().await.map_err(Error::from) {
-                Ok(()) => return Some(repository),
+                Ok(()) => {
+                    if self.world.current().number == database.number {
+                        self.world.is_reverted.set(false);
+                    }
+                    return Some(repository);
+                }
                 Err(error) if error.kind() == ErrorKind::Unavailable => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     self.world.note(|| format!("{} cannot open: {error}", self.node.name));
@@ -126,9 +133,10 @@ impl Actor {
                             // Who looks after a vault in ruins waits for better weather.
                             self.world.weather.set_rates(FaultRates::NONE);
                         }
-                        if !self.world.is_rebuilding.replace(true) {
+                        if self.world.rebuilder.get().is_none() {
+                            self.world.rebuilder.set(Some(self.node.name));
                             let _ = self.rebuild(&database).await;
-                            self.world.is_rebuilding.set(false);
+                            self.world.rebuilder.set(None);
                         }
                     } else {
                         self.database.replace(current);
@@ -149,14 +157,15 @@ impl Actor {
     /// Makes a database anew from storage.
     async fn rebuild(&self, database: &Database) -> Result<()> {
         let repository = self.node.assemble(database);
+        self.world.foreign_packs.set(true);
         let report = repository.inner.rebuild().await.map_err(Error::from);
         self.world.note(|| format!("{} rebuilds database {}: {report:?}", self.node.name, database.number));
         let report = report?;
         let (new, old) = (incarnation(&database.ledger), incarnation(&self.world.current().ledger));
         if new >= old {
             self.world.current.replace(database.clone());
+            self.world.is_reverted.set(false);
         }
-        self.world.foreign_packs.set(true);
         self.database.replace(database.clone());
         self.world.audit("after a rebuild");
         if !report.unreadable_packs.is_empty() && self.world.model.borrow().tainted.is_empty() {

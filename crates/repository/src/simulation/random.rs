@@ -150,6 +150,7 @@ impl Fate {
                             }
                         }
                         database.ledger.restore(state);
+                        self.world.is_reverted.set(self.world.current().number == database.number);
                         *database.files.lock().unwrap() = files;
                         self.world.foreign_packs.set(true);
                     }
@@ -169,6 +170,7 @@ async fn finish(world: &Rc<World>) {
     let node = world.node("last");
     let database = world.current();
     let mut repository = node.assemble(&database);
+    world.is_reverted.set(false);
     if let Err(fault) = repository.start().await {
         // Whoever claimed it last died before it could go on: the operator makes it anew.
         let error = Error::from(fault);

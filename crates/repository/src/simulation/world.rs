@@ -56,7 +56,9 @@ pub(super) struct World {
     /// Packs may lie in storage of which the current database knows nothing: another one issued them.
     pub(super) foreign_packs: Cell<bool>,
     /// Somebody is making a database anew: two who do so at once get nowhere, as they would in earnest.
-    pub(super) is_rebuilding: Cell<bool>,
+    pub(super) rebuilder: Cell<Option<&'static str>>,
+    /// The current database was brought back to an older state, and nobody opened it since.
+    pub(super) is_reverted: Cell<bool>,
     violation: RefCell<Option<String>>,
     trace: RefCell<Vec<String>>,
 }
@@ -75,7 +77,8 @@ impl World {
             current: RefCell::new(Database::new(0)),
             databases: Cell::new(1),
             foreign_packs: Cell::new(false),
-            is_rebuilding: Cell::new(false),
+            rebuilder: Cell::new(None),
+            is_reverted: Cell::new(false),
             violation: RefCell::default(),
             trace: RefCell::default(),
         })
