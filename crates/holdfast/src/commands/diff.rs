@@ -1,13 +1,102 @@
 //! `holdfast diff`
 
+use super::interrupt::cancel_on_signals;
+use super::point_names::find_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
+use crate::local::open_with_keys;
+use crate::terminal::{self, Json, name_json};
 use clap::Args;
+use engine::ReadKeys;
+use engine::diff::{self, Change, DiffRequest, Differences};
+use format::ItemName;
+use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex};
 
-/// Not here yet.
+/// Show what differs between two recovery points.
+///
+/// '+' was added, '-' was removed, 'M' differs, in what stands behind it. Takes time in proportion to the difference.
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// The earlier point: a prefix of its id, or 'latest'.
+    #[arg(value_name = "A")]
+    before: String,
 
-pub(crate) async fn run(_: &Global, _: Arguments) -> Outcome<Exit> {
+    /// The later point.
+    #[arg(value_name = "B")]
+    after: String,
+
+    /// The item that 'latest' belongs to.
+    #[arg(long, value_name = "NAME")]
+    item: Option<ItemName>,
+}
+
+pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
+    let (opened, keys) = open_with_keys(global).await?;
+    let domain = contract::Vault::domain(&opened.vault, keys.domain).await?;
+    let before = find_point(&opened, domain.as_ref(), &arguments.before, arguments.item.as_ref()).await?;
+    let after = find_point(&opened, domain.as_ref(), &arguments.after, arguments.item.as_ref()).await?;
+    let mut json = Json::new("diff");
+    json.set("before", before.id.to_string());
+    json.set("after", after.id.to_string());
+    let request = DiffRequest {
+        domain,
+        descriptor: Arc::new(opened.descriptor.clone()),
+        keys: ReadKeys::new(keys.secret, keys.domain),
+        before,
+        after,
+        cancel: cancel_on_signals(),
+    };
+    if !global.json {
+        let report = diff::run(request, |change| println!("{}", line(&change))).await?;
+        if !global.quiet {
+            println!("{} added, {} removed, {} changed", report.added, report.removed, report.changed);
+        }
+        return Ok(Exit::Clean);
+    }
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let sink = changes.clone();
+    let report =
+        diff::run(request, move |change| sink.lock().expect("no panic under this lock").push(change_json(&change))).await?;
+    json.set("added", report.added);
+    json.set("removed", report.removed);
+    json.set("changed", report.changed);
+    json.set("changes", std::mem::take(&mut *changes.lock().expect("no panic under this lock")));
+    json.print();
     Ok(Exit::Clean)
+}
+
+fn line(change: &Change) -> String {
+    match change {
+        Change::Added(path, _) => format!("+ /{}", terminal::printable(path)),
+        Change::Removed(path, _) => format!("- /{}", terminal::printable(path)),
+        Change::Changed(path, differences) => format!("M /{} ({})", terminal::printable(path), words(*differences).join(", ")),
+    }
+}
+
+fn words(differences: Differences) -> Vec<&'static str> {
+    let all = [
+        (differences.kind, "kind"),
+        (differences.content, "content"),
+        (differences.mode, "mode"),
+        (differences.owner, "owner"),
+        (differences.modified, "time"),
+        (differences.attributes, "attributes"),
+    ];
+    all.into_iter().filter(|(differs, _)| *differs).map(|(_, word)| word).collect()
+}
+
+fn change_json(change: &Change) -> Value {
+    let mut object = Map::new();
+    let (what, path, differences) = match change {
+        Change::Added(path, _) => ("added", path, Vec::new()),
+        Change::Removed(path, _) => ("removed", path, Vec::new()),
+        Change::Changed(path, differences) => ("changed", path, words(*differences)),
+    };
+    object.insert("change".to_owned(), what.into());
+    name_json(&mut object, "path", path);
+    if !differences.is_empty() {
+        object.insert("differs".to_owned(), differences.into());
+    }
+    object.into()
 }

@@ -119,12 +119,16 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let outcome = restore::run(request).await;
     progress.finish();
     let report = outcome?;
-    if global.json { print_json(&point, &report, started) } else { print(global, &point, &report, started) }
+    if global.json {
+        print_json(&point, &report, started)
+    } else {
+        print(global, &point, &report, started)
+    }
     Ok(exit_of(&report))
 }
 
 /// A path as a tree has it: components joined by '/', without one at the start.
-fn tree_path(path: &Path) -> Vec<u8> {
+pub(super) fn tree_path(path: &Path) -> Vec<u8> {
     let parts: Vec<&[u8]> = path.as_os_str().as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     parts.join(&b'/')
 }
@@ -199,7 +203,7 @@ fn print_json(point: &PointInfo, report: &RestoreReport, started: Instant) {
 }
 
 /// Paths and what is wrong with them.
-pub(super) fn troubles_json(troubles: &Troubles) -> Vec<Value> {
+fn troubles_json(troubles: &Troubles) -> Vec<Value> {
     let one = |trouble: &restore::Trouble| {
         let mut object = Map::new();
         name_json(&mut object, "path", &trouble.path);

@@ -8,4 +8,4 @@ mod text;
 pub(crate) use json::{Json, name_json, print_failure};
 pub(crate) use progress::{EngineProgress, VaultProgress};
 pub(crate) use table::Table;
-pub(crate) use text::{bytes, confirm, host_name, local, now_ms, printable, random, rate, seconds, utc};
+pub(crate) use text::{bytes, confirm, host_name, local, now_ms, printable, random, rate, seconds, utc, utc_nanoseconds};

@@ -41,6 +41,12 @@ pub(crate) fn utc(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| "invalid time".to_owned(), |time| time.to_string())
 }
 
+/// RFC 3339 in UTC, to the nanosecond.
+pub(crate) fn utc_nanoseconds(seconds: i64, nanoseconds: u32) -> String {
+    let time = Timestamp::new(seconds, i32::try_from(nanoseconds).unwrap_or(0));
+    time.map_or_else(|_| "invalid time".to_owned(), |time| time.to_string())
+}
+
 /// Local time, for people.
 pub(crate) fn local(ms: i64) -> String {
     let zoned = Timestamp::from_millisecond(ms).map(|time| time.to_zoned(TimeZone::system()));

@@ -192,7 +192,8 @@ impl Vault for EmbeddedVault {
             return Err(Error::new(ErrorKind::Denied, "the descriptor is of another vault or signed by another owner"));
         }
         if next.version != current.version + 1 {
-            return Err(Error::new(ErrorKind::Conflict, "the vault's descriptor was changed meanwhile").with_hint("run the command again"));
+            return Err(Error::new(ErrorKind::Conflict, "the vault's descriptor was changed meanwhile")
+                .with_hint("run the command again"));
         }
         self.descriptors.put(&next, &bytes).await?;
         self.trust.replace(next)
@@ -224,7 +225,8 @@ async fn open_store(directory: &Path, create: bool) -> Result<Arc<dyn ObjectStor
 /// Held while a database is looked for and made.
 fn lock_making(directory: &Path) -> Result<fs::File> {
     let lock = || {
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join("making.lock"))?;
+        let file =
+            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join("making.lock"))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
         Ok(file)
     };
