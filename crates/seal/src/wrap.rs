@@ -12,7 +12,7 @@ use crate::kem;
 use crate::kit::{CODE_RECIPIENT, CODE_RECIPIENT_SECRET, print_code, read_code};
 use crate::owner::OwnerSeed;
 use crate::secret::{Secret, equal, opaque, random, random_public};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use format::wrap::{Argon2Parameters, Method, Wrap, check_argon2};
 use format::{VaultId, limits};
 use secrecy::{ExposeSecret, SecretString};
@@ -139,10 +139,15 @@ fn passphrase_key(passphrase: &SecretString, salt: &[u8; 16], parameters: &Argon
     }
     let parameters = Params::new(parameters.memory_kib, parameters.passes, parameters.lanes, Some(32))
         .map_err(|_| SealError::Invalid("the Argon2id parameters of a wrap are out of bounds"))?;
+    let no_memory = SealError::Internal("there is not enough memory for Argon2id");
+    // our own memory, because the library does not wipe what it allocates itself
+    let mut memory: Zeroizing<Vec<Block>> = Zeroizing::default();
+    memory.try_reserve_exact(parameters.block_count()).map_err(|_| no_memory.clone())?;
+    memory.resize(parameters.block_count(), Block::new());
     let mut key = Zeroizing::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
-        .hash_password_into(passphrase, salt, key.as_mut_slice())
-        .map_err(|_| SealError::Internal("there is not enough memory for Argon2id"))?;
+        .hash_password_into_with_memory(passphrase, salt, key.as_mut_slice(), memory.as_mut_slice())
+        .map_err(|_| no_memory)?;
     Ok(key)
 }
 
