@@ -45,12 +45,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 
 fn main_job(program: &Program, work: &Path, live: &Path, before: &Path) -> Result<Receipt> {
     let start = compare("the copy", before, live)?;
-    let mut receipt = Receipt::new(&start);
+    let mut receipt = Receipt::new(&program.version()?, &start);
     receipt.step("make the vault", program.run(&["init"])?, None);
     let path = live.to_str().context("the path of the copy is not UTF-8")?;
     let backup = ["backup", path, "--item", "demo"];
     receipt.step("first point", program.run(&backup)?, Some(start.bytes));
     let first = program.newest_point()?;
+    receipt.note(&format!("point {first}"));
     receipt.step("again, nothing changed", program.run(&backup)?, Some(start.bytes));
     let changes = sample::change(live)?;
     let changed = Comparison::of(before, live)?;
@@ -58,6 +59,7 @@ fn main_job(program: &Program, work: &Path, live: &Path, before: &Path) -> Resul
     receipt.note(&format!("changed: {changes}"));
     receipt.step("point of the change", program.run(&backup)?, Some(changed.bytes));
     let second = program.newest_point()?;
+    receipt.note(&format!("point {second}"));
     ensure!(first != second, "the second point has the id of the first");
     receipt.step("what differs", program.run(&["diff", &first, &second])?, None);
     for (title, point, original) in [("restore the first", &first, before), ("restore the second", &second, live)] {

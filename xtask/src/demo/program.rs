@@ -24,6 +24,11 @@ impl Program {
         Ok(program)
     }
 
+    /// Its name and version.
+    pub(super) fn version(&self) -> Result<String> {
+        Ok(self.output(&["--version"])?.trim_end().to_owned())
+    }
+
     /// Where the vault lies.
     pub(super) fn vault(&self) -> PathBuf {
         self.work.join("vault")

@@ -12,9 +12,9 @@ pub(super) struct Receipt {
 }
 
 impl Receipt {
-    /// Of a job on a tree like this.
-    pub(super) fn new(tree: &Comparison) -> Self {
-        Self { lines: vec![format!("the directory: {}", tree.summary())] }
+    /// Of a job that this program did on a tree like this.
+    pub(super) fn new(program: &str, tree: &Comparison) -> Self {
+        Self { lines: vec![format!("{program}, on {}", tree.summary())] }
     }
 
     /// A step with its time, and its rate where it went over so many bytes.
