@@ -19,14 +19,13 @@ impl Repository {
         };
         inner.claim(&row).await?;
         inner.fence(row.incarnation).await?;
-        if !row.ready {
-            // Being made, by this process or one that died before the opening entry was done.
-            inner.recover().await?;
-            let row = inner.ledger.snapshot().await?.domain(inner.domain).await?;
-            return if row.is_some_and(|row| row.ready) { Ok(()) } else { Err(behind("a rebuild was not finished")) };
-        }
         inner.check_not_behind().await?;
+        // In a new vault this ends with the domain being ready: its opening entry is pending.
         inner.recover().await?;
+        let row = inner.ledger.snapshot().await?.domain(inner.domain).await?;
+        if !row.is_some_and(|row| row.ready) {
+            return Err(behind("a rebuild was not finished"));
+        }
         inner.end_dead_sessions().await
     }
 }
@@ -78,7 +77,12 @@ impl Inner {
             Err(error) if error.kind() == storage::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        let claim = Claim { domain: self.domain, incarnation: row.incarnation, nonce: row.nonce, time_ms: self.environment.clock.now_ms() };
+        let claim = Claim {
+            domain: self.domain,
+            incarnation: row.incarnation,
+            nonce: row.nonce,
+            time_ms: self.environment.clock.now_ms(),
+        };
         match self.store.put(&name, claim.encode().into()).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == storage::ErrorKind::Exists => {

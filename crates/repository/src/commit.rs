@@ -8,8 +8,8 @@
 use crate::fault::{Fault, Outcome};
 use crate::index::TAILS_MAX;
 use crate::ledger::{
-    CondemnedRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, PointRowState, SessionKind, SessionRow,
-    SessionState, Transaction,
+    CondemnedRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, PointRowState, SessionKind,
+    SessionRow, SessionState, Transaction,
 };
 use crate::repository::Inner;
 use crate::view::SessionView;
@@ -202,7 +202,10 @@ impl Inner {
         if (record.body.previous, record.body.sequence) == expected {
             return Ok(());
         }
-        Err(Fault::answer(ErrorKind::Conflict, "another point of the item was committed meanwhile; sign the record anew on top of it"))
+        Err(Fault::answer(
+            ErrorKind::Conflict,
+            "another point of the item was committed meanwhile; sign the record anew on top of it",
+        ))
     }
 
     pub(crate) async fn head(&self, item: &ItemName) -> Outcome<Option<ItemHead>> {
@@ -242,7 +245,11 @@ impl Inner {
                 self.condemn_more(transaction, &rows, name, generation, unreached).await?;
             }
         }
-        if proof.packs.is_empty() { Ok(()) } else { Err(Fault::answer(ErrorKind::Conflict, "the database lost packs of the session")) }
+        if proof.packs.is_empty() {
+            Ok(())
+        } else {
+            Err(Fault::answer(ErrorKind::Conflict, "the database lost packs of the session"))
+        }
     }
 
     /// The record is durable: the point is committed, and older checkpoints of the item are dropped.
@@ -266,6 +273,9 @@ impl Inner {
             point.state = PointRowState::Committed;
             transaction.put_point(&point).await?;
         }
+        if point.kind == RecordKind::Checkpoint {
+            self.drop_overtaken(transaction.as_mut(), &domain, &point).await?;
+        }
         if point.kind == RecordKind::Point {
             self.end_committed_session(transaction.as_mut(), &domain, &point).await?;
             self.drop_checkpoints(transaction.as_mut(), &domain, &point).await?;
@@ -274,13 +284,31 @@ impl Inner {
         Ok(())
     }
 
-    async fn end_committed_session(&self, transaction: &mut dyn Transaction, domain: &DomainRow, point: &PointRow) -> Outcome<()> {
+    async fn end_committed_session(
+        &self,
+        transaction: &mut dyn Transaction,
+        domain: &DomainRow,
+        point: &PointRow,
+    ) -> Outcome<()> {
         let Some(session) = point.session else { return Ok(()) };
         if let Some(mut row) = transaction.session(self.domain, session).await? {
             self.unpin(transaction, domain, &row).await?;
             row.state = SessionState::Committed;
             row.pinned = None;
             transaction.put_session(&row).await?;
+        }
+        Ok(())
+    }
+
+    /// A point of the item with a higher number may have been concluded before this checkpoint.
+    async fn drop_overtaken(&self, transaction: &mut dyn Transaction, domain: &DomainRow, checkpoint: &PointRow) -> Outcome<()> {
+        let points = transaction.points_of_item(self.domain, &checkpoint.item).await?;
+        let newer = |row: &PointRow| {
+            row.kind == RecordKind::Point && row.number > checkpoint.number && row.state != PointRowState::Pending
+        };
+        if points.iter().any(newer) {
+            let dropped = PointRow { state: PointRowState::Purged, purged_at: Some(domain.marking), ..checkpoint.clone() };
+            transaction.put_point(&dropped).await?;
         }
         Ok(())
     }
@@ -301,10 +329,14 @@ fn parse_record(bytes: &Bytes) -> Outcome<SignedRecord> {
     if sabotaged(Sabotage::RecordIsNotVerified) {
         return Ok(SignedRecord::parse_unverified(bytes)?);
     }
-    SignedRecord::parse(bytes)
-        .map_err(|error| Fault::Answer(Error::new(ErrorKind::Denied, "the record is not signed as it must be").with_source(error)))
+    SignedRecord::parse(bytes).map_err(|error| {
+        Fault::Answer(Error::new(ErrorKind::Denied, "the record is not signed as it must be").with_source(error))
+    })
 }
 
 fn incomplete(id: &BlobId) -> Fault {
-    Fault::answer(ErrorKind::Conflict, format!("the point is not complete: blob {id} is not in any pack that the session may count on"))
+    Fault::answer(
+        ErrorKind::Conflict,
+        format!("the point is not complete: blob {id} is not in any pack that the session may count on"),
+    )
 }

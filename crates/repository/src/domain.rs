@@ -4,8 +4,8 @@ use crate::repository::Repository;
 use async_trait::async_trait;
 use bytes::Bytes;
 use contract::{
-    CheckOptions, CheckReport, CollectOptions, CollectReport, Committed, Domain, DomainStatus, ItemHead, Location, OpenSession, PointFilter,
-    PointInfo, ProgressSink, Result, SessionOpened,
+    CheckOptions, CheckReport, CollectOptions, CollectReport, Committed, Domain, DomainStatus, ItemHead, Location, OpenSession,
+    PointFilter, PointInfo, ProgressSink, Result, SessionOpened,
 };
 use format::record::RecordKind;
 use format::{BlobId, DomainId, ItemName, KeyId, PackName, PointId, SessionId};

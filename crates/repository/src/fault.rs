@@ -50,8 +50,10 @@ impl From<Fault> for Error {
 
 fn from_ledger(error: LedgerError) -> Error {
     match &error {
-        LedgerError::Unavailable { full: true, .. } => Error::new(ErrorKind::Unavailable, "the disk that holds the vault's database is full")
-            .with_hint("make room on that disk and run the command again; nothing that was committed is lost"),
+        LedgerError::Unavailable { full: true, .. } => {
+            Error::new(ErrorKind::Unavailable, "the disk that holds the vault's database is full")
+                .with_hint("make room on that disk and run the command again; nothing that was committed is lost")
+        }
         LedgerError::Unavailable { .. } => Error::new(ErrorKind::Unavailable, "the vault's database cannot be used"),
         LedgerError::Corrupt(_) => Error::new(ErrorKind::Corrupt, "the vault's database is damaged")
             .with_hint("run 'holdfast rebuild': it makes the database anew from storage"),

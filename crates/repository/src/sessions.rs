@@ -124,9 +124,8 @@ impl Inner {
     /// Key object: named in the session's row, which keeps collectors from it, then put in two copies, then used.
     pub(crate) async fn put_key(&self, session: SessionId, bytes: Bytes) -> Outcome<KeyId> {
         let view = self.view(session)?;
-        let object = KeyObject::parse(&bytes).map_err(|error| {
-            Fault::Answer(Error::new(ErrorKind::Invalid, "the key object cannot be read").with_source(error))
-        })?;
+        let object = KeyObject::parse(&bytes)
+            .map_err(|error| Fault::Answer(Error::new(ErrorKind::Invalid, "the key object cannot be read").with_source(error)))?;
         let key = KeyObject::id(&bytes);
         let mut transaction = self.ledger.begin().await?;
         let mut row = self.open_row(transaction.as_mut(), session).await?;
@@ -305,7 +304,11 @@ impl Inner {
 
     /// Takes away what hides the pages that the proof of the session's last checkpoint did not reach. Answers their places,
     /// and the other condemned copies.
-    pub(crate) async fn take_unproven(&self, transaction: &mut dyn Transaction, session: SessionId) -> Outcome<(Hidden, Vec<CondemnedRow>)> {
+    pub(crate) async fn take_unproven(
+        &self,
+        transaction: &mut dyn Transaction,
+        session: SessionId,
+    ) -> Outcome<(Hidden, Vec<CondemnedRow>)> {
         let own = transaction.packs_of_session(self.domain, session).await?;
         let own: BTreeSet<PackName> = own.iter().map(|pack| pack.name).collect();
         let (mut hidden, mut others) = (Hidden::new(), Vec::new());

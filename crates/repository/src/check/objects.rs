@@ -38,7 +38,12 @@ impl Inner {
         if stored.as_ref().is_some_and(right) {
             return Ok(());
         }
-        let claim = Claim { domain: self.domain, incarnation: domain.incarnation, nonce: domain.nonce, time_ms: self.environment.clock.now_ms() };
+        let claim = Claim {
+            domain: self.domain,
+            incarnation: domain.incarnation,
+            nonce: domain.nonce,
+            time_ms: self.environment.clock.now_ms(),
+        };
         self.mend(&name, stored.is_some(), claim.encode().into(), report).await
     }
 

@@ -55,7 +55,9 @@ impl Marks {
                 }
                 return Err(Fault::answer(
                     ErrorKind::Corrupt,
-                    format!("blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"),
+                    format!(
+                        "blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"
+                    ),
                 ));
             }
             let newly: Vec<BlobCopy> = kept_copies(index, &copies).filter(|copy| self.mark(copy.slot)).copied().collect();

@@ -166,7 +166,8 @@ impl Inner {
 /// Whether enough of a pack is dead, and nothing that lives in it is known to be damaged.
 fn is_worth_it(pack: &Pack, footer: &Footer, gone: &BTreeSet<u32>, options: &CollectOptions) -> bool {
     let living_damage = pack.damaged.iter().any(|(place, source)| *source == DamageSource::Verified && !gone.contains(place));
-    let dead_bytes: u64 = gone.iter().filter_map(|place| footer.entries.get(*place as usize)).map(|entry| u64::from(entry.length)).sum();
+    let dead_bytes: u64 =
+        gone.iter().filter_map(|place| footer.entries.get(*place as usize)).map(|entry| u64::from(entry.length)).sum();
     let enough = dead_bytes * 100 >= pack.row.length * u64::from(options.repack_dead_percent) && dead_bytes > 0;
     (enough || pack.row.frame_damaged) && !living_damage
 }

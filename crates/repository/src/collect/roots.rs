@@ -31,7 +31,12 @@ pub(crate) async fn running_sessions(transaction: &mut dyn Transaction, domain: 
 }
 
 /// All roots: points that are not purged, points that a session pins, and purged ones as `since` says.
-pub(crate) async fn all_roots(transaction: &mut dyn Transaction, domain: DomainId, since: Since, now_ms: i64) -> Outcome<Vec<Root>> {
+pub(crate) async fn all_roots(
+    transaction: &mut dyn Transaction,
+    domain: DomainId,
+    since: Since,
+    now_ms: i64,
+) -> Outcome<Vec<Root>> {
     let pinned: HashSet<PointId> = running_sessions(transaction, domain)
         .await?
         .iter()
@@ -40,7 +45,11 @@ pub(crate) async fn all_roots(transaction: &mut dyn Transaction, domain: DomainI
         .collect();
     let counts = |row: &PointRow| match row.state {
         PointRowState::Pending if sabotaged(Sabotage::PendingPointIsNoRoot) => false,
-        PointRowState::Committed if sabotaged(Sabotage::ClockDropsRoots) && row.time_ms < now_ms.saturating_sub(30 * 86_400_000) => false,
+        PointRowState::Committed
+            if sabotaged(Sabotage::ClockDropsRoots) && row.time_ms < now_ms.saturating_sub(30 * 86_400_000) =>
+        {
+            false
+        }
         PointRowState::Pending | PointRowState::Committed | PointRowState::SoftDeleted | PointRowState::SetAside => true,
         PointRowState::Purged => pinned.contains(&row.id) || was_root(row, since),
     };

@@ -28,7 +28,12 @@ struct Verdict {
 }
 
 impl Inner {
-    pub(crate) async fn sweep(&self, options: &CollectOptions, report: &mut CollectReport, progress: &ProgressSink) -> Outcome<()> {
+    pub(crate) async fn sweep(
+        &self,
+        options: &CollectOptions,
+        report: &mut CollectReport,
+        progress: &ProgressSink,
+    ) -> Outcome<()> {
         let (mut transaction, index) = self.snapshot_with_index().await?;
         let domain = self.domain_row(transaction.as_mut()).await?;
         let now = self.environment.clock.now_ms();
@@ -202,7 +207,8 @@ fn judge(index: &Index, marks: &Marks, condemned: &[CondemnedRow], limit: u64, r
     for row in condemned {
         let Some(pack) = index.by_name.get(&row.pack).map(|pack| &index.packs[*pack as usize].row) else { continue };
         let is_hidden = row.generation == CondemnedRow::UNPROVEN;
-        let is_due = if is_hidden { pack.session.is_none_or(|session| !running.contains(&session)) } else { row.generation <= limit };
+        let is_due =
+            if is_hidden { pack.session.is_none_or(|session| !running.contains(&session)) } else { row.generation <= limit };
         if is_due {
             let unreached = row.places.iter().filter(|place| !pardoned.contains(&(row.pack, **place)));
             dead.entry(row.pack).or_default().extend(unreached);

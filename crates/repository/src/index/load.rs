@@ -120,6 +120,10 @@ impl Index {
     /// Every pack must be covered, once: what is not looks like garbage, or like a blob that is not there.
     fn check_coverage(&self) -> Outcome<()> {
         let covered = self.table_packs.iter().flatten().flatten().count();
-        if covered == self.packs.len() { Ok(()) } else { Err(damaged("index segments do not cover the packs that they should".to_owned())) }
+        if covered == self.packs.len() {
+            Ok(())
+        } else {
+            Err(damaged("index segments do not cover the packs that they should".to_owned()))
+        }
     }
 }

@@ -106,7 +106,8 @@ impl Inner {
                 }
                 let footer = table.footer(place as u32, self.domain);
                 if Footer::hash(&footer.encode()) != pack.row.footer_hash {
-                    let message = format!("an index segment does not hold the footer of pack {} as it was registered", pack.row.name);
+                    let message =
+                        format!("an index segment does not hold the footer of pack {} as it was registered", pack.row.name);
                     let error = Error::new(ErrorKind::Corrupt, message);
                     return Err(Fault::Answer(error.with_hint("run 'holdfast rebuild': it makes the index anew from storage")));
                 }

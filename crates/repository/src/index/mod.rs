@@ -98,7 +98,8 @@ impl Index {
     pub(crate) fn is_visible(&self, id: &BlobId) -> bool {
         self.copies(id).iter().any(|copy| {
             let pack = &self.packs[copy.pack as usize];
-            let condemned = pack.condemned.contains_key(&copy.place) && !crate::sabotaged(crate::Sabotage::CondemnedCopiesCountAsPresent);
+            let condemned =
+                pack.condemned.contains_key(&copy.place) && !crate::sabotaged(crate::Sabotage::CondemnedCopiesCountAsPresent);
             !condemned && !pack.is_damaged(copy.place)
         })
     }

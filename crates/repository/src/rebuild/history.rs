@@ -54,7 +54,8 @@ impl History {
 
     /// Roots of records that are neither purged nor checkpoints that a later point dropped, verified or not.
     pub(super) fn roots(&self) -> Vec<BlobId> {
-        let parse = |(entry, record): &(JournalEntry, Vec<u8>)| Some((entry.number, SignedRecord::parse_unverified(record).ok()?));
+        let parse =
+            |(entry, record): &(JournalEntry, Vec<u8>)| Some((entry.number, SignedRecord::parse_unverified(record).ok()?));
         let records: Vec<(JournalNumber, SignedRecord)> = self.records.iter().filter_map(parse).collect();
         let mut newest: HashMap<&ItemName, JournalNumber> = HashMap::new();
         for (number, record) in records.iter().filter(|(_, record)| record.body.kind == RecordKind::Point) {

@@ -161,6 +161,7 @@ impl Inner {
 
 fn busy() -> Fault {
     Fault::Answer(
-        Error::new(ErrorKind::Conflict, "another process is rebuilding this vault").with_hint("wait for it, or stop it, and try again"),
+        Error::new(ErrorKind::Conflict, "another process is rebuilding this vault")
+            .with_hint("wait for it, or stop it, and try again"),
     )
 }

@@ -74,7 +74,8 @@ impl World {
                 continue;
             }
             let id = row.id;
-            let trusted = SignedRecord::parse(&row.record).is_ok_and(|record| IDENTITY.descriptor.authorise(&record, true).is_ok());
+            let trusted =
+                SignedRecord::parse(&row.record).is_ok_and(|record| IDENTITY.descriptor.authorise(&record, true).is_ok());
             if !trusted || model.forged.contains(&id) {
                 self.violation(format!("8 {when}: point {id} is not signed by who may"));
                 continue;

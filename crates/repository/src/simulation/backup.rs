@@ -85,7 +85,13 @@ pub(super) async fn back_up(
 }
 
 impl<'a> Backup<'a> {
-    pub(super) async fn open(world: &'a World, repository: &'a Repository, number: usize, habits: Habits, mut rng: Rng) -> Result<Self> {
+    pub(super) async fn open(
+        world: &'a World,
+        repository: &'a Repository,
+        number: usize,
+        habits: Habits,
+        mut rng: Rng,
+    ) -> Result<Self> {
         let signer = if number == 0 && rng.chance(0.5) { &IDENTITY.narrow } else { &IDENTITY.agent };
         let request = OpenSession { item: item(number), agent: signer.key() };
         let opened = patiently(world, || repository.open_session(request.clone())).await?;

@@ -1,8 +1,8 @@
 //! The life of a process: it opens the repository, does jobs, dies, comes back; and what its operator does when it refuses.
 
-use super::audit::no_progress;
+use super::audit::{drive, no_progress};
 use super::backup::{Habits, back_up, patiently};
-use super::identity::ITEMS;
+use super::identity::{IDENTITY, ITEMS};
 use super::node::{Database, Node};
 use super::restore::restore;
 use super::world::{Purge, World};
@@ -158,6 +158,7 @@ impl Actor {
     async fn rebuild(&self, database: &Database) -> Result<()> {
         let repository = self.node.assemble(database);
         self.world.foreign_packs.set(true);
+        self.world.rebuilds.set(self.world.rebuilds.get() + 1);
         let report = repository.inner.rebuild().await.map_err(Error::from);
         self.world.note(|| format!("{} rebuilds database {}: {report:?}", self.node.name, database.number));
         let report = report?;
@@ -183,9 +184,12 @@ impl Actor {
             let mut rng = self.rng();
             let job = self.mix.draw(&mut rng);
             self.world.note(|| format!("{} begins {job:?}", self.node.name));
+            let rebuilds = self.world.rebuilds.get();
             let outcome = self.run(repository, job, &mut rng).await;
             self.world.note(|| format!("{} ends {job:?}: {outcome:?}", self.node.name));
-            if let Err(error) = outcome {
+            if let Err(error) = outcome
+                && self.world.rebuilds.get() == rebuilds
+            {
                 self.unexpected(&format!("{job:?}"), &error);
             }
             if matches!(job, Job::Takeover) {
@@ -212,13 +216,18 @@ impl Actor {
             Job::Keep => self.keep(repository, rng).await,
             Job::Restore => {
                 let Some(point) = any_point(repository, rng).await? else { return Ok(()) };
+                let rebuilds = self.world.rebuilds.get();
                 let outcome = restore(&self.world, repository, &point, 0.2, rng).await;
-                self.judge_restore(repository, &point, outcome);
+                if self.world.rebuilds.get() == rebuilds {
+                    self.judge_restore(repository, &point, outcome);
+                }
                 Ok(())
             }
             Job::Check => {
+                let rebuilds = self.world.rebuilds.get();
                 let report = repository.check(CheckOptions { read_data: rng.chance(0.5) }, no_progress()).await?;
-                if !report.is_sound() && self.world.model.borrow().tainted.is_empty() && !self.is_replaced(repository) {
+                let alone = self.world.rebuilds.get() == rebuilds && !self.is_replaced(repository);
+                if !report.is_sound() && alone && self.world.model.borrow().tainted.is_empty() {
                     self.world.violation(format!("check finds damage where there is none: {report:?}"));
                 }
                 Ok(())
@@ -249,7 +258,10 @@ impl Actor {
 
     /// Whether another database took over, so that this one may lose what it has.
     fn is_replaced(&self, repository: &Repository) -> bool {
-        repository.inner.fenced.load(Ordering::Acquire) || self.world.current().number != self.database.borrow().number
+        let current = incarnation(&self.world.current().ledger);
+        let own = drive(async { repository.inner.ledger.snapshot().await?.domain(IDENTITY.domain).await });
+        let own = own.ok().flatten().filter(|row| row.ready).map(|row| row.incarnation.0);
+        repository.inner.fenced.load(Ordering::Acquire) || own != Some(current)
     }
 
     fn judge_restore(&self, repository: &Repository, point: &PointInfo, outcome: Result<()>) {
@@ -280,7 +292,7 @@ impl Actor {
 
 /// The incarnation of a database.
 pub(super) fn incarnation(ledger: &MemoryLedger) -> u64 {
-    let row = super::audit::drive(async { ledger.snapshot().await?.domain(super::identity::IDENTITY.domain).await });
+    let row = drive(async { ledger.snapshot().await?.domain(IDENTITY.domain).await });
     row.unwrap().map_or(0, |row| row.incarnation.0)
 }
 

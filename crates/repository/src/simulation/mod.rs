@@ -39,11 +39,14 @@ fn no_invariant_breaks_under_random_seeds() {
     let first = number("HOLDFAST_SIMULATION_FIRST", 1);
     let seeds = number("HOLDFAST_SIMULATION_SEEDS", SEEDS);
     let failures = (first..first + seeds).filter_map(|seed| Some((seed, run_seed(seed).err()?)));
-    let failures: Vec<String> = failures.take(FAILURES_MAX).map(|(seed, what)| {
-        format!(
-            "seed {seed}: {what}\n    repeat: HOLDFAST_SIMULATION_TRACE=1 HOLDFAST_SIMULATION_FIRST={seed} \
+    let failures: Vec<String> = failures
+        .take(FAILURES_MAX)
+        .map(|(seed, what)| {
+            format!(
+                "seed {seed}: {what}\n    repeat: HOLDFAST_SIMULATION_TRACE=1 HOLDFAST_SIMULATION_FIRST={seed} \
              HOLDFAST_SIMULATION_SEEDS=1 cargo test -p holdfast-repository no_invariant_breaks"
-        )
-    }).collect();
+            )
+        })
+        .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -185,7 +185,8 @@ macro_rules! pass_on {
 }
 
 use crate::ledger::{
-    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PointRow, SegmentRow, SessionRow, SessionState,
+    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PointRow, SegmentRow, SessionRow,
+    SessionState,
 };
 use bytes::Bytes;
 use format::{DomainId, ItemName, JournalNumber, PackName, PointId};

@@ -144,11 +144,7 @@ impl Fate {
                 3 if self.reverts && rng.chance(0.3) => {
                     if let Some((state, database, files)) = saved.take() {
                         self.world.note(|| format!("database {} is brought back", database.number));
-                        for actor in &self.actors {
-                            if actor.database.borrow().number == database.number {
-                                actor.node.process.kill();
-                            }
-                        }
+                        self.actors.iter().for_each(|actor| actor.node.process.kill());
                         database.ledger.restore(state);
                         self.world.is_reverted.set(self.world.current().number == database.number);
                         *database.files.lock().unwrap() = files;

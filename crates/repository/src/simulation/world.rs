@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) foreign_packs: Cell<bool>,
     /// Somebody is making a database anew: two who do so at once get nowhere, as they would in earnest.
     pub(super) rebuilder: Cell<Option<&'static str>>,
+    /// Rebuilds that began so far: what goes on in a database that is made anew meanwhile may fail in many ways.
+    pub(super) rebuilds: Cell<u32>,
     /// The current database was brought back to an older state, and nobody opened it since.
     pub(super) is_reverted: Cell<bool>,
     violation: RefCell<Option<String>>,
@@ -78,6 +80,7 @@ impl World {
             databases: Cell::new(1),
             foreign_packs: Cell::new(false),
             rebuilder: Cell::new(None),
+            rebuilds: Cell::new(0),
             is_reverted: Cell::new(false),
             violation: RefCell::default(),
             trace: RefCell::default(),
@@ -149,11 +152,7 @@ impl World {
 
     /// Somebody is about to commit this.
     pub(super) fn attempted(&self, body: &RecordBody) {
-        let known = Known {
-            kind: body.kind,
-            acknowledged: false,
-            purge: Purge::No,
-        };
+        let known = Known { kind: body.kind, acknowledged: false, purge: Purge::No };
         self.model.borrow_mut().points.entry(body.id()).or_insert(known);
     }
 
@@ -197,6 +196,7 @@ pub(super) fn record_body(
 }
 
 fn is_tracing() -> bool {
-    static TRACING: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os("HOLDFAST_SIMULATION_TRACE").is_some());
+    static TRACING: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::env::var_os("HOLDFAST_SIMULATION_TRACE").is_some());
     *TRACING
 }
