@@ -1,6 +1,7 @@
-//! What only the keyed side reads: the recovery kit, the write-only key file, and what an opened blob holds.
+//! What only the keyed side reads: the recovery kit, the write-only key file, and what an opened blob or record holds.
 
 use crate::with_checksum;
+use engine::PointDetails;
 use format::BlobId;
 use format::blob::BlobKind;
 use seal::{BlobOpener, DataKey, DomainSecret, DomainWriter, print_kit, read_kit};
@@ -49,4 +50,11 @@ pub fn opened_blob(data: &[u8]) {
     let sealed = keys.key.seal(BlobKind::Data, id, data.to_vec()).expect("the input is short");
     let opened = OPENER.with_borrow_mut(|opener| opener.open(&keys.key, &keys.writer, BlobKind::Data, id, &[], sealed));
     assert!(opened.is_err(), "no plaintext has this id");
+}
+
+/// The opened metadata of a record. Later programs may write more behind what is read.
+pub fn details(data: &[u8]) {
+    if let Ok(details) = PointDetails::decode(data) {
+        assert!(data.starts_with(&details.encode()));
+    }
 }
