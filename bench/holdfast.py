@@ -16,7 +16,6 @@ TOOLS = {
         restore=f"{PROGRAM} restore latest --item bench --to {{out}}",
         restored="{out}{src}",
         check=f"{PROGRAM} check --read-data",
-        # Nothing is deleted that only one collection has found unneeded, so freeing the space takes two.
-        prune=f"{PROGRAM} expire {{first}} --purge --yes && {PROGRAM} collect && {PROGRAM} collect",
+        prune=f"{PROGRAM} expire {{first}} --purge --yes && {PROGRAM} collect",
     )
 }
