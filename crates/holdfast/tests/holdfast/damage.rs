@@ -1,0 +1,103 @@
+//! One flipped byte anywhere in storage: it is named or mended, no wrong byte is written out, and backups heal it.
+//!
+//! 25 flips; `HOLDFAST_FLIPS=250` for more, `HOLDFAST_SEED` for others.
+
+use crate::machine::{Machine, assert_equal, files};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use testkit::Rng;
+
+const KINDS: [&str; 5] = ["/pack/", "/journal/", "/key/", "/descriptor/", "/authority/"];
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+fn flip(path: &Path, rng: &mut Rng) -> usize {
+    let mut bytes = fs::read(path).unwrap();
+    let place = rng.index(bytes.len());
+    bytes[place] ^= 1 << rng.below(8);
+    fs::write(path, bytes).unwrap();
+    place
+}
+
+fn named(report: &Value) -> usize {
+    ["mended", "damaged_packs", "damaged_copies", "missing", "damaged_objects", "set_aside", "bad_points", "affected"]
+        .iter()
+        .filter_map(|field| report[*field].as_array())
+        .map(Vec::len)
+        .sum()
+}
+
+fn sources(machine: &Machine) {
+    let mut rng = Rng::new(77);
+    for number in 0..12 {
+        let length = 1000 + rng.index(200_000);
+        let content = rng.vec(length);
+        machine.write(&format!("{}/{number}", number % 3), content);
+    }
+}
+
+/// Every file that a restore left is a file of the source, byte by byte; answers how many there are.
+fn restored_right(machine: &Machine, to: &str) -> usize {
+    let restored = machine.restored(to);
+    let found = files(&restored);
+    for file in &found {
+        let source = machine.path("source").join(file.strip_prefix(&restored).unwrap());
+        assert!(source.is_file(), "'{}' was never in the source", file.display());
+        assert_eq!(fs::read(file).unwrap(), fs::read(source).unwrap(), "wrong bytes in '{}'", file.display());
+    }
+    found.len()
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_found_and_healed_and_never_restored() {
+    let seed = number("HOLDFAST_SEED", 1);
+    println!("HOLDFAST_SEED={seed}");
+    let mut rng = Rng::new(seed);
+    let machine = Machine::with_vault();
+    sources(&machine);
+    machine.backup("item");
+    for turn in 0..number("HOLDFAST_FLIPS", 25) as usize {
+        let objects = machine.objects(KINDS[turn % KINDS.len()]);
+        let victim = rng.pick(&objects).clone();
+        let place = flip(&victim, &mut rng);
+        let what = format!("flip {turn} in '{}' at {place}", victim.display());
+        println!("{what}");
+        let to = format!("out {turn}");
+        let ended = machine.run(&["restore", "latest", "--to", &machine.text(&to), "--json"]);
+        assert!([0, 4].contains(&ended.code), "{what}: {} {} {}", ended.code, ended.out, ended.err);
+        let there = restored_right(&machine, &to);
+        assert!(ended.code == 4 || there == 12, "{what}: a clean restore with {there} of 12 files");
+        let ended = machine.run(&["check", "--read-data", "--json"]);
+        assert!([0, 4].contains(&ended.code), "{what}: {} {} {}", ended.code, ended.out, ended.err);
+        assert!(named(&ended.json()) > 0, "{what} was not noticed: {}", ended.out);
+        machine.backup("item");
+        machine.backup("item");
+        let healed = machine.run(&["check", "--read-data", "--json"]);
+        assert_eq!(healed.code, 0, "{what} is not healed: {} {}", healed.out, healed.err);
+        fs::remove_dir_all(machine.path(&to)).unwrap();
+    }
+    assert_equal(&machine.path("source"), &machine.restore("latest", "out"));
+}
+
+#[test]
+fn files_beside_a_damaged_one_restore() {
+    let machine = Machine::with_vault();
+    let mut rng = Rng::new(5);
+    for number in 0..4 {
+        machine.write(&format!("large {number}"), rng.vec(3_000_000));
+    }
+    machine.backup("item");
+    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let report = machine.ends(4, &["restore", "latest", "--to", &machine.text("out")]);
+    assert_eq!(report["damaged_count"], 1, "{report}");
+    assert_eq!(restored_right(&machine, "out"), 3);
+    let check = machine.ends(4, &["check", "--read-data"]);
+    assert!(check["affected"][0]["path"].as_str().unwrap().contains("source/large"), "{check}");
+}

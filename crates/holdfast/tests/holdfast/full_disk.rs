@@ -1,0 +1,156 @@
+//! A disk that is full in the middle of anything: a clear error, nothing lost, and on it goes once there is room.
+//!
+//! Needs to mount a tmpfs; where that is not allowed, the tests say so and end.
+
+use crate::machine::Machine;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use testkit::Rng;
+
+/// A small file system, gone when this is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: PathBuf, kilobytes: u32) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        let options = format!("size={kilobytes}k");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(at));
+        }
+        println!("cannot mount a tmpfs here: nothing is tested");
+        None
+    }
+
+    fn resize(&self, kilobytes: u32) {
+        let options = format!("remount,size={kilobytes}k");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+    }
+
+    /// Fills all but so many bytes.
+    fn fill_but(&self, kilobytes: usize) {
+        let mut filler = File::create(self.0.join("filler")).unwrap();
+        let block = [0; 4096];
+        let mut written = 0;
+        while filler.write_all(&block).is_ok() {
+            written += block.len() as u64;
+        }
+        filler.set_len(written.saturating_sub(kilobytes as u64 * 1024)).unwrap();
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l"]).arg(&self.0).status();
+    }
+}
+
+fn on_a_small_disk(kilobytes: u32) -> Option<(SmallDisk, Machine)> {
+    let machine = Machine::new();
+    let disk = SmallDisk::mount(machine.path("disk"), kilobytes)?;
+    let vault = machine.path("disk/vault");
+    Some((disk, machine.at(vault)))
+}
+
+fn with_vault(kilobytes: u32) -> Option<(SmallDisk, Machine)> {
+    let (disk, machine) = on_a_small_disk(kilobytes)?;
+    machine.ok(&["init", "--kit", &machine.text("kit")]);
+    Some((disk, machine.with_kit()))
+}
+
+/// Done, or failed with a word on what to do; answers whether it failed.
+fn failed_clearly(machine: &Machine, arguments: &[&str]) -> bool {
+    let ended = machine.run(&[arguments, &["--json"]].concat());
+    if ended.code == 0 {
+        return false;
+    }
+    assert!([1, 5].contains(&ended.code), "{arguments:?}: {} {} {}", ended.code, ended.out, ended.err);
+    let error = &ended.json()["error"];
+    assert!(error["hint"].is_string(), "{arguments:?} gives no hint: {error}");
+    true
+}
+
+fn write_noise(machine: &Machine, name: &str, kilobytes: usize, seed: u64) {
+    machine.write(name, Rng::new(seed).vec(kilobytes * 1024));
+}
+
+fn content(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn init_on_a_full_disk_fails_clearly_and_works_later() {
+    let mut failures = 0;
+    for free in [0, 8, 64, 256] {
+        let Some((disk, machine)) = on_a_small_disk(4096) else { return };
+        disk.fill_but(free);
+        let kit = machine.text("kit");
+        let is_failed = failed_clearly(&machine, &["init", "--kit", &kit]);
+        disk.make_room();
+        if is_failed {
+            failures += 1;
+            machine.ok(&["init", "--kit", &kit]);
+        }
+        let machine = machine.with_kit();
+        write_noise(&machine, "file", 10, 1);
+        machine.backup("item");
+        machine.assert_restores("latest", &machine.path("source"));
+    }
+    assert!(failures > 0, "the disk was never full");
+}
+
+#[test]
+fn a_backup_that_fills_the_disk_fails_clearly_and_goes_on_with_room() {
+    let mut failures = 0;
+    for free in [0, 20, 100, 700, 1500] {
+        let Some((disk, machine)) = with_vault(12 << 10) else { return };
+        write_noise(&machine, "first", 300, 1);
+        let first = machine.backup("item");
+        let kept = content(&machine.path("source/first"));
+        write_noise(&machine, "second", 1800, 2);
+        disk.fill_but(free);
+        let is_failed = failed_clearly(&machine, &["backup", &machine.text("source"), "--item", "item"]);
+        failures += usize::from(is_failed);
+        disk.make_room();
+        assert_eq!(machine.points().len(), if is_failed { 1 } else { 2 });
+        assert_eq!(content(&machine.restore(&first, "out").join("first")), kept);
+        disk.resize(24 << 10);
+        machine.backup("item");
+        machine.assert_restores("latest", &machine.path("source"));
+        assert_eq!(machine.ok(&["check", "--read-data"])["sound"], true);
+    }
+    assert!(failures >= 3, "the disk was full {failures} times");
+}
+
+#[test]
+fn expire_collect_and_rebuild_on_a_full_disk_lose_nothing() {
+    for free in [0, 8, 40, 160] {
+        let Some((disk, machine)) = with_vault(12 << 10) else { return };
+        let mut points = Vec::new();
+        for number in 0..3 {
+            write_noise(&machine, "file", 300, number);
+            points.push(machine.backup("item"));
+        }
+        disk.fill_but(free);
+        failed_clearly(&machine, &["expire", &points[0], "--purge", "--yes"]);
+        failed_clearly(&machine, &["collect"]);
+        failed_clearly(&machine, &["collect"]);
+        failed_clearly(&machine, &["rebuild"]);
+        disk.make_room();
+        let listed = machine.points();
+        assert!(listed.contains(&points[1]) && listed.contains(&points[2]), "{listed:?}");
+        machine.assert_restores(&points[2], &machine.path("source"));
+        machine.ok(&["rebuild"]);
+        machine.ok(&["collect"]);
+        machine.ok(&["collect"]);
+        machine.ok(&["restore", &points[1], "--to", &machine.text("out")]);
+        machine.backup("item");
+        assert_eq!(machine.ok(&["check", "--read-data"])["sound"], true);
+    }
+}

@@ -1,0 +1,267 @@
+//! A machine: its own configuration and state, a vault that it may share with others, sources, and the program to run.
+//!
+//! Every process has a time limit, and nothing of the surrounding environment reaches it.
+
+use serde_json::Value;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The longest that a command may take.
+const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+
+pub(crate) struct Machine {
+    root: Arc<TempDir>,
+    home: PathBuf,
+    vault: PathBuf,
+    variables: Vec<(&'static str, PathBuf)>,
+    runs: AtomicU64,
+}
+
+/// How a process ended. `code` is -9 after kill -9.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    /// The object on standard output.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
+    }
+}
+
+/// A process that runs.
+pub(crate) struct Running {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Running {
+    pub(crate) fn kill_after(mut self, wait: Duration) -> Ended {
+        std::thread::sleep(wait);
+        self.child.kill().unwrap();
+        self.end()
+    }
+
+    pub(crate) fn end(mut self) -> Ended {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if started.elapsed() > LIMIT {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                panic!("took longer than {LIMIT:?}: {}", fs::read_to_string(&self.err).unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        let ended = Ended { code: status.code().unwrap_or(-9), out: read(&self.out), err: read(&self.err) };
+        assert!(!ended.err.contains("panicked"), "{}", ended.err);
+        ended
+    }
+}
+
+impl Machine {
+    /// A machine with a passphrase in a private file, and no vault yet.
+    pub(crate) fn new() -> Self {
+        let root = Arc::new(tempfile::tempdir().unwrap());
+        let home = root.path().join("home");
+        fs::create_dir(&home).unwrap();
+        fs::create_dir(root.path().join("source")).unwrap();
+        let vault = root.path().join("vault");
+        let machine = Self { root, home, vault, variables: Vec::new(), runs: AtomicU64::new(0) };
+        let passphrase = machine.private("passphrase", PASSPHRASE);
+        machine.with("HOLDFAST_PASSPHRASE_FILE", passphrase)
+    }
+
+    /// A machine that made a vault. It takes the recovery kit, which costs no Argon2id.
+    pub(crate) fn with_vault() -> Self {
+        let machine = Self::new();
+        let kit = machine.path("kit");
+        machine.ok(&["init", "--name", "machine", "--kit", kit.to_str().unwrap()]);
+        machine.with_kit()
+    }
+
+    /// Like `with_vault`, and the passphrase is what opens it.
+    pub(crate) fn with_passphrase() -> Self {
+        let mut machine = Self::with_vault();
+        let passphrase = machine.path("passphrase");
+        machine.variables = vec![("HOLDFAST_PASSPHRASE_FILE", passphrase)];
+        machine
+    }
+
+    pub(crate) fn with_kit(mut self) -> Self {
+        self.variables = vec![("HOLDFAST_RECOVERY_KIT_FILE", self.path("kit"))];
+        self
+    }
+
+    pub(crate) fn without_secret(mut self) -> Self {
+        self.variables.clear();
+        self
+    }
+
+    pub(crate) fn with(mut self, variable: &'static str, value: PathBuf) -> Self {
+        self.variables.push((variable, value));
+        self
+    }
+
+    /// A machine with the same vault and secret that has never seen it.
+    pub(crate) fn other(&self, name: &str) -> Self {
+        let home = self.path(name);
+        fs::create_dir(&home).unwrap();
+        let variables = self.variables.clone();
+        Self { root: self.root.clone(), home, vault: self.vault.clone(), variables, runs: AtomicU64::new(0) }
+    }
+
+    /// The same machine with its vault somewhere else.
+    pub(crate) fn at(mut self, vault: PathBuf) -> Self {
+        self.vault = vault;
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(crate) fn vault(&self) -> &Path {
+        &self.vault
+    }
+
+    /// A file that nobody else can read.
+    pub(crate) fn private(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// Writes a file of the source.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path("source").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        let (out, err) = (self.home.join(format!("{number}.out")), self.home.join(format!("{number}.err")));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        command.args(arguments).env_clear().current_dir(self.root.path()).stdin(Stdio::null());
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        for (variable, name) in [("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")] {
+            command.env(variable, self.home.join(name));
+        }
+        command.env("HOLDFAST_VAULT", &self.vault).envs(self.variables.iter().cloned());
+        Running { child: command.spawn().unwrap(), out, err }
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        self.start(arguments).end()
+    }
+
+    /// Runs with `--json` to exactly this end.
+    pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> Value {
+        let ended = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(ended.code, code, "{arguments:?}: {}\n{}", ended.out, ended.err);
+        let json = ended.json();
+        assert_eq!(json["schema"], format!("holdfast.{}/1", arguments[0]), "{json}");
+        json
+    }
+
+    /// Runs with `--json` to a clean end.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> Value {
+        self.ends(0, arguments)
+    }
+
+    /// Backs the source up as this item and answers the point's id.
+    pub(crate) fn backup(&self, item: &str) -> String {
+        let json = self.ok(&["backup", &self.text("source"), "--item", item]);
+        json["point"].as_str().unwrap().to_owned()
+    }
+
+    /// Restores into a new directory and answers where the source is then.
+    pub(crate) fn restore(&self, point: &str, to: &str) -> PathBuf {
+        self.ok(&["restore", point, "--to", &self.text(to)]);
+        self.restored(to)
+    }
+
+    /// Where a restore puts the source below a destination.
+    pub(crate) fn restored(&self, to: &str) -> PathBuf {
+        self.path(to).join(self.path("source").strip_prefix("/").unwrap())
+    }
+
+    /// Fails unless the point restores to what is here.
+    pub(crate) fn assert_restores(&self, point: &str, expected: &Path) {
+        let to = format!("out-{}-{}", self.runs.load(Ordering::Relaxed), &point[..6.min(point.len())]);
+        assert_equal(expected, &self.restore(point, &to));
+        fs::remove_dir_all(self.path(&to)).unwrap();
+    }
+
+    /// Ids of the points that are listed.
+    pub(crate) fn points(&self) -> Vec<String> {
+        let json = self.ok(&["points"]);
+        json["points"].as_array().unwrap().iter().map(|point| point["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The directory of this vault's only home in the configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        let vaults = self.home.join("config/holdfast/vaults");
+        fs::read_dir(vaults).unwrap().next().unwrap().unwrap().path()
+    }
+
+    /// Stored objects whose path contains this.
+    pub(crate) fn objects(&self, part: &str) -> Vec<PathBuf> {
+        let mut found = files(&self.vault.join("objects"));
+        found.retain(|path| path.to_str().unwrap().contains(part));
+        found
+    }
+}
+
+pub(crate) fn assert_equal(left: &Path, right: &Path) {
+    let differences = workloads::zoo::compare(left, right);
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// All files below a directory, in order.
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                open.push(entry.path());
+            } else {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Copies a tree with everything that it has.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}

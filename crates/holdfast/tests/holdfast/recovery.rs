@@ -1,0 +1,112 @@
+//! A machine that lost everything, and a vault that lost its database.
+
+use crate::machine::{Machine, copy};
+use std::fs;
+
+fn lose_the_database(machine: &Machine) {
+    for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
+        let _ = fs::remove_file(machine.vault().join(name));
+    }
+    fs::remove_dir_all(machine.vault().join("index")).unwrap();
+}
+
+#[test]
+fn storage_and_the_recovery_kit_restore_everything_on_a_new_machine() {
+    let machine = Machine::with_vault();
+    machine.write("file", "content");
+    machine.write("directory/large", vec![7; 3_000_000]);
+    let point = machine.backup("item");
+    lose_the_database(&machine);
+    let other = machine.other("new machine");
+    other.assert_restores(&point, &machine.path("source"));
+    other.assert_restores("latest", &machine.path("source"));
+}
+
+#[test]
+fn storage_and_the_passphrase_restore_where_that_was_asked_for() {
+    let machine = Machine::new().without_secret();
+    let kit = machine.text("kit");
+    let passphrase = machine.ok(&["init", "--passphrase-in-vault", "--kit", &kit])["passphrase"].as_str().unwrap().to_owned();
+    let file = machine.private("generated", &passphrase);
+    let machine = machine.with("HOLDFAST_PASSPHRASE_FILE", file);
+    machine.write("file", "content");
+    machine.backup("item");
+    lose_the_database(&machine);
+    machine.other("new machine").assert_restores("latest", &machine.path("source"));
+    // Without being asked for, the wrap is not there.
+    let plain = Machine::with_passphrase();
+    plain.write("file", "content");
+    plain.backup("item");
+    let error = plain.other("new machine").ends(6, &["restore", "latest", "--to", &plain.text("out")]);
+    assert!(error["error"]["hint"].as_str().unwrap().contains("--recovery-kit"), "{error}");
+}
+
+#[test]
+fn a_database_that_was_removed_is_made_anew_without_being_asked() {
+    let machine = Machine::with_vault();
+    machine.write("file", "1");
+    machine.backup("item");
+    machine.write("file", "2");
+    let points = (machine.backup("item"), machine.points()).1;
+    lose_the_database(&machine);
+    assert_eq!(machine.points(), points);
+    machine.write("file", "3");
+    machine.backup("item");
+    machine.assert_restores("latest", &machine.path("source"));
+    machine.ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn a_database_set_back_is_refused_until_it_is_rebuilt() {
+    let machine = Machine::with_vault();
+    machine.write("file", "1");
+    machine.backup("item");
+    for name in ["vault.db", "vault.db-wal", "index"] {
+        let path = machine.vault().join(name);
+        if path.exists() {
+            copy(&path, &machine.path(&format!("old {name}")));
+        }
+    }
+    machine.write("file", "2");
+    machine.backup("item");
+    machine.write("file", "3");
+    let last = machine.backup("item");
+    lose_the_database(&machine);
+    for name in ["vault.db", "vault.db-wal", "index"] {
+        let old = machine.path(&format!("old {name}"));
+        if old.exists() {
+            copy(&old, &machine.vault().join(name));
+        }
+    }
+    let error = machine.run(&["backup", &machine.text("source"), "--item", "item", "--json"]);
+    assert_ne!(error.code, 0, "{}", error.out);
+    assert!(error.json()["error"]["hint"].as_str().unwrap().contains("rebuild"), "{}", error.out);
+    machine.ok(&["rebuild"]);
+    assert_eq!(machine.points().len(), 3);
+    machine.assert_restores(&last, &machine.path("source"));
+    machine.backup("item");
+    machine.ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn soft_deleted_points_come_back_after_a_rebuild_and_purged_ones_do_not() {
+    let machine = Machine::with_vault();
+    let mut points = Vec::new();
+    for number in 0..3 {
+        machine.write("file", number.to_string());
+        points.push(machine.backup("item"));
+    }
+    machine.ok(&["expire", &points[0]]);
+    machine.ok(&["expire", &points[1], "--purge", "--yes"]);
+    for collections in 0..2 {
+        lose_the_database(&machine);
+        let report = machine.ok(&["rebuild"]);
+        assert_eq!(report["sound"], true, "{report}");
+        let all = machine.ok(&["points", "--deleted"])["points"].to_string();
+        assert!(all.contains(&points[0]), "the soft-deleted point was forgotten after {collections} collections: {all}");
+        assert!(!all.contains(&points[1]), "the purged point came back after {collections} collections: {all}");
+        assert!(all.contains(&points[2]), "{all}");
+        machine.ok(&["collect"]);
+    }
+    machine.assert_restores("latest", &machine.path("source"));
+}

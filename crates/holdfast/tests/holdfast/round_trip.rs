@@ -1,0 +1,157 @@
+//! What goes in comes out, and every way to ask for less than all of it.
+
+use crate::machine::{Machine, assert_equal, copy};
+use std::fs;
+use workloads::zoo::{self, ZooOptions};
+
+#[test]
+fn the_zoo_comes_out_as_it_went_in() {
+    let machine = Machine::with_vault();
+    zoo::build(&machine.path("source"), ZooOptions { large_directory: 300, ..ZooOptions::default() }).unwrap();
+    let report = machine.ends(3, &["backup", &machine.text("source")]);
+    // The socket is said not to be kept, and nothing else is wrong.
+    assert_eq!(report["warnings_by_kind"], serde_json::json!({"not_kept": 1}), "{report}");
+    let restored = machine.restore("latest", "out");
+    assert_equal(&machine.path("source"), &restored);
+    fs::write(restored.join("content/one byte"), b"y").unwrap();
+    assert!(!zoo::compare(&machine.path("source"), &restored).is_empty(), "the comparison can fail");
+}
+
+#[test]
+fn a_second_backup_of_the_same_reads_nothing() {
+    let machine = Machine::with_vault();
+    for number in 0..40 {
+        machine.write(&format!("directory {}/file {number}", number % 4), format!("content {number}").repeat(number));
+    }
+    // What changed within two seconds of its backup is read again by the next one.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let first = machine.backup("item");
+    let packs = machine.objects("/pack/").len();
+    let second = machine.ok(&["backup", &machine.text("source"), "--item", "item"]);
+    assert_eq!(second["bytes_read"], 0, "{second}");
+    assert!(second["entries_unchanged"].as_u64().unwrap() >= 40, "{second}");
+    assert_eq!(machine.objects("/pack/").len(), packs);
+    assert_ne!(second["point"], first.as_str());
+    assert_eq!(second["sequence"], 2);
+    machine.assert_restores("latest", &machine.path("source"));
+    let again = machine.ok(&["backup", &machine.text("source"), "--item", "item", "--reread"]);
+    assert!(again["bytes_read"].as_u64().unwrap() > 0, "{again}");
+}
+
+#[test]
+fn each_point_restores_what_was_there_when_it_was_made() {
+    let machine = Machine::with_vault();
+    machine.write("same", "stays");
+    machine.write("changed", "before");
+    machine.write("removed", "gone later");
+    copy(&machine.path("source"), &machine.path("first"));
+    let first = machine.backup("item");
+    machine.write("changed", "after!");
+    machine.write("added/new", "new");
+    fs::remove_file(machine.path("source/removed")).unwrap();
+    let second = machine.ok(&["backup", &machine.text("source"), "--item", "item"]);
+    assert_eq!(second["files"], 3, "{second}");
+    machine.assert_restores(&first, &machine.path("first"));
+    machine.assert_restores("latest", &machine.path("source"));
+    let diff = machine.ok(&["diff", &first, "latest"]);
+    assert_eq!((&diff["added"], &diff["removed"]), (&2.into(), &1.into()), "{diff}");
+    assert!(diff["changes"].to_string().contains("source/changed"), "{diff}");
+    let listed = machine.ok(&["ls", &first, &machine.text("source")]);
+    let names: Vec<_> = listed["entries"].as_array().unwrap().iter().map(|entry| entry["path"].to_string()).collect();
+    assert_eq!(names.len(), 3, "{listed}");
+    assert!(machine.ok(&["check", "--read-data"])["sound"].as_bool().unwrap());
+}
+
+#[test]
+fn a_path_restores_alone_and_leading_directories_come_off() {
+    let machine = Machine::with_vault();
+    machine.write("a/one", "1");
+    machine.write("b/two", "2");
+    machine.backup("item");
+    machine.ok(&["restore", "latest", "--path", &machine.text("source/a"), "--to", &machine.text("out")]);
+    assert_eq!(fs::read(machine.restored("out").join("a/one")).unwrap(), b"1");
+    assert!(!machine.restored("out").join("b").exists());
+    let strip = (machine.path("source").components().count() - 1).to_string();
+    machine.ok(&["restore", "latest", "--strip", &strip, "--to", &machine.text("flat")]);
+    assert_equal(&machine.path("source/b"), &machine.path("flat/b"));
+    let missing = machine.ends(1, &["restore", "latest", "--path", "/nowhere", "--to", &machine.text("none")]);
+    assert_eq!(missing["not_found"][0]["path"], "nowhere");
+}
+
+#[test]
+fn files_that_are_there_are_overwritten_only_when_asked() {
+    let machine = Machine::with_vault();
+    machine.write("file", "from the vault");
+    machine.backup("item");
+    let to = machine.text("out");
+    let there = machine.restore("latest", "out").join("file");
+    let restore = |code, policy: &str| machine.ends(code, &["restore", "latest", "--to", &to, "--overwrite", policy]);
+    fs::write(&there, "mine").unwrap();
+    restore(7, "fail");
+    assert_eq!(fs::read(&there).unwrap(), b"mine");
+    assert_eq!(restore(0, "never")["skipped"], 1);
+    assert_eq!(fs::read(&there).unwrap(), b"mine");
+    // Mine is newer.
+    restore(0, "older");
+    assert_eq!(fs::read(&there).unwrap(), b"mine");
+    fs::File::options().write(true).open(&there).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    restore(0, "older");
+    assert_eq!(fs::read(&there).unwrap(), b"from the vault");
+    fs::write(&there, "mine").unwrap();
+    restore(0, "always");
+    assert_equal(&machine.path("source"), &machine.restored("out"));
+}
+
+#[test]
+fn a_resumed_restore_keeps_what_is_finished_and_mends_the_rest() {
+    let machine = Machine::with_vault();
+    for number in 0..20 {
+        machine.write(&format!("{number}"), format!("content {number}").repeat(100));
+    }
+    machine.backup("item");
+    let restored = machine.restore("latest", "out");
+    fs::write(restored.join("3"), "half").unwrap();
+    fs::remove_file(restored.join("7")).unwrap();
+    let report = machine.ok(&["restore", "latest", "--to", &machine.text("out"), "--resume"]);
+    assert_eq!(report["resumed"], 18, "{report}");
+    assert_equal(&machine.path("source"), &restored);
+}
+
+#[test]
+fn points_are_named_by_prefix_or_as_the_latest_of_an_item() {
+    let machine = Machine::with_vault();
+    machine.write("file", "1");
+    let first = machine.backup("one");
+    let second = machine.backup("two");
+    machine.ok(&["ls", &first[..12]]);
+    machine.ends(2, &["ls", "latest"]);
+    assert_eq!(machine.ok(&["ls", "latest", "--item", "one"])["point"], first.as_str());
+    assert_eq!(machine.ok(&["ls", "latest", "--item", "two"])["point"], second.as_str());
+    machine.ends(2, &["ls", &first[..3]]);
+    let error = machine.ends(1, &["ls", "zzzzzzzz"]);
+    assert!(error["error"]["hint"].is_string(), "{error}");
+    assert_eq!(machine.run(&["backup", &machine.text("source"), "--item", "Not A Name"]).code, 2);
+    let listed = machine.ok(&["points", "--item", "one"]);
+    assert_eq!(listed["points"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn points_expire_come_back_and_are_purged() {
+    let machine = Machine::with_vault();
+    machine.write("file", "1");
+    let (first, second) = (machine.backup("item"), machine.backup("item"));
+    machine.ok(&["expire", &first, "--dry-run"]);
+    assert_eq!(machine.points().len(), 2);
+    machine.ok(&["expire", &first]);
+    assert_eq!(machine.points(), [second.as_str()]);
+    assert_eq!(machine.ok(&["points", "--deleted"])["points"].as_array().unwrap().len(), 2);
+    machine.ok(&["undelete", &first]);
+    assert_eq!(machine.points().len(), 2);
+    machine.ends(8, &["expire", &first, "--purge"]);
+    assert_eq!(machine.points().len(), 2, "nothing is purged without a yes");
+    machine.ok(&["expire", &first, "--purge", "--yes"]);
+    machine.ends(1, &["undelete", &first]);
+    machine.ok(&["collect"]);
+    machine.ok(&["collect"]);
+    machine.assert_restores(&second, &machine.path("source"));
+}

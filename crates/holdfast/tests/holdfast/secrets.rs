@@ -1,0 +1,133 @@
+//! Keys in all their forms, what is refused, and how each end shows in the exit code.
+
+use crate::machine::{Machine, PASSPHRASE, files};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn a_write_only_key_backs_up_without_a_passphrase_and_restores_nothing() {
+    let machine = Machine::with_vault();
+    machine.write("file", "content");
+    machine.ok(&["key", "write-only", "--item", "allowed", "--only"]);
+    let machine = machine.without_secret();
+    let source = machine.text("source");
+    machine.ok(&["backup", &source, "--item", "allowed"]);
+    machine.ok(&["backup", &source, "--item", "allowed"]);
+    machine.ends(8, &["backup", &source, "--item", "other"]);
+    machine.ends(6, &["restore", "latest", "--to", &machine.text("out")]);
+    assert!(!machine.path("out").exists());
+    let machine = machine.with_kit();
+    machine.assert_restores("latest", &machine.path("source"));
+}
+
+#[test]
+fn a_new_passphrase_takes_the_place_of_the_old_one() {
+    let machine = Machine::with_passphrase();
+    machine.write("file", "content");
+    machine.backup("item");
+    let new = machine.private("new passphrase", "another passphrase altogether");
+    machine.ok(&["key", "passphrase", "--new-passphrase-file", new.to_str().unwrap()]);
+    machine.ends(6, &["ls", "latest"]);
+    let machine = machine.without_secret().with("HOLDFAST_PASSPHRASE_FILE", new);
+    machine.ok(&["ls", "latest"]);
+}
+
+#[test]
+fn a_recipient_opens_the_vault_with_a_key_of_its_own() {
+    let machine = Machine::with_vault();
+    machine.write("file", "content");
+    machine.backup("item");
+    let public = machine.ok(&["key", "generate", &machine.text("secret key")])["public"].as_str().unwrap().to_owned();
+    fs::write(machine.path("public key"), public).unwrap();
+    machine.ok(&["key", "add-recipient", "colleague", &machine.text("public key")]);
+    let secret = machine.path("secret key");
+    let machine = machine.without_secret().with("HOLDFAST_RECIPIENT_KEY_FILE", secret);
+    machine.assert_restores("latest", &machine.path("source"));
+    machine.ok(&["key", "generate", &machine.text("stranger")]);
+    let stranger = machine.path("stranger");
+    machine.without_secret().with("HOLDFAST_RECIPIENT_KEY_FILE", stranger).ends(6, &["ls", "latest"]);
+}
+
+#[test]
+fn the_kit_that_is_printed_opens_the_vault() {
+    let machine = Machine::with_passphrase();
+    machine.write("file", "content");
+    machine.backup("item");
+    machine.ok(&["key", "kit", "--to", &machine.text("second kit")]);
+    machine.ends(7, &["key", "kit", "--to", &machine.text("second kit")]);
+    let kit = machine.path("second kit");
+    assert_eq!(fs::metadata(&kit).unwrap().permissions().mode() & 0o777, 0o600);
+    let machine = machine.without_secret().with("HOLDFAST_RECOVERY_KIT_FILE", kit.clone());
+    machine.assert_restores("latest", &machine.path("source"));
+    let text = fs::read_to_string(&kit).unwrap();
+    let wrong = text.replacen(|c: char| c.is_ascii_digit(), "z", 40);
+    machine.private("wrong kit", &wrong);
+    let ended = machine.run(&["--recovery-kit", &machine.text("wrong kit"), "ls", "latest"]);
+    assert!([1, 4, 6].contains(&ended.code), "{}: {}", ended.code, ended.err);
+}
+
+#[test]
+fn each_way_to_end_has_its_exit_code() {
+    let machine = Machine::with_passphrase();
+    machine.write("file", "content");
+    machine.backup("item");
+    assert_eq!(machine.run(&["no-such-command"]).code, 2);
+    assert_eq!(machine.run(&["backup"]).code, 2);
+    machine.private("wrong", "certainly not the passphrase");
+    machine.ends(6, &["ls", "latest", "--passphrase-file", &machine.text("wrong")]);
+    machine.ends(7, &["init", "--kit", &machine.text("kit")]);
+    assert!(machine.ends(1, &["points", "--vault", &machine.text("nowhere")])["error"]["hint"].is_string());
+    // A path that does not exist is a warning or a failure, never a clean point.
+    let ended = machine.run(&["backup", &machine.text("nowhere"), "--item", "nothing", "--json"]);
+    assert!([1, 2, 3].contains(&ended.code), "{}: {}", ended.code, ended.out);
+    let packs = machine.objects("/pack/");
+    for pack in &packs {
+        let mut bytes = fs::read(pack).unwrap();
+        bytes[40] ^= 1;
+        fs::set_permissions(pack, Permissions::from_mode(0o600)).unwrap();
+        fs::write(pack, bytes).unwrap();
+    }
+    machine.ends(4, &["check", "--read-data"]);
+}
+
+#[test]
+fn no_secret_shows_in_output() {
+    let machine = Machine::with_passphrase();
+    machine.write("file", "content");
+    let kit = fs::read_to_string(machine.path("kit")).unwrap();
+    let secret_lines: Vec<&str> =
+        kit.lines().filter(|line| line.split_whitespace().count() > 4 && !line.contains(". ")).collect();
+    for arguments in [
+        &["backup", &machine.text("source"), "--item", "item"][..],
+        &["points"],
+        &["status"],
+        &["key", "list"],
+        &["check", "--read-data"],
+        &["collect"],
+        &["rebuild"],
+        &["restore", "latest", "--to", &machine.text("out")],
+    ] {
+        for more in [&[][..], &["--json"]] {
+            let ended = machine.run(&[arguments, more].concat());
+            let all = format!("{}{}", ended.out, ended.err);
+            assert!(!all.contains(PASSPHRASE), "{all}");
+            assert!(!secret_lines.iter().any(|line| all.contains(line.trim())), "{all}");
+        }
+    }
+    let known = format!("{}{}", machine.text("kit"), machine.text("passphrase"));
+    for file in files(machine.vault()).into_iter().filter(|path| !known.contains(path.to_str().unwrap())) {
+        let bytes = fs::read(&file).unwrap();
+        assert!(!bytes.windows(PASSPHRASE.len()).any(|window| window == PASSPHRASE.as_bytes()), "{}", file.display());
+    }
+}
+
+#[test]
+fn output_that_is_piped_is_quiet() {
+    let machine = Machine::with_vault();
+    machine.write("file", "content");
+    let ended = machine.run(&["backup", &machine.text("source"), "--item", "item"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{}", ended.out);
+    assert!(!ended.out.contains('\u{1b}') && !ended.out.contains('\r'), "{:?}", ended.out);
+    let ended = machine.run(&["--quiet", "restore", "latest", "--to", &machine.text("out")]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
