@@ -111,6 +111,9 @@ async fn backup(vault: &Path, path: &str) -> Outcome<()> {
     if let Ok(readers) = std::env::var("READERS") {
         options.readers = readers.parse()?;
     }
+    if let Ok(pack) = std::env::var("PACK_MIB") {
+        options.pack_bytes = pack.parse::<usize>()? << 20;
+    }
     if let Ok(room) = std::env::var("ROOM_MIB") {
         options.room_bytes = room.parse::<usize>()? << 20;
     }

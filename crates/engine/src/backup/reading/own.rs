@@ -14,6 +14,7 @@ use std::io;
 /// Reads files into blobs of their own through a buffer that it keeps.
 #[derive(Default)]
 pub(crate) struct OwnReader {
+    /// All of it initialised.
     buffer: Vec<u8>,
 }
 
@@ -114,23 +115,21 @@ impl OwnReader {
         length: u64,
         content: &mut ContentBuilder,
     ) -> Result<u64, Failure> {
-        let lookahead = shared.chunker.lookahead();
         let mut cutter = shared.chunker.start();
-        // pieces are taken from `from..` of the buffer
-        let (mut from, mut read) = (0, 0);
-        self.buffer.clear();
+        // enough for the cutter, and as much again, so that little is moved to the front
+        self.buffer.resize(2 * shared.chunker.lookahead(), 0);
+        // pieces are taken from `from..to` of the buffer
+        let (mut from, mut to, mut read) = (0, 0, 0);
         loop {
-            self.buffer.drain(..from);
-            from = 0;
-            let more = (2 * lookahead - self.buffer.len()).min((length - read) as usize);
-            let filled = self.buffer.len();
-            self.buffer.resize(filled + more, 0);
-            let got = read_full(file, &mut self.buffer[filled..], start + read)?;
-            self.buffer.truncate(filled + got);
+            self.buffer.copy_within(from..to, 0);
+            (from, to) = (0, to - from);
+            let more = (self.buffer.len() - to).min((length - read) as usize);
+            let got = read_full(file, &mut self.buffer[to..to + more], start + read)?;
+            to += got;
             read += got as u64;
             shared.progress.bytes_read.add(got as u64);
             let last = got < more || read == length;
-            from += cut(shared, &mut cutter, &self.buffer, last, content)?;
+            from += cut(shared, &mut cutter, &self.buffer[from..to], last, content)?;
             if last {
                 return Ok(read);
             }
@@ -152,7 +151,7 @@ fn cut(
         let bytes = &buffer[from..from + piece.length];
         let room = shared.store.room(bytes.len())?;
         let mut plaintext = shared.store.buffer(bytes.len());
-        plaintext.extend_from_slice(bytes);
+        plaintext.extend(bytes);
         let blob = shared.store.put_data(plaintext, room)?;
         content.push(&shared.store, Extent::Data { blob, offset: 0, length: piece.length as u32 })?;
         from += piece.length;

@@ -3,6 +3,7 @@
 use super::details::{Read, keep, read_details};
 use crate::backup::leaf_job::{LeafJob, Task};
 use crate::backup::shared::{Shared, same_state};
+use crate::backup::storing::Buffer;
 use crate::error::Result;
 use crate::source::{Segment, SourceFile, WarningKind};
 use format::page::{Content, EntryKind, Extent, Metadata};
@@ -85,7 +86,7 @@ enum Outcome {
 }
 
 /// Reads a file behind what is in the buffer, a second time if it changed meanwhile.
-fn read_file(task: &Task, buffer: &mut Vec<u8>, fits: usize) -> io::Result<Outcome> {
+fn read_file(task: &Task, buffer: &mut Buffer, fits: usize) -> io::Result<Outcome> {
     let file = task.handle.open(&task.found.name)?;
     let start = buffer.len();
     let mut before = task.found.metadata.clone();
@@ -113,7 +114,7 @@ fn read_file(task: &Task, buffer: &mut Vec<u8>, fits: usize) -> io::Result<Outco
 }
 
 /// Reads the data of a file of `size` bytes; what was added behind them is left.
-fn read_segments(file: &dyn SourceFile, size: u64, buffer: &mut Vec<u8>) -> io::Result<Vec<Extent>> {
+fn read_segments(file: &dyn SourceFile, size: u64, buffer: &mut Buffer) -> io::Result<Vec<Extent>> {
     let mut extents = Vec::new();
     let mut at = 0;
     while at < size {
@@ -127,9 +128,8 @@ fn read_segments(file: &dyn SourceFile, size: u64, buffer: &mut Vec<u8>) -> io::
             Segment::Data { offset, length } => {
                 let wanted = (offset + length).min(size) - at;
                 let start = buffer.len();
-                buffer.resize(start + wanted as usize, 0);
-                let read = read_full(file, &mut buffer[start..], at)?;
-                buffer.truncate(start + read);
+                let read = read_full(file, buffer.spare(wanted as usize), at)?;
+                buffer.advance(read);
                 if read > 0 {
                     let blob = BlobId([0; 32]);
                     extents.push(Extent::Data { blob, offset: start as u32, length: read as u32 });

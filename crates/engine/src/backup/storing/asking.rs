@@ -59,7 +59,7 @@ pub(super) fn run(stages: &Stages, asking: &Receiver<Blob>, seal: &Sender<Blob>)
             if missing {
                 seal.send(blob).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
             } else {
-                stages.recycle(blob.plaintext);
+                stages.buffers.give_back(blob.plaintext);
             }
         }
     }

@@ -6,19 +6,22 @@
 //! **No thread here waits for one that waits for it.** *Room* (bytes of plaintext) is taken before a blob is read and given
 //! back when it is sealed; whoever waits for room holds none that is not on its way through the stages below. The queues
 //! `ask` and `seal` have no bound of their own, since room bounds what is in them. A sealing thread waits only for a
-//! place in `full`, a storing thread only for the vault.
+//! storing thread, a storing thread only for the vault.
 
 mod asking;
+mod buffers;
 mod flow;
 mod packs;
 mod sealing;
 
+pub(crate) use buffers::Buffer;
 pub(crate) use flow::{Flow, Room};
 
 use crate::call::Calls;
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
 use crate::stop::Stop;
+use buffers::Buffers;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use flow::Passage;
 use format::blob::BlobKind;
@@ -26,20 +29,15 @@ use format::page::Page;
 use format::{BlobId, SessionId};
 use packs::{FullPack, OpenPacks};
 use seal::{DataKey, DomainWriter};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-
-/// Buffers that are kept for further use.
-const BUFFERS_KEPT: usize = 24;
-/// Larger ones are not kept.
-const BUFFER_BYTES_KEPT: usize = 2 << 20;
 
 /// A blob on its way.
 pub(crate) struct Blob {
     kind: BlobKind,
     id: BlobId,
     links: Vec<BlobId>,
-    plaintext: Vec<u8>,
+    plaintext: Buffer,
     /// Held until the plaintext is gone.
     room: Option<Room>,
     /// Held until the sealed bytes are in a pack.
@@ -77,20 +75,7 @@ pub(crate) struct Stages {
     flow: Arc<Flow>,
     packs: OpenPacks,
     asked: asking::Asked,
-    buffers: Mutex<Vec<Vec<u8>>>,
-}
-
-impl Stages {
-    fn recycle(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > BUFFER_BYTES_KEPT {
-            return;
-        }
-        buffer.clear();
-        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffers.len() < BUFFERS_KEPT {
-            buffers.push(buffer);
-        }
-    }
+    buffers: Buffers,
 }
 
 /// Puts blobs on their way. Clones put them on the same way; when the last one is gone, it ends.
@@ -116,13 +101,16 @@ impl Threads {
 pub(crate) fn start(inputs: Inputs, options: &StoringOptions) -> (Store, Threads) {
     let flow = Flow::new(options.room_bytes);
     let stop = inputs.stop.clone();
-    let waiting = flow.clone();
-    stop.on_stop(move || waiting.stop());
     let (ask, asking) = unbounded();
     let (seal, sealing) = unbounded();
-    let (full, storing) = bounded(1);
-    let packs = OpenPacks::new(inputs.writer.domain(), options.pack_bytes);
-    let stages = Arc::new(Stages { inputs, flow, packs, asked: asking::Asked::default(), buffers: Mutex::default() });
+    let (full, storing) = bounded(0);
+    let packs = OpenPacks::new(inputs.writer.domain(), options.pack_bytes, options.stores);
+    let stages = Arc::new(Stages { inputs, flow, packs, asked: asking::Asked::default(), buffers: Buffers::default() });
+    let waiting = stages.clone();
+    stop.on_stop(move || {
+        waiting.flow.stop();
+        waiting.packs.stop();
+    });
     let mut threads = Vec::new();
     for _ in 0..asking::THREADS {
         let (stages, asking, seal) = (stages.clone(), asking.clone(), seal.clone());
@@ -146,44 +134,34 @@ impl Store {
     }
 
     /// An empty buffer for this many bytes.
-    pub(crate) fn buffer(&self, bytes: usize) -> Vec<u8> {
-        let spare = self.stages.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut buffer = spare.unwrap_or_default();
-        buffer.reserve(bytes);
-        buffer
+    pub(crate) fn buffer(&self, bytes: usize) -> Buffer {
+        self.stages.buffers.take(bytes)
     }
 
     /// Gives a buffer back that was not put.
-    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
-        self.stages.recycle(buffer);
+    pub(crate) fn give_back(&self, buffer: Buffer) {
+        self.stages.buffers.give_back(buffer);
     }
 
     /// Puts a data blob on its way and answers its id.
-    pub(crate) fn put_data(&self, plaintext: Vec<u8>, room: Room) -> Result<BlobId> {
+    pub(crate) fn put_data(&self, plaintext: Buffer, room: Room) -> Result<BlobId> {
         self.put(BlobKind::Data, Vec::new(), plaintext, Some(room), self.stages.flow.enter()?)
     }
 
     /// Puts a page on its way and answers its id.
     pub(crate) fn put_page(&self, page: Page) -> Result<BlobId> {
         let room = self.room(page.content.len())?;
-        self.put(BlobKind::Page, page.links, page.content, Some(room), self.stages.flow.enter()?)
+        self.put(BlobKind::Page, page.links, Buffer::of(page.content), Some(room), self.stages.flow.enter()?)
     }
 
     /// Puts a page on its way even while the others are held back. It takes no room, since those who are held back may have
     /// it all: for the few pages of nodes only, by the one thread that builds the tree.
     pub(crate) fn put_page_ahead(&self, page: Page) -> Result<BlobId> {
-        self.put(BlobKind::Page, page.links, page.content, None, self.stages.flow.enter_ahead()?)
+        self.put(BlobKind::Page, page.links, Buffer::of(page.content), None, self.stages.flow.enter_ahead()?)
     }
 
-    fn put(
-        &self,
-        kind: BlobKind,
-        links: Vec<BlobId>,
-        plaintext: Vec<u8>,
-        room: Option<Room>,
-        passage: Passage,
-    ) -> Result<BlobId> {
-        let id = self.stages.inputs.writer.blob_id(kind, &links, &plaintext);
+    fn put(&self, kind: BlobKind, links: Vec<BlobId>, plaintext: Buffer, room: Option<Room>, passage: Passage) -> Result<BlobId> {
+        let id = self.stages.inputs.writer.blob_id(kind, &links, plaintext.as_slice());
         let blob = Blob { kind, id, links, plaintext, room, passage };
         self.ask.send(blob).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
         Ok(id)

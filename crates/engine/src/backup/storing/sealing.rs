@@ -4,7 +4,6 @@ use super::packs::FullPack;
 use super::{Blob, Stages};
 use crate::error::{EngineError, Result};
 use crossbeam_channel::{Receiver, Sender};
-use format::pack::SealedBlob;
 use seal::BlobSealer;
 
 pub(super) fn run(stages: &Stages, sealing: &Receiver<Blob>, full: &Sender<FullPack>, level: i32) -> Result<()> {
@@ -12,10 +11,10 @@ pub(super) fn run(stages: &Stages, sealing: &Receiver<Blob>, full: &Sender<FullP
     let key = &stages.inputs.key;
     while let Ok(Blob { kind, id, links, plaintext, room, passage }) = sealing.recv() {
         stages.inputs.stop.check()?;
-        let bytes = sealer.seal(key, kind, id, &plaintext).map_err(EngineError::seal("seal a blob"))?;
-        stages.recycle(plaintext);
+        let sealed = sealer.seal(key, kind, id, plaintext.as_slice()).map_err(EngineError::seal("seal a blob"))?;
+        stages.buffers.give_back(plaintext);
         drop(room);
-        let closed = stages.packs.add(kind, SealedBlob { id, key: key.id(), links, bytes }, &stages.flow);
+        let closed = stages.packs.add(kind, id, links, &sealed, &stages.flow)?;
         drop(passage);
         if let Some(pack) = closed {
             full.send(pack).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
