@@ -48,3 +48,29 @@ impl Environment {
         bytes
     }
 }
+
+/// A session that is alive until this is dropped, unless it is kept: a call that is dropped half-way leaves none behind.
+pub(crate) struct Held {
+    liveness: Option<Arc<dyn Liveness>>,
+    session: SessionId,
+}
+
+impl Held {
+    pub(crate) fn new(environment: &Environment, session: SessionId) -> io::Result<Self> {
+        environment.liveness.hold(session)?;
+        Ok(Self { liveness: Some(environment.liveness.clone()), session })
+    }
+
+    /// The session lives on, until somebody releases it.
+    pub(crate) fn keep(mut self) {
+        self.liveness = None;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(liveness) = &self.liveness {
+            liveness.release(self.session);
+        }
+    }
+}

@@ -4,6 +4,7 @@ use crate::fault::{Fault, Outcome};
 use crate::index::Index;
 use crate::ledger::{DamageRow, DamageSource, PackState, PointRowState, SessionKind, SessionState};
 use crate::repository::Inner;
+use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
 use contract::{ErrorKind, Location};
 use format::key_object::KeyObject;
@@ -19,12 +20,10 @@ const REPORT_MAX: usize = 65_536;
 impl Inner {
     pub(crate) async fn open_reader(&self, point: PointId) -> Outcome<SessionId> {
         let session = SessionId(self.environment.random());
-        self.hold(session)?;
-        let inserted = self.insert_reader(session, point).await;
-        if inserted.is_err() {
-            self.environment.liveness.release(session);
-        }
-        inserted.map(|()| session)
+        let held = self.hold(session)?;
+        self.insert_reader(session, point).await?;
+        held.keep();
+        Ok(session)
     }
 
     async fn insert_reader(&self, session: SessionId, point: PointId) -> Outcome<()> {
@@ -36,7 +35,7 @@ impl Inner {
             return Err(Fault::answer(ErrorKind::NotFound, format!("there is no point {point}")));
         }
         let mut row = self.new_session(&mut domain, session, SessionKind::Read);
-        row.pinned = Some(point);
+        row.pinned = Some(point).filter(|_| !sabotaged(Sabotage::ReaderPinsNothing));
         transaction.put_session(&row).await?;
         transaction.put_domain(&domain).await?;
         transaction.commit().await?;

@@ -24,10 +24,10 @@ pub(crate) enum Sabotage {
     PagesHaveGrace,
     /// 3: the second mark pardons by rewriting what it read before.
     PardonForgetsWhatCameSince,
-    /// 3: the base of a session is no root.
-    BaseIsNotPinned,
-    /// 3: a point is no root until its record is durable.
-    PendingPointIsNoRoot,
+    /// 3: a point that is being read is no root.
+    ReaderPinsNothing,
+    /// 3: a commit under way counts neither as a session nor as a root.
+    CommitUnderWayIsForgotten,
     /// 4: a collection does not wait for sessions that are old by the authority's clock.
     ClockEndsSessions,
     /// 4: points that are old by the authority's clock are no roots.
@@ -42,7 +42,7 @@ pub(crate) enum Sabotage {
     DeleteWithoutList,
     /// 6: purging writes no tombstone.
     PurgeWithoutTombstone,
-    /// 6: an authority does not look for a successor before it acknowledges.
+    /// 6: an authority does not look for a successor before it acknowledges, nor at what stands under its journal's next number.
     NoFencing,
     /// 6: a database behind its storage goes on.
     BehindGoesOn,
@@ -56,6 +56,34 @@ pub(crate) enum Sabotage {
 thread_local! {
     static ACTIVE: std::cell::Cell<Option<Sabotage>> = const { std::cell::Cell::new(None) };
 }
+
+/// All of them.
+#[cfg(test)]
+pub(crate) const ALL: [Sabotage; 23] = [
+    Sabotage::CommitWithoutProof,
+    Sabotage::PackRegisteredBeforeItIsDurable,
+    Sabotage::KeyObjectIsNotStored,
+    Sabotage::CondemnedCopiesCountAsPresent,
+    Sabotage::SweepDoesNotWaitForSessions,
+    Sabotage::NoSecondMark,
+    Sabotage::SecondMarkForgetsPurgedPoints,
+    Sabotage::UnreachedPagesStayVisible,
+    Sabotage::PagesHaveGrace,
+    Sabotage::PardonForgetsWhatCameSince,
+    Sabotage::ReaderPinsNothing,
+    Sabotage::CommitUnderWayIsForgotten,
+    Sabotage::ClockEndsSessions,
+    Sabotage::ClockDropsRoots,
+    Sabotage::JournalHasGaps,
+    Sabotage::KeyOfRecordIsForgotten,
+    Sabotage::AcknowledgeBeforeRecordIsDurable,
+    Sabotage::DeleteWithoutList,
+    Sabotage::PurgeWithoutTombstone,
+    Sabotage::NoFencing,
+    Sabotage::BehindGoesOn,
+    Sabotage::RecordIsNotVerified,
+    Sabotage::AgentIsNotAuthorised,
+];
 
 /// Switches a sabotage on for this thread, or all off.
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Invariant: what a session may count on is fixed when it opens (its generation and its index), and nothing of that is
 //! deleted before it ends.
 
+use crate::environment::Held;
 use crate::fault::{Fault, Outcome};
 use crate::index::{Index, Table};
 use crate::ledger::{
@@ -45,18 +46,14 @@ impl Inner {
         }
         self.recover().await?;
         let session = SessionId(self.environment.random());
-        self.hold(session)?;
-        match self.insert_write_session(session, &request).await {
-            Ok(opened) => Ok(opened),
-            Err(fault) => {
-                self.forget_view(session);
-                Err(fault)
-            }
-        }
+        let held = self.hold(session)?;
+        let opened = self.insert_write_session(session, &request).await?;
+        held.keep();
+        Ok(opened)
     }
 
-    pub(crate) fn hold(&self, session: SessionId) -> Outcome<()> {
-        self.environment.liveness.hold(session).map_err(|error| {
+    pub(crate) fn hold(&self, session: SessionId) -> Outcome<Held> {
+        Held::new(&self.environment, session).map_err(|error| {
             Fault::Answer(Error::new(ErrorKind::Unavailable, "cannot make the lock file of a session").with_source(error))
         })
     }

@@ -34,6 +34,9 @@ impl Inner {
         let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
         let mut origins = HashMap::new();
         for state in [SessionState::Open, SessionState::Committing, SessionState::Expired] {
+            if state == SessionState::Committing && sabotaged(Sabotage::CommitUnderWayIsForgotten) {
+                continue;
+            }
             let origin = if state == SessionState::Expired { Origin::Interrupted } else { Origin::Running };
             origins.extend(transaction.sessions(self.domain, state).await?.iter().map(|row| (row.id, origin)));
         }

@@ -7,7 +7,7 @@
 use super::roots::Root;
 use crate::fault::{Fault, Outcome};
 use crate::index::{BlobCopy, Index, Slot};
-use crate::ledger::DamageSource;
+use crate::ledger::{CondemnedRow, DamageSource};
 use contract::{ErrorKind, Progress, ProgressSink};
 use format::BlobId;
 use format::blob::BlobKind;
@@ -77,7 +77,10 @@ impl Marks {
 /// The copies that are kept of a blob that is reached.
 fn kept_copies<'a>(index: &'a Index, copies: &'a [BlobCopy]) -> impl Iterator<Item = &'a BlobCopy> {
     let damage = |copy: &BlobCopy| index.packs[copy.pack as usize].damaged.get(&copy.place).copied();
-    let winner = copies.iter().find(|copy| damage(copy).is_none());
+    // A page whose links do not resolve is seen by nobody: it must not displace one whose do.
+    let hidden = |copy: &BlobCopy| index.packs[copy.pack as usize].condemned.get(&copy.place) == Some(&CondemnedRow::UNPROVEN);
+    let sound = || copies.iter().filter(|copy| damage(copy).is_none());
+    let winner = sound().find(|copy| !hidden(copy)).or_else(|| sound().next());
     let only_damaged = copies.iter().all(|copy| damage(copy) == Some(DamageSource::Verified));
     copies.iter().filter(move |copy| {
         let is_winner = winner.is_some_and(|winner| winner.slot == copy.slot);

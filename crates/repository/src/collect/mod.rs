@@ -22,7 +22,7 @@ mod roots;
 mod sweep;
 
 pub(crate) use mark::Marks;
-pub(crate) use roots::{Root, all_roots_now, running_sessions};
+pub(crate) use roots::{all_roots_now, running_sessions};
 
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{SessionKind, SessionState};
@@ -36,11 +36,12 @@ impl Inner {
         self.recover().await?;
         self.end_dead_sessions().await?;
         let session = SessionId(self.environment.random());
-        self.hold(session)?;
+        let held = self.hold(session)?;
         let outcome = match self.insert_collector(session).await {
             Ok(()) => self.collect_as(options, progress).await,
             Err(fault) => Err(fault),
         };
+        drop(held);
         let ended = self.end_collector(session).await;
         let report = outcome?;
         ended?;
@@ -77,9 +78,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Whatever the database answers, the session is not alive any more, so that the next collection can end it.
     pub(crate) async fn end_collector(&self, session: SessionId) -> Outcome<()> {
-        self.environment.liveness.release(session);
         let mut transaction = self.ledger.begin().await?;
         transaction.remove_session(self.domain, session).await?;
         transaction.commit().await?;

@@ -26,7 +26,9 @@ pub(crate) struct Root {
 /// Sessions that are not over.
 pub(crate) async fn running_sessions(transaction: &mut dyn Transaction, domain: DomainId) -> Outcome<Vec<SessionRow>> {
     let mut running = transaction.sessions(domain, SessionState::Open).await?;
-    running.extend(transaction.sessions(domain, SessionState::Committing).await?);
+    if !sabotaged(Sabotage::CommitUnderWayIsForgotten) {
+        running.extend(transaction.sessions(domain, SessionState::Committing).await?);
+    }
     Ok(running)
 }
 
@@ -40,11 +42,10 @@ pub(crate) async fn all_roots(
     let pinned: HashSet<PointId> = running_sessions(transaction, domain)
         .await?
         .iter()
-        .filter(|row| row.kind != crate::ledger::SessionKind::Write || !sabotaged(Sabotage::BaseIsNotPinned))
         .filter_map(|row| row.pinned)
         .collect();
     let counts = |row: &PointRow| match row.state {
-        PointRowState::Pending if sabotaged(Sabotage::PendingPointIsNoRoot) => false,
+        PointRowState::Pending if sabotaged(Sabotage::CommitUnderWayIsForgotten) => false,
         PointRowState::Committed
             if sabotaged(Sabotage::ClockDropsRoots) && row.time_ms < now_ms.saturating_sub(30 * 86_400_000) =>
         {

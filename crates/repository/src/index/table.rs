@@ -91,6 +91,14 @@ impl Table {
         }
     }
 
+    /// The id of the entry at this ordinal.
+    pub(crate) fn id(&self, ordinal: u32) -> BlobId {
+        match self {
+            Self::Segment(segment) => segment.entry(ordinal).id,
+            Self::Tail(footer) => footer.entries[ordinal as usize].id,
+        }
+    }
+
     /// Whether there is an entry with this id.
     pub(crate) fn contains(&self, id: &BlobId) -> bool {
         let mut found = false;

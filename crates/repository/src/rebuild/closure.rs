@@ -3,65 +3,78 @@
 //! By copies, not by packs: a pack may hold, beside pages that a point needs, pages that nothing needs any more and whose
 //! links were collected. Such a page must not take its pack with it (`docs/design/proven-by-copies.md`).
 
-use super::history::History;
-use crate::collect::{Marks, Root};
 use crate::fault::Outcome;
-use crate::index::{Index, Slot};
-use crate::ledger::CondemnedRow;
+use crate::index::{BlobCopy, Index, Slot};
+use crate::ledger::{CondemnedRow, DamageRow, DamageSource};
 use crate::repository::Inner;
 use format::{BlobId, ClaimNonce, KeyId, PackName};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+
+/// Copies that are not proven.
+#[derive(Default)]
+struct Unproven {
+    /// Their key object is gone: nobody can open them.
+    keyless: HashSet<Slot>,
+    /// One of their links leads to a blob of which no copy is proven.
+    unresolved: HashSet<Slot>,
+}
 
 impl Inner {
-    /// Copies that are not proven are seen by nobody. Those that a record reaches all the same are kept; the others go with
-    /// the next collections.
-    pub(super) async fn hide_unproven(&self, keys: &HashSet<KeyId>, history: &History, nonce: ClaimNonce) -> Outcome<()> {
+    /// Copies that are not proven are seen by nobody: without a key they are as good as damaged, and pages whose links do not
+    /// resolve are hidden. What a root reaches of them is kept; the rest goes with the next collections.
+    pub(super) async fn hide_unproven(&self, keys: &HashSet<KeyId>, nonce: ClaimNonce) -> Outcome<()> {
         let index = self.fresh_index().await?;
         let unproven = unproven_copies(&index, keys);
-        if unproven.is_empty() {
+        if unproven.keyless.is_empty() && unproven.unresolved.is_empty() {
             return Ok(());
         }
-        let mut marks = Marks::new(&index);
-        for page in history.roots() {
-            marks.reach(&index, Root { page, set_aside: true }, &(Arc::new(|_| {}) as _))?;
-        }
-        let mut rows: BTreeMap<(PackName, u64), Vec<u32>> = BTreeMap::new();
-        for slot in unproven {
-            let entry = index.tables[slot.table as usize].entry(slot.ordinal);
-            let Some(pack) = index.table_packs[slot.table as usize][entry.pack as usize] else { continue };
-            let generation = if marks.is_marked(slot) { CondemnedRow::UNPROVEN } else { 0 };
-            rows.entry((index.packs[pack as usize].row.name, generation)).or_default().push(entry.place);
-        }
+        let mut hidden: BTreeMap<PackName, Vec<u32>> = BTreeMap::new();
         let mut transaction = self.ledger.begin().await?;
         self.row_in_rebuild(transaction.as_mut(), nonce).await?;
-        for ((pack, generation), mut places) in rows {
+        for (slots, are_hidden) in [(unproven.keyless, false), (unproven.unresolved, true)] {
+            for slot in slots {
+                let table = &index.tables[slot.table as usize];
+                let entry = table.entry(slot.ordinal);
+                let Some(pack) = index.table_packs[slot.table as usize][entry.pack as usize] else { continue };
+                let (pack, place) = (index.packs[pack as usize].row.name, entry.place);
+                if are_hidden {
+                    hidden.entry(pack).or_default().push(place);
+                } else {
+                    let (domain, blob, source) = (self.domain, table.id(slot.ordinal), DamageSource::Verified);
+                    transaction.put_damage(&DamageRow { domain, pack, place, blob, source }).await?;
+                }
+            }
+        }
+        for (pack, mut places) in hidden {
             places.sort_unstable();
-            transaction.put_condemned(&CondemnedRow { domain: self.domain, pack, generation, places }).await?;
+            let row = CondemnedRow { domain: self.domain, pack, generation: CondemnedRow::UNPROVEN, places };
+            transaction.put_condemned(&row).await?;
         }
         transaction.commit().await?;
         Ok(())
     }
 }
 
-/// Copies whose key object is gone, or with a link to a blob of which no copy is proven.
-fn unproven_copies(index: &Index, keys: &HashSet<KeyId>) -> HashSet<Slot> {
-    let mut unproven = HashSet::new();
+/// The largest set of proven copies is what this leaves.
+fn unproven_copies(index: &Index, keys: &HashSet<KeyId>) -> Unproven {
+    let mut unproven = Unproven::default();
+    let slots = |table: usize| (0..index.tables[table].len() as u32).map(move |ordinal| Slot { table: table as u32, ordinal });
+    for (table, entries) in index.tables.iter().enumerate() {
+        unproven.keyless.extend(slots(table).filter(|slot| !keys.contains(&entries.entry(slot.ordinal).key)));
+    }
     loop {
-        let before = unproven.len();
-        for (table, entries) in index.tables.iter().enumerate() {
-            for ordinal in 0..entries.len() as u32 {
-                let slot = Slot { table: table as u32, ordinal };
-                if unproven.contains(&slot) {
-                    continue;
-                }
-                let proven = |id: &BlobId| index.copies(id).iter().any(|copy| !unproven.contains(&copy.slot));
-                if !keys.contains(&entries.entry(ordinal).key) || !index.links(slot).iter().all(proven) {
-                    unproven.insert(slot);
-                }
+        let before = unproven.unresolved.len();
+        for slot in (0..index.tables.len()).flat_map(slots) {
+            if unproven.keyless.contains(&slot) || unproven.unresolved.contains(&slot) {
+                continue;
+            }
+            let is_proven = |copy: &BlobCopy| !unproven.keyless.contains(&copy.slot) && !unproven.unresolved.contains(&copy.slot);
+            let proven = |id: &BlobId| index.copies(id).iter().any(is_proven);
+            if !index.links(slot).iter().all(proven) {
+                unproven.unresolved.insert(slot);
             }
         }
-        if unproven.len() == before {
+        if unproven.unresolved.len() == before {
             return unproven;
         }
     }

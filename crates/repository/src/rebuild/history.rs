@@ -9,8 +9,8 @@ use crate::{Sabotage, sabotaged};
 use contract::SetAside;
 use format::journal::{JournalEntry, Payload};
 use format::record::{RecordKind, SignedRecord};
-use format::{BlobId, ClaimNonce, Incarnation, ItemName, JournalNumber, KeyId, PackName, PointId, names};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use format::{ClaimNonce, Incarnation, ItemName, JournalNumber, KeyId, PackName, PointId, names};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What the journal says, strays left out.
 #[derive(Default)]
@@ -50,22 +50,6 @@ impl History {
                 self.deleted_keys.extend(names.iter().filter_map(|name| names::parse_key(name).ok()));
             }
         }
-    }
-
-    /// Roots of records that are neither purged nor checkpoints that a later point dropped, verified or not.
-    pub(super) fn roots(&self) -> Vec<BlobId> {
-        let parse =
-            |(entry, record): &(JournalEntry, Vec<u8>)| Some((entry.number, SignedRecord::parse_unverified(record).ok()?));
-        let records: Vec<(JournalNumber, SignedRecord)> = self.records.iter().filter_map(parse).collect();
-        let mut newest: HashMap<&ItemName, JournalNumber> = HashMap::new();
-        for (number, record) in records.iter().filter(|(_, record)| record.body.kind == RecordKind::Point) {
-            newest.insert(&record.body.item, *number);
-        }
-        let dropped = |number: JournalNumber, record: &SignedRecord| {
-            record.body.kind == RecordKind::Checkpoint && newest.get(&record.body.item).is_some_and(|newest| *newest > number)
-        };
-        let living = records.iter().filter(|(number, record)| !self.purged.contains(&record.id()) && !dropped(*number, record));
-        living.map(|(_, record)| record.body.root).collect()
     }
 }
 

@@ -69,7 +69,7 @@ impl Inner {
         let (history, nonce) = self.claim_and_open(&mut report).await?;
         let keys = self.sound_keys(&history).await?;
         self.read_inventory(&history, nonce, &mut report).await?;
-        self.hide_unproven(&keys, &history, nonce).await?;
+        self.hide_unproven(&keys, nonce).await?;
         self.restore_points(&history, &keys, nonce, &mut report).await?;
         self.become_ready(&history, nonce).await?;
         self.merge_tails(0).await?;

@@ -60,7 +60,7 @@ impl World {
             };
             for lack in walker.lacks(record) {
                 if !model.tainted.contains(&lack) {
-                    self.violation(format!("3 {when}: acknowledged point {id} lacks {lack}"));
+                    self.violation(format!("3 {when}: acknowledged point {id} lacks {lack} ({})", walker.explain(&lack)));
                 }
             }
         }

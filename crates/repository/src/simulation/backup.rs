@@ -1,6 +1,6 @@
 //! A backup as an honest agent does it: asks what is missing, sends that, and links to whatever the session says is there.
 
-use super::content::{Blob, Graph};
+use super::content::{Blob, Graph, Tree};
 use super::identity::{IDENTITY, Signer, item};
 use super::world::{World, record_body};
 use crate::repository::Repository;
@@ -37,6 +37,8 @@ pub(super) struct Habits {
 impl Habits {
     /// Straight on.
     pub(super) const PLAIN: Self = Self { checkpoint: 0.0, extra: 0.0, abandon: 0.0, pause: 0.0, forge: 0.0 };
+    /// Slow, and full of what is not needed in the end.
+    pub(super) const WASTEFUL: Self = Self { checkpoint: 0.5, extra: 0.8, abandon: 0.15, pause: 0.3, forge: 0.0 };
     /// Everything happens.
     pub(super) const LIVELY: Self = Self { checkpoint: 0.3, extra: 0.3, abandon: 0.1, pause: 0.15, forge: 0.1 };
 }
@@ -129,6 +131,7 @@ impl<'a> Backup<'a> {
         }
         if self.rng.chance(self.habits.forge) {
             self.try_to_forge(graph.root).await;
+            Box::pin(self.try_to_skip()).await;
         }
         self.pause().await;
         self.commit(graph.root, RecordKind::Point).await.map(|committed| Some(committed.point))
@@ -136,7 +139,8 @@ impl<'a> Backup<'a> {
 
     pub(super) async fn pause(&mut self) {
         if self.rng.chance(self.habits.pause) {
-            let ms = 1 + self.rng.below(150);
+            let most = *self.rng.pick(&[20, 100, 400]);
+            let ms = 1 + self.rng.below(most);
             self.world.simulation.time().sleep_ms(ms).await;
         }
     }
@@ -276,6 +280,27 @@ impl<'a> Backup<'a> {
     pub(super) fn sign(&mut self, signer: &Signer, root: BlobId, kind: RecordKind) -> SignedRecord {
         let previous = self.head.map(|head| (head.point, head.sequence));
         signer.sign(record_body(kind, self.item, previous, root, self.key, &mut self.rng))
+    }
+
+    /// A point whose pages name what nobody sent must be refused.
+    async fn try_to_skip(&mut self) {
+        let tree = Tree::random(&mut self.rng);
+        let graph = self.world.graph(&tree);
+        let Ok(mut hasty) = Backup::open(self.world, self.repository, self.item, Habits::PLAIN, self.rng.fork()).await else { return };
+        let session = hasty.session;
+        if let Ok(missing) = hasty.missing(&graph).await
+            && let Some(skipped) = missing.keys().find(|id| **id != graph.root).copied()
+        {
+            let sent = missing.into_values().filter(|blob| blob.id != skipped).collect();
+            if hasty.send(sent).await.is_ok() {
+                let record = hasty.sign(hasty.signer, graph.root, RecordKind::Point);
+                self.world.model.borrow_mut().forged.insert(record.id());
+                if self.repository.commit(session, record.encode().into()).await.is_ok() {
+                    self.world.violation("2: a point is acknowledged that is not complete");
+                }
+            }
+        }
+        let _ = self.repository.abandon_session(session).await;
     }
 
     /// Records that must be refused.

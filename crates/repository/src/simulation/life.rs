@@ -11,13 +11,19 @@ use crate::repository::Repository;
 use contract::{CheckOptions, CollectOptions, Domain, Error, ErrorKind, PointFilter, PointInfo, PointState, Result};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use testkit::{FaultRates, Remains, Rng, join_all};
 
 /// How often an operator tries to open the repository, and after how many tries the weather gets better.
 const ATTEMPTS: u32 = 60;
 const PATIENCE: u32 = 6;
+
+/// Longer than anything takes.
+const FOR_EVER_MS: u64 = 1 << 40;
 
 /// What a process may be asked to do; relative frequencies.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +35,10 @@ pub(super) struct Mix {
     pub(super) check: u64,
     /// Another database is made from storage and takes over.
     pub(super) takeover: u64,
+    /// Probability that a collection is given up half-way, as when its caller goes away.
+    pub(super) cut_short: f64,
+    /// Probability that a point is purged, where points are looked after.
+    pub(super) purge: f64,
     pub(super) habits: Habits,
 }
 
@@ -206,18 +216,12 @@ impl Actor {
                 let item = rng.index(ITEMS.len());
                 back_up(&self.world, repository, item, self.mix.habits, rng).await.map(drop)
             }
-            Job::Collect => {
-                let options = CollectOptions { repack_dead_percent: *rng.pick(&[0, 5, 50]) };
-                let report = repository.collect(options, no_progress()).await?;
-                self.world.note(|| format!("{report:?}"));
-                self.world.audit("after a collection");
-                Ok(())
-            }
+            Job::Collect => self.collect(repository, rng).await,
             Job::Keep => self.keep(repository, rng).await,
             Job::Restore => {
                 let Some(point) = any_point(repository, rng).await? else { return Ok(()) };
                 let rebuilds = self.world.rebuilds.get();
-                let outcome = restore(&self.world, repository, &point, 0.2, rng).await;
+                let outcome = restore(&self.world, repository, &point, self.mix.habits.pause, rng).await?;
                 if self.world.rebuilds.get() == rebuilds {
                     self.judge_restore(repository, &point, outcome);
                 }
@@ -239,10 +243,24 @@ impl Actor {
         }
     }
 
+    async fn collect(&self, repository: &Repository, rng: &mut Rng) -> Result<()> {
+        let options = CollectOptions { repack_dead_percent: *rng.pick(&[0, 5, 50]) };
+        let patience_ms = if rng.chance(self.mix.cut_short) { rng.below(60) } else { FOR_EVER_MS };
+        let collection = repository.collect(options, no_progress());
+        let Some(report) = within(&self.world, patience_ms, collection).await else {
+            self.world.note(|| format!("{} gives a collection up", self.node.name));
+            return Ok(());
+        };
+        let report = report?;
+        self.world.note(|| format!("{report:?}"));
+        self.world.audit("after a collection");
+        Ok(())
+    }
+
     /// Soft-deletes, undeletes, purges.
     async fn keep(&self, repository: &Repository, rng: &mut Rng) -> Result<()> {
         let Some(point) = any_point(repository, rng).await? else { return Ok(()) };
-        if rng.chance(0.5) {
+        if rng.chance(self.mix.purge) {
             self.world.purge(point.id, Purge::Asked);
             patiently(&self.world, || repository.purge(std::slice::from_ref(&point.id))).await?;
             self.world.note(|| format!("{} purged {}", self.node.name, point.id));
@@ -266,10 +284,7 @@ impl Actor {
 
     fn judge_restore(&self, repository: &Repository, point: &PointInfo, outcome: Result<()>) {
         let Err(error) = outcome else { return };
-        let purged = self.world.model.borrow().points.get(&point.id).is_some_and(|known| known.purge != Purge::No);
-        let excused = error.kind() == ErrorKind::Unavailable
-            || purged
-            || !self.world.model.borrow().tainted.is_empty()
+        let excused = error.kind() == ErrorKind::Unavailable || !self.world.model.borrow().tainted.is_empty()
             || self.is_replaced(repository);
         if !excused {
             self.world.violation(format!("3: point {} does not restore: {error}", point.id));
@@ -288,6 +303,20 @@ impl Actor {
             self.world.violation(format!("{doing} fails: {error} ({:?})", error.kind()));
         }
     }
+}
+
+/// The answer of a future if it comes in time; otherwise the future is dropped where it stands.
+async fn within<T>(world: &World, ms: u64, future: impl Future<Output = T>) -> Option<T> {
+    let time = world.simulation.time();
+    let mut alarm = pin!(time.sleep_ms(ms));
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(answer));
+        }
+        alarm.as_mut().poll(context).map(|()| None)
+    })
+    .await
 }
 
 /// The incarnation of a database.

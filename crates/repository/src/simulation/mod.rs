@@ -13,6 +13,7 @@ mod life;
 mod node;
 mod random;
 mod restore;
+mod sabotaged;
 mod walker;
 mod world;
 

@@ -35,23 +35,30 @@ impl Plan {
         let weather = [
             FaultRates::NONE,
             FaultRates { delay: 0.2, delay_steps_max: 8, ..FaultRates::NONE },
-            FaultRates { late: 0.05, late_steps_max: 40, delay: 0.1, delay_steps_max: 20, ..FaultRates::NONE },
+            FaultRates { late: 0.05, late_steps_max: 40, delay: 0.15, delay_steps_max: 60, ..FaultRates::NONE },
             FaultRates::STORMY,
         ];
         let takes_over = rng.chance(0.3);
+        let mut mix = Mix {
+            backup: 10,
+            collect: 6,
+            keep: 4,
+            restore: 2,
+            check: 1,
+            takeover: if takes_over { 1 } else { 0 },
+            cut_short: 0.3,
+            purge: 0.5,
+            habits: if rng.chance(0.8) { Habits::LIVELY } else { Habits::PLAIN },
+        };
+        if rng.chance(0.4) {
+            // Much comes and goes: long sessions over short-lived points.
+            mix = Mix { collect: 10, keep: 10, restore: 4, purge: 0.8, habits: Habits::WASTEFUL, ..mix };
+        }
         Self {
             processes: 1 + rng.index(3),
-            hands: 1 + rng.index(3),
-            jobs: 4 + rng.below(8) as u32,
-            mix: Mix {
-                backup: 10,
-                collect: 6,
-                keep: 4,
-                restore: 2,
-                check: 1,
-                takeover: if takes_over { 2 } else { 0 },
-                habits: if rng.chance(0.8) { Habits::LIVELY } else { Habits::PLAIN },
-            },
+            hands: 1 + rng.index(4),
+            jobs: 5 + rng.below(16) as u32,
+            mix,
             rates: *rng.pick(&weather),
             crashes: rng.index(6),
             reverts: rng.chance(0.15),

@@ -15,12 +15,18 @@ use testkit::Rng;
 /// How often a blob is located again because its pack was rewritten.
 const LOOKS: usize = 6;
 
-/// Reads a point whole, with pauses.
-pub(super) async fn restore(world: &World, repository: &Repository, point: &PointInfo, pause: f64, rng: &mut Rng) -> Result<()> {
+/// Reads a point whole, with pauses. An outer error says that reading could not begin: the point may be purged by now.
+pub(super) async fn restore(
+    world: &World,
+    repository: &Repository,
+    point: &PointInfo,
+    pause: f64,
+    rng: &mut Rng,
+) -> Result<Result<()>> {
     let session = patiently(world, || repository.open_reader(point.id)).await?;
     let outcome = read_all(world, repository, session, point, pause, rng).await;
     let _ = repository.close_reader(session).await;
-    outcome
+    Ok(outcome)
 }
 
 async fn read_all(

@@ -34,6 +34,7 @@ pub(super) fn objects(store: &MemoryStore, prefix: &str) -> Vec<(String, Bytes)>
 
 /// A copy of a blob.
 struct Copy {
+    pack: PackName,
     key: KeyId,
     links: Vec<BlobId>,
     opens: bool,
@@ -118,7 +119,7 @@ impl Walker {
                 let sealed = &bytes[entry.range().start as usize..entry.range().end as usize];
                 let sound = pack::Checksum::of(sealed) == entry.checksum;
                 let opens = sound && opens(entry.id, footer.kind, key, &entry.links, sealed);
-                self.copies.entry(entry.id).or_default().push(Copy { key, links: entry.links, opens, kind: footer.kind });
+                self.copies.entry(entry.id).or_default().push(Copy { pack: footer.name, key, links: entry.links, opens, kind: footer.kind });
             }
         }
     }
@@ -151,8 +152,10 @@ impl Walker {
         lacks
     }
 
-    /// Whether a sound copy of the key object is there.
-    pub(super) fn has_key(&self, key: &KeyId) -> bool {
-        self.keys.contains(key)
+    /// Why nobody can open a blob, for the trace.
+    pub(super) fn explain(&self, id: &str) -> String {
+        let copies = self.copies.iter().find(|(blob, _)| id.ends_with(&blob.to_string())).map(|(_, copies)| copies);
+        let explain = |copy: &Copy| format!("pack {} opens {} key {} there {}", copy.pack, copy.opens, copy.key, self.keys.contains(&copy.key));
+        copies.map_or("no copy".to_owned(), |copies| copies.iter().map(explain).collect::<Vec<_>>().join("; "))
     }
 }

@@ -132,7 +132,12 @@ impl World {
 
     /// A tree to back up: often the base's, changed a bit or not at all.
     pub(super) fn tree(&self, base: Option<BlobId>, rng: &mut Rng) -> Tree {
-        let known = base.and_then(|root| self.model.borrow().trees.get(&root).cloned());
+        let model = self.model.borrow();
+        if rng.chance(0.25) && !model.trees.is_empty() {
+            // What was there before comes back, wanted or not.
+            return model.trees.values().nth(rng.index(model.trees.len())).expect("the index is below the length").clone();
+        }
+        let known = base.and_then(|root| model.trees.get(&root).cloned());
         let mut tree = match known {
             Some(tree) if rng.chance(0.8) => tree,
             _ => Tree::random(rng),
