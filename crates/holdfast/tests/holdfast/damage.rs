@@ -2,8 +2,8 @@
 //!
 //! 25 flips; `HOLDFAST_FLIPS=250` for more, `HOLDFAST_SEED` for others.
 
-use crate::machine::{Machine, assert_equal, files};
-use serde_json::Value;
+use crate::machine::{Ended, Machine, assert_equal, files};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use testkit::Rng;
@@ -51,6 +51,30 @@ fn restored_right(machine: &Machine, to: &str) -> usize {
     found.len()
 }
 
+/// What a check says once everything was done that may be needed after two backups of unchanged sources.
+fn heal(machine: &Machine, new: &[String; 2], what: &str) -> Ended {
+    let check = || machine.run(&["check", "--read-data", "--json"]);
+    let mut healed = check();
+    let report = healed.json();
+    // Directories above the source do change here, so pages of older points that hold them do not come again. Such a point
+    // is named; those made since the damage are whole.
+    for affected in report["affected"].as_array().unwrap() {
+        let (point, path) = (affected["point"].as_str().unwrap(), affected["path"].as_str().unwrap());
+        assert!(!new.iter().any(|new| new == point), "{what}: a new point is damaged: {report}");
+        assert!(machine.text("source")[1..].starts_with(path), "{what}: '{path}' did not change and is not healed: {report}");
+        if machine.points().iter().any(|listed| listed == point) {
+            machine.ok(&["expire", point, "--purge", "--yes"]);
+        }
+    }
+    if healed.code == 4 && report["damaged_objects"] == json!([]) && report["set_aside"] == json!([]) {
+        // What no point needs any more, and packs with a damaged frame, go with the next collections.
+        machine.ok(&["collect"]);
+        machine.ok(&["collect"]);
+        healed = check();
+    }
+    healed
+}
+
 #[test]
 fn a_flipped_byte_anywhere_is_found_and_healed_and_never_restored() {
     let seed = number("HOLDFAST_SEED", 1);
@@ -73,9 +97,8 @@ fn a_flipped_byte_anywhere_is_found_and_healed_and_never_restored() {
         let ended = machine.run(&["check", "--read-data", "--json"]);
         assert!([0, 4].contains(&ended.code), "{what}: {} {} {}", ended.code, ended.out, ended.err);
         assert!(named(&ended.json()) > 0, "{what} was not noticed: {}", ended.out);
-        machine.backup("item");
-        machine.backup("item");
-        let healed = machine.run(&["check", "--read-data", "--json"]);
+        let new = [machine.backup("item"), machine.backup("item")];
+        let healed = heal(&machine, &new, &what);
         assert_eq!(healed.code, 0, "{what} is not healed: {} {}", healed.out, healed.err);
         fs::remove_dir_all(machine.path(&to)).unwrap();
     }

@@ -138,10 +138,6 @@ impl Machine {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
-    }
-
     pub(crate) fn vault(&self) -> &Path {
         &self.vault
     }

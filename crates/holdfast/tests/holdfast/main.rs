@@ -1,5 +1,7 @@
 //! The command, driven as a user drives it: the real binary, real files, a vault in a directory.
 
+#![allow(clippy::unwrap_used)]
+
 mod damage;
 mod full_disk;
 mod kill;
@@ -7,3 +9,4 @@ mod machine;
 mod recovery;
 mod round_trip;
 mod secrets;
+mod threat_model;

@@ -4,10 +4,13 @@ use crate::machine::{Machine, copy};
 use std::fs;
 
 fn lose_the_database(machine: &Machine) {
-    for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
+    fs::remove_file(machine.vault().join("vault.db")).unwrap();
+    for name in ["vault.db-wal", "vault.db-shm"] {
         let _ = fs::remove_file(machine.vault().join(name));
     }
-    fs::remove_dir_all(machine.vault().join("index")).unwrap();
+    // The index is files of its own only once there is enough of it.
+    let _ = fs::remove_dir_all(machine.vault().join("index"));
+    assert!(!machine.vault().join("index").exists());
 }
 
 #[test]

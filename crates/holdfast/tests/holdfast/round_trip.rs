@@ -26,11 +26,11 @@ fn a_second_backup_of_the_same_reads_nothing() {
     // What changed within two seconds of its backup is read again by the next one.
     std::thread::sleep(std::time::Duration::from_millis(2100));
     let first = machine.backup("item");
-    let packs = machine.objects("/pack/").len();
     let second = machine.ok(&["backup", &machine.text("source"), "--item", "item"]);
     assert_eq!(second["bytes_read"], 0, "{second}");
     assert!(second["entries_unchanged"].as_u64().unwrap() >= 40, "{second}");
-    assert_eq!(machine.objects("/pack/").len(), packs);
+    // Directories above the source, which others change, are pages of their own.
+    assert!(second["bytes_stored"].as_u64().unwrap() < 2000, "{second}");
     assert_ne!(second["point"], first.as_str());
     assert_eq!(second["sequence"], 2);
     machine.assert_restores("latest", &machine.path("source"));
