@@ -49,9 +49,7 @@ impl Trial {
             assert!(listed.contains(point), "point {point} was acknowledged and is gone");
         }
         for point in listed {
-            if !self.points.contains_key(&point) {
-                self.points.insert(point, current.expect("a point came from nowhere").clone());
-            }
+            self.points.entry(point).or_insert_with(|| current.expect("a point came from nowhere").clone());
         }
     }
 }
