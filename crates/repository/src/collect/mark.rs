@@ -89,3 +89,65 @@ fn kept_copies<'a>(index: &'a Index, copies: &'a [BlobCopy]) -> impl Iterator<It
         is_winner || kept_beside || only_damaged
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{Pack, Table};
+    use crate::ledger::{PackRow, PackState};
+    use format::pack::{Checksum, Footer, FooterEntry, HEADER_BYTES};
+    use format::{DomainId, FooterHash, KeyId, PackName};
+    use std::sync::Arc;
+
+    const BLOB: BlobId = BlobId([7; 32]);
+
+    /// Two packs with one blob each, of the same id; the damage is of the first one's copy.
+    fn two_copies(damage: Option<DamageSource>, recovered: bool) -> Index {
+        let mut index = Index::default();
+        for number in 1..=2u8 {
+            let (domain, name) = (DomainId([0; 16]), PackName([number; 16]));
+            let row = PackRow {
+                domain,
+                name,
+                number: number.into(),
+                kind: Some(BlobKind::Data),
+                state: PackState::Proven,
+                session: None,
+                length: 1000,
+                entries: 1,
+                footer_hash: FooterHash([0; 32]),
+                recovered,
+                sightings: 0,
+                frame_damaged: false,
+                segment: None,
+                footer: None,
+            };
+            let damaged = damage.filter(|_| number == 1).map(|source| (0, source)).into_iter().collect();
+            index.by_name.insert(name, index.packs.len() as u32);
+            index.packs.push(Pack { row, condemned: Default::default(), damaged });
+            let checksum = Checksum([0; 16]);
+            let entry = FooterEntry { id: BLOB, key: 0, offset: HEADER_BYTES as u32, length: 100, checksum, links: Vec::new() };
+            let footer = Footer { domain, name, kind: BlobKind::Data, keys: vec![KeyId([1; 32])], entries: vec![entry] };
+            index.add(Arc::new(Table::Tail(footer)), None);
+        }
+        index
+    }
+
+    fn kept(index: &Index) -> [bool; 2] {
+        let mut marks = Marks::new(index);
+        let progress: ProgressSink = Arc::new(|_| {});
+        marks.reach(index, Root { page: BLOB, set_aside: false }, &progress).unwrap();
+        [0, 1].map(|table| marks.is_marked(Slot { table, ordinal: 0 }))
+    }
+
+    #[test]
+    fn garbage_planted_under_an_existing_id_does_not_displace_the_good_copy() {
+        assert_eq!(kept(&two_copies(None, false)), [true, false]);
+        // Somebody who merely says that the good copy is bad does not get rid of it.
+        assert_eq!(kept(&two_copies(Some(DamageSource::Reported), false)), [true, true]);
+        // A copy whose checksum was found wrong here gives way to one that is sound.
+        assert_eq!(kept(&two_copies(Some(DamageSource::Verified), false)), [false, true]);
+        // After a rebuild nobody knows which came first.
+        assert_eq!(kept(&two_copies(None, true)), [true, true]);
+    }
+}

@@ -39,11 +39,7 @@ pub(crate) async fn all_roots(
     since: Since,
     now_ms: i64,
 ) -> Outcome<Vec<Root>> {
-    let pinned: HashSet<PointId> = running_sessions(transaction, domain)
-        .await?
-        .iter()
-        .filter_map(|row| row.pinned)
-        .collect();
+    let pinned: HashSet<PointId> = running_sessions(transaction, domain).await?.iter().filter_map(|row| row.pinned).collect();
     let counts = |row: &PointRow| match row.state {
         PointRowState::Pending if sabotaged(Sabotage::CommitUnderWayIsForgotten) => false,
         PointRowState::Committed

@@ -68,16 +68,25 @@ impl EmbeddedVault {
             return Err(Error::new(ErrorKind::Conflict, format!("'{}' is not empty", directory.display()))
                 .with_hint("a vault is made in an empty or new directory"));
         }
+        let made = Self::make(directory, &parsed, &descriptor).await;
+        if made.is_err() {
+            // Nothing was there before and nothing was promised yet: the next attempt shall find it as this one did.
+            clear_attempt(directory);
+        }
+        made
+    }
+
+    async fn make(directory: &Path, parsed: &Descriptor, descriptor: &Bytes) -> Result<Self> {
         make_directory(directory)?;
         let store = open_store(directory, true).await?;
-        Descriptors::new(store.clone()).put(&parsed, &descriptor).await?;
+        Descriptors::new(store).put(parsed, descriptor).await?;
         Self::open(directory, EmbeddedOptions { owner: Some(parsed.owner), rebuild: false }).await
     }
 
     /// Opens a vault. Where the database is gone it is made anew from storage; [`EmbeddedVault::rebuilt`] tells.
     pub async fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self> {
         if !directory.join("objects").is_dir() {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no vault in '{}'", directory.display()))
+            return Err(Error::new(ErrorKind::Unavailable, format!("there is no vault in '{}'", directory.display()))
                 .with_hint("'holdfast init' makes one; --vault or HOLDFAST_VAULT names it"));
         }
         refuse_network(directory)?;
@@ -240,6 +249,17 @@ fn make_directory(directory: &Path) -> Result<()> {
         let kind = if error.kind() == io::ErrorKind::PermissionDenied { ErrorKind::Denied } else { ErrorKind::Unavailable };
         Error::new(kind, format!("cannot make the directory '{}'", directory.display())).with_source(error)
     })
+}
+
+/// Removes what an attempt to make a vault left in a directory that was empty.
+fn clear_attempt(directory: &Path) {
+    for made in ["objects", "index", "sessions"] {
+        // What cannot be removed stays in sight: the next attempt names the directory.
+        let _ = fs::remove_dir_all(directory.join(made));
+    }
+    for made in ["vault.db", "vault.db-wal", "vault.db-shm", "making.lock"] {
+        let _ = fs::remove_file(directory.join(made));
+    }
 }
 
 /// SQLite's locks do not hold on network file systems.

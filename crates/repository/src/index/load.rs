@@ -106,7 +106,7 @@ impl Index {
     }
 
     /// Adds a table; packs of it that this index does not know are gone, and those that another table covers are there.
-    fn add(&mut self, table: Arc<Table>, segment: Option<u64>) {
+    pub(crate) fn add(&mut self, table: Arc<Table>, segment: Option<u64>) {
         let known = |(name, hash): (PackName, Option<FooterHash>)| {
             let pack = *self.by_name.get(&name)?;
             let row = &self.packs[pack as usize].row;

@@ -24,6 +24,8 @@ const TRIES: u32 = 6;
 pub(super) struct Habits {
     /// A checkpoint on the way.
     pub(super) checkpoint: f64,
+    /// Content that has nothing to do with the base's.
+    pub(super) other: f64,
     /// Pages that the point does not need in the end.
     pub(super) extra: f64,
     /// Ending without a point.
@@ -36,11 +38,11 @@ pub(super) struct Habits {
 
 impl Habits {
     /// Straight on.
-    pub(super) const PLAIN: Self = Self { checkpoint: 0.0, extra: 0.0, abandon: 0.0, pause: 0.0, forge: 0.0 };
+    pub(super) const PLAIN: Self = Self { checkpoint: 0.0, other: 0.2, extra: 0.0, abandon: 0.0, pause: 0.0, forge: 0.0 };
     /// Slow, and full of what is not needed in the end.
-    pub(super) const WASTEFUL: Self = Self { checkpoint: 0.5, extra: 0.8, abandon: 0.15, pause: 0.3, forge: 0.0 };
+    pub(super) const WASTEFUL: Self = Self { checkpoint: 0.5, other: 0.7, extra: 0.8, abandon: 0.15, pause: 0.3, forge: 0.0 };
     /// Everything happens.
-    pub(super) const LIVELY: Self = Self { checkpoint: 0.3, extra: 0.3, abandon: 0.1, pause: 0.15, forge: 0.1 };
+    pub(super) const LIVELY: Self = Self { checkpoint: 0.3, other: 0.4, extra: 0.3, abandon: 0.1, pause: 0.15, forge: 0.1 };
 }
 
 /// A session on its way to a point.
@@ -114,7 +116,7 @@ impl<'a> Backup<'a> {
     }
 
     async fn run(&mut self) -> Result<Option<PointId>> {
-        let tree = self.world.tree(self.base, &mut self.rng);
+        let tree = self.world.tree(self.base, self.habits.other, &mut self.rng);
         let graph = self.world.graph(&tree);
         if self.rng.chance(self.habits.checkpoint) {
             let part = self.world.graph(&tree.part(&mut self.rng));
@@ -173,7 +175,7 @@ impl<'a> Backup<'a> {
 
     /// Pages of another tree, with what they need: they may come in handy, or not.
     async fn send_extra_pages(&mut self) -> Result<()> {
-        let tree = self.world.tree(self.base, &mut self.rng);
+        let tree = self.world.tree(self.base, self.habits.other, &mut self.rng);
         let graph = self.world.graph(&tree);
         let pages = graph.inner_pages();
         let page = *self.rng.pick(&pages);
@@ -286,7 +288,9 @@ impl<'a> Backup<'a> {
     async fn try_to_skip(&mut self) {
         let tree = Tree::random(&mut self.rng);
         let graph = self.world.graph(&tree);
-        let Ok(mut hasty) = Backup::open(self.world, self.repository, self.item, Habits::PLAIN, self.rng.fork()).await else { return };
+        let Ok(mut hasty) = Backup::open(self.world, self.repository, self.item, Habits::PLAIN, self.rng.fork()).await else {
+            return;
+        };
         let session = hasty.session;
         if let Ok(missing) = hasty.missing(&graph).await
             && let Some(skipped) = missing.keys().find(|id| **id != graph.root).copied()

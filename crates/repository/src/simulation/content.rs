@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use testkit::Rng;
 
 /// Different data chunks.
-const CHUNKS: u64 = 18;
+const CHUNKS: u64 = 48;
 /// Bytes before the plaintext in a sealed blob: key, nonce, length.
 const SEALED_HEADER: usize = 8 + 12 + 4;
 /// No sealed blob is shorter.
@@ -141,7 +141,7 @@ impl Graph {
 }
 
 fn random_middle(rng: &mut Rng) -> Vec<Vec<u64>> {
-    (0..1 + rng.below(3)).map(|_| random_leaf(rng)).collect()
+    (0..1 + rng.below(2)).map(|_| random_leaf(rng)).collect()
 }
 
 fn random_leaf(rng: &mut Rng) -> Vec<u64> {
@@ -151,5 +151,5 @@ fn random_leaf(rng: &mut Rng) -> Vec<u64> {
 }
 
 fn chunk_bytes(chunk: u64) -> Vec<u8> {
-    vec![chunk as u8; 20 + chunk as usize * 7]
+    vec![chunk as u8; 20 + chunk as usize * 3]
 }

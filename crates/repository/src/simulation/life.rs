@@ -284,7 +284,8 @@ impl Actor {
 
     fn judge_restore(&self, repository: &Repository, point: &PointInfo, outcome: Result<()>) {
         let Err(error) = outcome else { return };
-        let excused = error.kind() == ErrorKind::Unavailable || !self.world.model.borrow().tainted.is_empty()
+        let excused = error.kind() == ErrorKind::Unavailable
+            || !self.world.model.borrow().tainted.is_empty()
             || self.is_replaced(repository);
         if !excused {
             self.world.violation(format!("3: point {} does not restore: {error}", point.id));

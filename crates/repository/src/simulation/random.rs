@@ -45,19 +45,19 @@ impl Plan {
             keep: 4,
             restore: 2,
             check: 1,
-            takeover: if takes_over { 1 } else { 0 },
+            takeover: if takes_over { 2 } else { 0 },
             cut_short: 0.3,
             purge: 0.5,
             habits: if rng.chance(0.8) { Habits::LIVELY } else { Habits::PLAIN },
         };
         if rng.chance(0.4) {
             // Much comes and goes: long sessions over short-lived points.
-            mix = Mix { collect: 10, keep: 10, restore: 4, purge: 0.8, habits: Habits::WASTEFUL, ..mix };
+            mix = Mix { collect: 10, keep: 12, restore: 5, purge: 0.9, cut_short: 0.4, habits: Habits::WASTEFUL, ..mix };
         }
         Self {
             processes: 1 + rng.index(3),
             hands: 1 + rng.index(4),
-            jobs: 5 + rng.below(16) as u32,
+            jobs: 5 + rng.below(26) as u32,
             mix,
             rates: *rng.pick(&weather),
             crashes: rng.index(6),

@@ -119,7 +119,13 @@ impl Walker {
                 let sealed = &bytes[entry.range().start as usize..entry.range().end as usize];
                 let sound = pack::Checksum::of(sealed) == entry.checksum;
                 let opens = sound && opens(entry.id, footer.kind, key, &entry.links, sealed);
-                self.copies.entry(entry.id).or_default().push(Copy { pack: footer.name, key, links: entry.links, opens, kind: footer.kind });
+                self.copies.entry(entry.id).or_default().push(Copy {
+                    pack: footer.name,
+                    key,
+                    links: entry.links,
+                    opens,
+                    kind: footer.kind,
+                });
             }
         }
     }
@@ -155,7 +161,9 @@ impl Walker {
     /// Why nobody can open a blob, for the trace.
     pub(super) fn explain(&self, id: &str) -> String {
         let copies = self.copies.iter().find(|(blob, _)| id.ends_with(&blob.to_string())).map(|(_, copies)| copies);
-        let explain = |copy: &Copy| format!("pack {} opens {} key {} there {}", copy.pack, copy.opens, copy.key, self.keys.contains(&copy.key));
+        let explain = |copy: &Copy| {
+            format!("pack {} opens {} key {} there {}", copy.pack, copy.opens, copy.key, self.keys.contains(&copy.key))
+        };
         copies.map_or("no copy".to_owned(), |copies| copies.iter().map(explain).collect::<Vec<_>>().join("; "))
     }
 }

@@ -6,11 +6,14 @@ use super::node::{Database, Locks, Node};
 use format::record::{RecordBody, RecordKind};
 use format::{BlobId, KeyId, PointId, Sequence};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::MemoryStore;
 use testkit::{FaultyStore, Rng, Simulation};
+
+/// Trees that are likely to come back: the fewer, the more is found again that others left behind.
+const RECENT: usize = 8;
 
 /// Whether somebody wanted a point purged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(super) struct Model {
     pub(super) tainted: BTreeSet<String>,
     /// Trees by their root.
     trees: BTreeMap<BlobId, Tree>,
+    /// Roots of the newest trees, the newest first.
+    recent: VecDeque<BlobId>,
 }
 
 /// See the module.
@@ -130,18 +135,16 @@ impl World {
         }
     }
 
-    /// A tree to back up: often the base's, changed a bit or not at all.
-    pub(super) fn tree(&self, base: Option<BlobId>, rng: &mut Rng) -> Tree {
+    /// A tree to back up: the base's, changed a bit or not at all; or, with this probability, one that was there before or none
+    /// was like.
+    pub(super) fn tree(&self, base: Option<BlobId>, other: f64, rng: &mut Rng) -> Tree {
         let model = self.model.borrow();
-        if rng.chance(0.25) && !model.trees.is_empty() {
-            // What was there before comes back, wanted or not.
-            return model.trees.values().nth(rng.index(model.trees.len())).expect("the index is below the length").clone();
+        if rng.chance(other) {
+            let known = model.recent.get(rng.index(RECENT)).and_then(|root| model.trees.get(root));
+            return if rng.chance(0.6) { known.cloned() } else { None }.unwrap_or_else(|| Tree::random(rng));
         }
         let known = base.and_then(|root| model.trees.get(&root).cloned());
-        let mut tree = match known {
-            Some(tree) if rng.chance(0.8) => tree,
-            _ => Tree::random(rng),
-        };
+        let mut tree = known.unwrap_or_else(|| Tree::random(rng));
         if rng.chance(0.8) {
             tree.mutate(rng);
         }
@@ -151,7 +154,11 @@ impl World {
     /// The tree's blobs; it is known by its root from now on.
     pub(super) fn graph(&self, tree: &Tree) -> Graph {
         let graph = tree.graph();
-        self.model.borrow_mut().trees.insert(graph.root, tree.clone());
+        let mut model = self.model.borrow_mut();
+        model.trees.insert(graph.root, tree.clone());
+        model.recent.push_front(graph.root);
+        model.recent.truncate(RECENT);
+        drop(model);
         graph
     }
 
