@@ -1,0 +1,240 @@
+//! What a backup reads, keeps and reports.
+
+use crate::memory_source::{MemorySource, Trouble};
+use crate::vault::{TestVault, noise, quick};
+use holdfast_engine::backup;
+use holdfast_engine::source::WarningKind;
+
+fn tree() -> MemorySource {
+    let source = MemorySource::new();
+    for number in 0..300 {
+        source.file(
+            &format!("code/module{}/file{number:03}.rs", number % 7),
+            format!("fn number() -> u32 {{ {number} }}\n").repeat(40),
+        );
+    }
+    source.file("empty", []).file("large/image", noise(1, 5_000_000)).symlink("code/link", "module1/file001.rs");
+    source.directory("nothing/in/here");
+    source
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_in_comes_out() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    let report = vault.backup(source.shared()).await;
+    assert_eq!(report.findings.warnings_count(), 0);
+    assert_eq!(report.details.counts.files, 302);
+    let (target, restored) = vault.restore(vault.latest().await).await;
+    assert!(restored.is_clean(), "{restored:?}");
+    assert_eq!(target.differences(&source), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file_set_makes_a_point() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    vault.backup(source.shared()).await;
+    let (target, restored) = vault.restore(vault.latest().await).await;
+    assert!(restored.is_clean() && target.paths().is_empty());
+    // and it can be the base of the next one
+    source.file("a", "b");
+    assert_eq!(vault.backup(source.shared()).await.entries_read, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unchanged_files_are_not_opened_again() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    vault.backup(source.shared()).await;
+    assert!(source.opened() > 300);
+    let report = vault.backup(source.shared()).await;
+    assert_eq!((source.opened(), report.entries_read, report.bytes_read), (0, 0, 0));
+    assert!(report.bytes_stored < 2000, "one manifest at most, not {}", report.bytes_stored);
+    assert_eq!(report.sequence.0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_changed_file_is_read_and_little_is_stored() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    vault.backup(source.shared()).await;
+    source.opened();
+    source.file("code/module3/file003.rs", "changed");
+    let report = vault.backup(source.shared()).await;
+    assert_eq!((source.opened(), report.entries_read), (1, 1));
+    assert!(report.bytes_stored < 30_000, "{}", report.bytes_stored);
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.differences(&source), Vec::<String>::new());
+    assert!(vault.check(true).await.is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_come_and_go_are_followed() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    vault.backup(source.shared()).await;
+    for round in 0..6 {
+        for number in (0..300).filter(|number| number % 6 == round) {
+            source.remove(&format!("code/module{}/file{number:03}.rs", number % 7));
+        }
+        source.file(&format!("new/{round}"), noise(round, 200_000));
+        let report = vault.backup(source.shared()).await;
+        let (target, restored) = vault.restore(vault.latest().await).await;
+        assert!(restored.is_clean());
+        assert_eq!(target.differences(&source), Vec::<String>::new(), "round {round}");
+        assert_eq!(
+            report.details.counts.files,
+            target.paths().iter().filter(|path| source.get(path).metadata.kind == format::page::EntryKind::File).count() as u64
+        );
+    }
+    assert!(vault.check(true).await.is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn touched_files_with_the_same_bytes_are_stored_once() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    for number in 0..100 {
+        source.file(&format!("package/{number:03}"), noise(number, 20_000));
+    }
+    source.file("package/large", noise(1000, 3_000_000));
+    vault.backup(source.shared()).await;
+    source.entries().keys().for_each(|path| drop(source.touch(std::str::from_utf8(path).unwrap())));
+    let report = vault.backup(source.shared()).await;
+    assert_eq!(report.entries_read, 102);
+    assert!(report.bytes_stored < 40_000, "only pages, not {}", report.bytes_stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_trouble_become_warnings_and_never_end_a_backup() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    let troubles = [
+        ("gone", Trouble::Vanishes, WarningKind::Vanished),
+        ("secret", Trouble::Unreadable, WarningKind::Unreadable),
+        ("bad", Trouble::FailsHalfWay, WarningKind::Unreadable),
+        ("restless", Trouble::KeepsChanging, WarningKind::Changed),
+    ];
+    for (name, trouble, _) in troubles {
+        source.file(&format!("small/{name}"), noise(5, 30_000)).trouble(&format!("small/{name}"), trouble);
+        source.file(&format!("big/{name}"), noise(6, 3_000_000)).trouble(&format!("big/{name}"), trouble);
+    }
+    let report = vault.backup(source.shared()).await;
+    for (name, _, kind) in troubles {
+        for size in ["small", "big"] {
+            let path = format!("{size}/{name}");
+            let warned = report.findings.warnings.iter().find(|warning| warning.path == path.as_bytes());
+            assert_eq!(warned.map(|warning| warning.kind), Some(kind), "{path}");
+        }
+    }
+    assert_eq!(report.findings.warnings_count(), 8);
+    assert_eq!(report.details.warnings, 8);
+    let (target, restored) = vault.restore(vault.latest().await).await;
+    assert!(restored.is_clean());
+    assert!(target.get("small/gone").is_none() && target.get("big/bad").is_none());
+    assert_eq!(target.bytes("small/restless"), source.get("small/restless").bytes());
+    assert_eq!(target.bytes("code/module1/file001.rs"), source.get("code/module1/file001.rs").bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_shrank_or_grew_is_kept_as_it_was_read() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("a/small", noise(1, 50_000)).trouble("a/small", Trouble::Shrinks);
+    source.file("a/large", noise(2, 3_000_000)).trouble("a/large", Trouble::Shrinks);
+    source.file("a/growing", noise(3, 50_000)).trouble("a/growing", Trouble::Grows);
+    source.file("a/steady", noise(4, 50_000));
+    vault.backup(source.shared()).await;
+    let (target, restored) = vault.restore(vault.latest().await).await;
+    assert!(restored.is_clean(), "{restored:?}");
+    assert_eq!(target.bytes("a/small"), noise(1, 50_000)[..25_000]);
+    assert_eq!(target.bytes("a/large"), noise(2, 3_000_000)[..1_500_000]);
+    assert_eq!(target.bytes("a/growing").len(), 350_000);
+    assert_eq!(target.bytes("a/steady"), noise(4, 50_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_file_is_not_silently_kept_from_the_last_point() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("a/one", "one").file("a/two", "two");
+    vault.backup(source.shared()).await;
+    source.touch("a/one").trouble("a/one", Trouble::Unreadable);
+    let report = vault.backup(source.shared()).await;
+    assert_eq!(report.findings.warnings_by_kind[&WarningKind::Unreadable], 1);
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.paths(), ["a", "a/two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unsettled_file_is_read_again() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("fresh", "1").file("old", "1");
+    // observed one second after its last change
+    source.change("fresh", |entry| entry.metadata.changed.seconds = 1_999_999_999);
+    vault.backup(source.shared()).await;
+    source.opened();
+    // changed behind its times' back, within the same second
+    source.change("fresh", |entry| entry.content = vec![crate::memory_source::Bytes::Data(b"2".to_vec())]);
+    vault.backup(source.shared()).await;
+    assert_eq!(source.opened(), 1);
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.bytes("fresh"), b"2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_several_names_is_read_once_and_restored_as_one() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("a/first", noise(1, 40_000)).link("a/first", "b/second").link("a/first", "b/third");
+    source.file("a/large", noise(2, 2_500_000)).link("a/large", "z/large");
+    let report = vault.backup(source.shared()).await;
+    assert!(report.bytes_stored < 2_600_000 + 40_000 + 20_000, "{}", report.bytes_stored);
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.differences(&source), Vec::<String>::new());
+    assert_eq!(target.get("b/third").unwrap().link_to, Some(b"a/first".to_vec()));
+    assert_eq!(target.get("z/large").unwrap().link_to, Some(b"a/large".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_paths_than_last_time_are_a_warning() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("a", "a");
+    vault.backup(source.shared()).await;
+    let mut options = quick("item");
+    options.paths = vec![b"/elsewhere".to_vec()];
+    let report = backup::run(vault.request(source.shared(), options)).await.unwrap();
+    assert_eq!(report.findings.warnings_by_kind[&WarningKind::ScopeChanged], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_read_key_everything_is_read_and_found_to_be_there() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    vault.backup(source.shared()).await;
+    source.opened();
+    let mut request = vault.request(source.shared(), quick("item"));
+    request.keys.read = None;
+    let report = backup::run(request).await.unwrap();
+    assert!(source.opened() > 300);
+    assert!(report.bytes_stored < 2000, "{}", report.bytes_stored);
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.differences(&source), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faster_backup_of_the_same_item_moves_the_head_and_both_points_are_made() {
+    let vault = std::sync::Arc::new(TestVault::new().await);
+    let (slow, fast) = (tree(), MemorySource::new());
+    fast.file("fast", "fast");
+    let (other, runtime) = (vault.clone(), tokio::runtime::Handle::current());
+    slow.at_walk(move || drop(runtime.block_on(other.backup(fast.shared()))));
+    let report = vault.backup(slow.shared()).await;
+    assert_eq!(report.sequence.0, 2);
+    assert_eq!(vault.points().await.len(), 2);
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.differences(&slow), Vec::<String>::new());
+}

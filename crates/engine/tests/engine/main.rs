@@ -1,0 +1,14 @@
+//! The engine against real vaults in directories, with file sets in memory and on disk.
+
+mod backups;
+mod checks;
+mod damage;
+mod interruptions;
+mod listings;
+mod memory_source;
+mod memory_target;
+mod real_files;
+mod restores;
+mod shapes;
+mod trust;
+mod vault;

@@ -1,0 +1,97 @@
+//! What a restore brings back, of what it is asked for.
+
+use crate::memory_source::MemorySource;
+use crate::memory_target::MemoryTarget;
+use crate::vault::{TestVault, noise};
+use holdfast_engine::ErrorKind;
+use holdfast_engine::restore::RestoreOptions;
+use std::sync::Arc;
+
+fn tree() -> MemorySource {
+    let source = MemorySource::new();
+    for directory in ["home/ann/notes", "home/ann/photos", "home/bob", "etc"] {
+        for number in 0..200 {
+            source.file(&format!("{directory}/{number:03}"), noise(number, 3000));
+        }
+    }
+    source.file("home/bob/large", noise(7, 4_000_000));
+    source
+}
+
+fn paths(paths: &[&str]) -> Vec<Vec<u8>> {
+    paths.iter().map(|path| path.as_bytes().to_vec()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selected_directory_is_restored_with_those_on_the_way() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    vault.backup(source.shared()).await;
+    let target = MemoryTarget::default();
+    let options = RestoreOptions { paths: paths(&["home/ann/photos", "/etc/007"]), ..RestoreOptions::default() };
+    let report = vault.try_restore(vault.latest().await, Arc::new(target.clone()), options).await.unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(report.files, 201);
+    assert_eq!(target.bytes("home/ann/photos/100"), noise(100, 3000));
+    assert!(target.get("etc/007").is_some() && target.get("etc/008").is_none());
+    assert_eq!(target.get("home/ann").unwrap().metadata, Some(source.get("home/ann").metadata));
+    assert!(target.get("home/bob").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leading_components_are_stripped() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    let target = MemoryTarget::default();
+    let options = RestoreOptions { paths: paths(&["home/ann"]), strip: 2, ..RestoreOptions::default() };
+    let report = vault.try_restore(vault.latest().await, Arc::new(target.clone()), options).await.unwrap();
+    assert_eq!((report.files, report.directories), (400, 2));
+    assert_eq!(target.bytes("notes/001"), noise(1, 3000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_the_point_does_not_have_is_told() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    let options = RestoreOptions { paths: paths(&["home/ann/notes", "home/carl"]), ..RestoreOptions::default() };
+    let report = vault.try_restore(vault.latest().await, Arc::new(MemoryTarget::default()), options).await.unwrap();
+    assert_eq!(report.not_found, paths(&["home/carl"]));
+    assert!(!report.is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_windows_restore_the_same() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    vault.backup(source.shared()).await;
+    let target = MemoryTarget::default();
+    let options = RestoreOptions { window_bytes: 1, workers: 4, ..RestoreOptions::default() };
+    let report = vault.try_restore(vault.latest().await, Arc::new(target.clone()), options).await.unwrap();
+    assert!(report.is_clean());
+    assert_eq!(target.differences(&source), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_a_restore_and_resuming_it_finishes() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    vault.backup(source.shared()).await;
+    let full = MemoryTarget { full_at: Some(500), ..MemoryTarget::default() };
+    let resume = RestoreOptions { resume: true, ..RestoreOptions::default() };
+    let failed = vault.try_restore(vault.latest().await, Arc::new(full.clone()), resume.clone()).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Unavailable);
+    let roomy = MemoryTarget { full_at: None, ..full };
+    let report = vault.try_restore(vault.latest().await, Arc::new(roomy.clone()), resume).await.unwrap();
+    assert!(report.is_clean() && report.resumed > 0, "{report:?}");
+    assert_eq!(report.resumed + report.files, 801);
+    assert_eq!(roomy.differences(&source), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_already_ends_a_restore_by_default() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    let (target, _) = vault.restore(vault.latest().await).await;
+    let again = vault.try_restore(vault.latest().await, Arc::new(target), RestoreOptions::default()).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Conflict);
+}
