@@ -1,5 +1,7 @@
 //! The engine against real vaults in directories, with file sets in memory and on disk.
 
+#![allow(clippy::unwrap_used)]
+
 mod backups;
 mod checks;
 mod damage;

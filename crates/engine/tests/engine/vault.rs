@@ -10,7 +10,7 @@ use holdfast_engine::restore::{self, RestoreOptions, RestoreReport, RestoreReque
 use holdfast_engine::source::TreeSource;
 use holdfast_engine::target::TreeTarget;
 use holdfast_engine::{Cancel, Progress, ReadKeys, Result};
-use repository::{EmbeddedOptions, EmbeddedVault};
+use repository::EmbeddedVault;
 use seal::{DomainSecret, OwnerSeed};
 use std::fs;
 use std::path::PathBuf;
@@ -69,15 +69,6 @@ impl TestVault {
         let domain = vault.domain(DOMAIN).await.unwrap();
         let keys = ReadKeys::new(secret, DOMAIN);
         Self { directory, owner, descriptor: Arc::new(descriptor), domain, keys }
-    }
-
-    /// The same vault as another process would open it.
-    pub async fn reopened(self) -> Self {
-        drop(self.domain);
-        let options = EmbeddedOptions { owner: Some(self.owner.owner_key()), rebuild: false };
-        let vault = EmbeddedVault::open(&self.directory.path().join("vault"), options).await.unwrap();
-        let domain = vault.domain(DOMAIN).await.unwrap();
-        Self { domain, ..self }
     }
 
     pub fn request(&self, source: Arc<dyn TreeSource>, options: BackupOptions) -> BackupRequest {

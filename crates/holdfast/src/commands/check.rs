@@ -18,7 +18,8 @@ use std::time::Instant;
 ///
 /// Looks at every object's frame and walks every point through its pages; with --read-data every blob is read, opened and
 /// verified as well. What has another copy is mended at once. Other damage is named with the paths that it hits and
-/// remembered, so that the next backup of unchanged sources heals it. Exit code 4 if anything is damaged that was not mended.
+/// remembered, so that the next backup of unchanged sources heals it; damaged frames of packs are mended by the next
+/// collection. Exit code 4 if anything is damaged that was not mended.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Read and verify all data.
@@ -141,7 +142,11 @@ fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, starte
     }
     println!(
         "{}",
-        if sound { "sound" } else { "DAMAGED: back the sources up again, which heals what is unchanged, and check again" }
+        if sound {
+            "sound"
+        } else {
+            "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again"
+        }
     );
 }
 

@@ -60,7 +60,7 @@ fn each_way_to_end_has_its_exit_code() {
     machine.private("wrong", "certainly not the passphrase");
     machine.ends(6, &["ls", "latest", "--passphrase-file", &machine.text("wrong")]);
     machine.ends(7, &["init", "--kit", &machine.text("kit")]);
-    assert!(machine.ends(1, &["points", "--vault", &machine.text("nowhere")])["error"]["hint"].is_string());
+    assert!(machine.ends(5, &["points", "--vault", &machine.text("nowhere")])["error"]["hint"].is_string());
     // A path that does not exist is a warning or a failure, never a clean point.
     let ended = machine.run(&["backup", &machine.text("nowhere"), "--item", "nothing", "--json"]);
     assert!([1, 2, 3].contains(&ended.code), "{}: {}", ended.code, ended.out);
