@@ -18,8 +18,6 @@ pub(super) struct Identity {
     pub(super) vault: VaultId,
     pub(super) domain: DomainId,
     pub(super) descriptor: Descriptor,
-    /// The descriptor as it stands in storage.
-    pub(super) encoded: Vec<u8>,
     /// May write every item.
     pub(super) agent: Signer,
     /// May write the first item only.
@@ -99,5 +97,5 @@ fn make() -> Identity {
     };
     let encoded = descriptor.encode(&owner.signature(limits::SIGN_DESCRIPTOR, &descriptor.encode_body()));
     let descriptor = Descriptor::open(&encoded, None).unwrap();
-    Identity { vault, domain, descriptor, encoded, agent, narrow, retired, stranger }
+    Identity { vault, domain, descriptor, agent, narrow, retired, stranger }
 }
