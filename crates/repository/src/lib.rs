@@ -23,6 +23,7 @@ mod rebuild;
 mod repository;
 mod sabotage;
 mod sessions;
+mod simulated;
 #[cfg(test)]
 mod simulation;
 mod trust;

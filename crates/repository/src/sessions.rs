@@ -10,6 +10,7 @@ use crate::ledger::{
     CondemnedRow, DomainRow, PackRow, PackState, PointRow, PointRowState, SessionKind, SessionRow, SessionState, Transaction,
 };
 use crate::repository::Inner;
+use crate::simulated::in_tests;
 use crate::view::SessionView;
 use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
@@ -27,7 +28,7 @@ const ISSUE_MAX: u32 = 1024;
 /// Most ids in one question what is missing.
 const MISSING_MAX: usize = 65_536;
 /// Own packs of a session that are looked up one by one before they are merged into a segment.
-const OWN_TAILS_MAX: usize = 48;
+const OWN_TAILS_MAX: usize = in_tests(3, 48);
 
 /// Places of pages that are seen by nobody, by pack.
 type Hidden = BTreeMap<PackName, Vec<u32>>;

@@ -3,6 +3,7 @@
 use crate::fault::{Fault, Outcome};
 use crate::ledger::JournalState;
 use crate::repository::Inner;
+use crate::simulated::in_tests;
 use bytes::Bytes;
 use contract::{CheckReport, Progress, ProgressSink};
 use format::authority::Claim;
@@ -11,7 +12,7 @@ use format::{KeyId, names};
 use std::collections::HashSet;
 
 /// Objects listed at once.
-const PAGE: usize = 1000;
+const PAGE: usize = in_tests(3, 1000);
 
 impl Inner {
     /// Every entry that the ledger holds must be in storage with the same bytes.

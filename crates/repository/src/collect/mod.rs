@@ -3,7 +3,7 @@
 //! 1. *First mark* from one transaction's roots. Copies that it does not reach are condemned, as one more generation:
 //!    sessions that open from now on count them as absent.
 //! 2. *Second mark*, once the sessions that opened before a generation have ended: from every root since, through condemned
-//!    pages. What it reaches is pardoned.
+//!    pages. What it reaches stays; what a root of now reaches is pardoned.
 //! 3. *Sweep*: packs whose copies are all dead go on a deletion list, partly dead ones are rewritten without keys.
 //!
 //! "Why nothing is lost". Take a copy that is swept. It was condemned by generation g, so sessions that opened since count it

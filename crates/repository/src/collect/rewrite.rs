@@ -6,6 +6,7 @@ use crate::fault::{Fault, Outcome};
 use crate::index::{Index, Pack};
 use crate::ledger::{CondemnedRow, DamageRow, DamageSource, PackRow, PackState};
 use crate::repository::Inner;
+use crate::simulated::in_tests;
 use bytes::Bytes;
 use contract::{CollectOptions, CollectReport, ErrorKind, Progress, ProgressSink};
 use format::pack::{self, Footer, SealedBlob};
@@ -13,7 +14,7 @@ use format::{BlobId, PackName, names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Packs whose rows are swapped in one transaction.
-const SWAP_PACKS: usize = 16;
+const SWAP_PACKS: usize = in_tests(2, 16);
 
 /// A pack that was written anew and waits for the swap.
 struct Rewritten {

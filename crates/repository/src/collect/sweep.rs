@@ -8,6 +8,7 @@ use crate::ledger::{
     CondemnedRow, DomainRow, JournalRow, PackRow, PackState, PointRowState, SessionKind, SessionRow, SessionState, Transaction,
 };
 use crate::repository::Inner;
+use crate::simulated::in_tests;
 use crate::{Sabotage, sabotaged};
 use contract::{CollectOptions, CollectReport, Progress, ProgressSink};
 use format::journal::Payload;
@@ -15,7 +16,7 @@ use format::{PackName, SessionId, names};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Most packs on one deletion list.
-const LIST_PACKS_MAX: usize = 10_000;
+const LIST_PACKS_MAX: usize = in_tests(2, 10_000);
 /// A session that is older than this, in milliseconds, by a clock that nobody should trust (sabotage only).
 const SABOTAGED_SESSION_AGE_MS: i64 = 7 * 86_400_000;
 
@@ -23,7 +24,7 @@ const SABOTAGED_SESSION_AGE_MS: i64 = 7 * 86_400_000;
 struct Verdict {
     /// Places that are dead for good, by pack.
     dead: BTreeMap<PackName, BTreeSet<u32>>,
-    /// Condemned places that were reached.
+    /// Condemned places that a root of now reaches.
     pardoned: HashSet<(PackName, u32)>,
 }
 
@@ -46,20 +47,26 @@ impl Inner {
         report.waiting_for_sessions =
             running.iter().filter(|row| waits_for(row) && row.generation < domain.generation).count() as u64;
         let limit = oldest.unwrap_or(domain.generation).min(domain.generation);
-        let roots = all_roots(transaction.as_mut(), self.domain, Since::Generation(limit), now).await?;
+        let roots = all_roots(transaction.as_mut(), self.domain, Since::Now, now).await?;
+        let roots_since = all_roots(transaction.as_mut(), self.domain, Since::Generation(limit), now).await?;
         let condemned = transaction.condemned(self.domain).await?;
         drop(transaction);
 
         index.verify()?;
         let mut marks = Marks::new(&index);
-        if !sabotaged(Sabotage::NoSecondMark) {
-            for root in roots {
+        let mut pardoned = HashSet::new();
+        for (roots, are_of_now) in [(roots, true), (roots_since, false)] {
+            for root in roots.into_iter().filter(|_| !sabotaged(Sabotage::NoSecondMark)) {
                 marks.reach(&index, root, progress)?;
+            }
+            if are_of_now {
+                pardoned = reached_places(&index, &marks, &condemned);
             }
         }
         report.pages_marked += marks.pages;
         let running: HashSet<SessionId> = running.iter().map(|row| row.id).collect();
-        let verdict = judge(&index, &marks, &condemned, limit, &running);
+        let dead = dead_places(&index, &marks, &condemned, limit, &running);
+        let verdict = Verdict { dead, pardoned };
         self.pardon(&verdict.pardoned, condemned).await?;
         self.delete_remains(&index, &verdict, report, progress).await?;
         self.rewrite_packs(&index, &verdict.dead, options, report, progress).await?;
@@ -67,8 +74,9 @@ impl Inner {
         self.forget_old_rows(limit).await
     }
 
-    /// Takes what was reached out of the condemned rows as they are now: commits may have added to them. Pages that are
-    /// hidden because their own links do not resolve stay hidden.
+    /// Takes what a root of now reaches out of the condemned rows as they are now: commits may have added to them. What only
+    /// a root of before reaches is not deleted yet, and is condemned still. Pages that are hidden because their own links do
+    /// not resolve stay hidden.
     async fn pardon(&self, pardoned: &HashSet<(PackName, u32)>, before: Vec<CondemnedRow>) -> Outcome<()> {
         if pardoned.is_empty() {
             return Ok(());
@@ -198,11 +206,17 @@ impl Inner {
     }
 }
 
-/// Splits condemned places into dead ones and pardoned ones.
+/// Condemned places that no root since reaches, and on which no session can rest.
 ///
 /// What a rebuild or a checkpoint hid, without condemning it, is dead once its session is over and no root reaches it.
-fn judge(index: &Index, marks: &Marks, condemned: &[CondemnedRow], limit: u64, running: &HashSet<SessionId>) -> Verdict {
-    let pardoned = reached_places(index, marks, condemned);
+fn dead_places(
+    index: &Index,
+    marks: &Marks,
+    condemned: &[CondemnedRow],
+    limit: u64,
+    running: &HashSet<SessionId>,
+) -> BTreeMap<PackName, BTreeSet<u32>> {
+    let reached = reached_places(index, marks, condemned);
     let mut dead: BTreeMap<PackName, BTreeSet<u32>> = BTreeMap::new();
     for row in condemned {
         let Some(pack) = index.by_name.get(&row.pack).map(|pack| &index.packs[*pack as usize].row) else { continue };
@@ -210,12 +224,12 @@ fn judge(index: &Index, marks: &Marks, condemned: &[CondemnedRow], limit: u64, r
         let is_due =
             if is_hidden { pack.session.is_none_or(|session| !running.contains(&session)) } else { row.generation <= limit };
         if is_due {
-            let unreached = row.places.iter().filter(|place| !pardoned.contains(&(row.pack, **place)));
+            let unreached = row.places.iter().filter(|place| !reached.contains(&(row.pack, **place)));
             dead.entry(row.pack).or_default().extend(unreached);
         }
     }
     dead.retain(|_, places| !places.is_empty());
-    Verdict { dead, pardoned }
+    dead
 }
 
 /// Condemned copies that the marking reached.

@@ -7,6 +7,7 @@ use super::{Index, Table};
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{PackRow, PackState, SegmentRow, Transaction};
 use crate::repository::Inner;
+use crate::simulated::in_tests;
 use crate::view::SessionView;
 use contract::{Error, ErrorKind};
 use format::pack::Footer;
@@ -16,9 +17,9 @@ use std::io;
 use std::sync::Arc;
 
 /// Tails of all sessions that are left before they are merged.
-pub(crate) const TAILS_MAX: usize = 64;
+pub(crate) const TAILS_MAX: usize = in_tests(6, 64);
 /// Segments that are left before the smaller ones are merged.
-const SEGMENTS_MAX: usize = 12;
+const SEGMENTS_MAX: usize = in_tests(3, 12);
 /// A segment with more entries than this is left alone.
 const SMALL_SEGMENT_ENTRIES: u64 = 4 << 20;
 

@@ -5,13 +5,14 @@ use super::history::History;
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{PackRow, PackState};
 use crate::repository::Inner;
+use crate::simulated::in_tests;
 use format::key_object::KeyObject;
 use format::pack::Footer;
 use format::{ClaimNonce, KeyId, PackName, names};
 use std::collections::HashSet;
 
 /// Packs whose rows are inserted at once.
-const BATCH_PACKS: usize = 1024;
+const BATCH_PACKS: usize = in_tests(4, 1024);
 
 impl Inner {
     /// Keys of which at least one copy is sound. Those that a deletion list names are gone, or may be at any time.

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use testkit::{Rng, join_all};
 
 /// How often something is tried while the storage or the database does not answer.
-const TRIES: u32 = 6;
+pub(super) const TRIES: u32 = 6;
 
 /// What a backup does beside the plain thing; probabilities.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +55,8 @@ pub(super) struct Backup<'a> {
     pub(super) key: KeyId,
     pub(super) head: Option<ItemHead>,
     pub(super) base: Option<BlobId>,
+    /// Blobs that nobody can read: whatever the pages above them say, they are sent anew.
+    damaged: BTreeSet<BlobId>,
     signer: &'static Signer,
     habits: Habits,
 }
@@ -105,9 +107,9 @@ impl<'a> Backup<'a> {
         let object = Bytes::from(object.encode());
         world.note(|| format!("{} opens session {} on {number}", repository_name(repository), opened.session));
         let key = patiently(world, || repository.put_key(opened.session, object.clone())).await;
-        let (session, head) = (opened.session, opened.head);
+        let (session, head, damaged) = (opened.session, opened.head, opened.damaged.into_iter().collect());
         match key {
-            Ok(key) => Ok(Self { world, repository, rng, item: number, session, key, head, base, signer, habits }),
+            Ok(key) => Ok(Self { world, repository, rng, item: number, session, key, head, base, damaged, signer, habits }),
             Err(error) => {
                 let _ = repository.abandon_session(session).await;
                 Err(error)
@@ -156,9 +158,11 @@ impl<'a> Backup<'a> {
             let answers = self.repository.missing(self.session, &ask).await?;
             let mut next = Vec::new();
             for (id, missing) in ask.into_iter().zip(answers) {
-                if missing {
-                    let blob = &graph.blobs[&id];
+                let blob = &graph.blobs[&id];
+                if missing || !self.damaged.is_empty() {
                     next.extend(blob.links.iter().copied().filter(|link| asked.insert(*link)));
+                }
+                if missing {
                     to_send.insert(id, blob.clone());
                 }
             }

@@ -11,12 +11,10 @@ use storage::{MemoryStore, ObjectName, ObjectStore};
 
 /// Plants forged records behind the journal's end. Answers their ids.
 pub(super) fn plant(store: &MemoryStore) -> BTreeSet<PointId> {
-    let entries: Vec<JournalEntry> = objects(store, &names::journal_entries(IDENTITY.domain))
-        .iter()
-        .filter_map(|(_, bytes)| JournalEntry::parse(bytes).ok())
-        .collect();
+    let found = objects(store, &names::journal_entries(IDENTITY.domain));
+    let last = found.iter().filter_map(|(name, _)| names::parse_number(name).ok()).max().map_or(JournalNumber(0), JournalNumber);
+    let entries: Vec<JournalEntry> = found.iter().filter_map(|(_, bytes)| JournalEntry::parse(bytes).ok()).collect();
     let incarnation = entries.iter().map(|entry| entry.incarnation).max().unwrap_or(Incarnation(1));
-    let last = entries.iter().map(|entry| entry.number).max().unwrap_or_default();
     let sample = entries.iter().rev().find_map(|entry| match &entry.payload {
         Payload::Record { record, .. } => SignedRecord::parse(record).ok(),
         _ => None,

@@ -14,6 +14,7 @@ mod node;
 mod random;
 mod restore;
 mod sabotaged;
+mod scenarios;
 mod walker;
 mod world;
 

@@ -1,0 +1,179 @@
+//! Damage, and what heals it.
+
+use super::stage::{Stage, tree};
+use super::{Scenario, ensure, nothing, scenario};
+use crate::simulation::audit::no_progress;
+use crate::simulation::identity::IDENTITY;
+use crate::simulation::walker::{Walker, objects};
+use contract::{CheckOptions, CheckReport, Domain};
+use format::blob::BlobKind;
+use format::{names, pack};
+use storage::ObjectName;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario(
+        "a damaged blob is healed",
+        |stage| Box::pin(damage_data(stage)),
+        |stage| Box::pin(check_and_heal(stage)),
+        |stage| Box::pin(is_whole(stage)),
+    ),
+    scenario(
+        "a damaged footer is healed",
+        |stage| Box::pin(damage_footer(stage)),
+        |stage| Box::pin(check_and_collect(stage)),
+        |stage| Box::pin(is_whole(stage)),
+    ),
+    scenario(
+        "a pack is lost",
+        |stage| Box::pin(lose_pack(stage)),
+        |stage| Box::pin(check_and_heal(stage)),
+        |stage| Box::pin(is_whole(stage)),
+    ),
+    scenario(
+        "one copy of a key object is lost",
+        |stage| Box::pin(lose_key_copy(stage)),
+        |stage| Box::pin(mend_key(stage)),
+        |stage| Box::pin(is_whole(stage)),
+    ),
+    scenario("a key object is lost", |stage| Box::pin(lose_key(stage)), |stage| Box::pin(check_and_heal(stage)), nothing),
+    scenario(
+        "a damaged record",
+        |stage| Box::pin(damage_record(stage)),
+        |stage| Box::pin(mend_record(stage)),
+        |stage| Box::pin(is_whole(stage)),
+    ),
+];
+
+async fn one_point(stage: &Stage) -> contract::Result<()> {
+    stage.back_up(&stage.others(), 0, &sample()).await.map(drop)
+}
+
+fn sample() -> crate::simulation::content::Tree {
+    tree(&[&[&[0, 1], &[2, 3]], &[&[4, 5]]])
+}
+
+fn name(object: &str) -> ObjectName {
+    ObjectName::new(object).unwrap()
+}
+
+/// A pack of that kind, its name and its parsed frame.
+fn a_pack(stage: &Stage, kind: BlobKind) -> (String, pack::ParsedPack) {
+    let packs = objects(&stage.world.memory, &names::packs(IDENTITY.domain));
+    let parsed = packs.into_iter().map(|(name, bytes)| (name, pack::parse(&bytes).unwrap()));
+    parsed.into_iter().find(|(_, parsed)| parsed.footer.kind == kind).unwrap()
+}
+
+/// Everything in the pack may be lost, through no fault of the repository.
+fn taint(stage: &Stage, parsed: &pack::ParsedPack) {
+    let mut model = stage.world.model.borrow_mut();
+    model.tainted.extend(parsed.footer.entries.iter().map(|entry| format!("blob {}", entry.id)));
+    stage.has_damage.set(true);
+}
+
+async fn damage_data(stage: &Stage) -> contract::Result<()> {
+    one_point(stage).await?;
+    let (object, parsed) = a_pack(stage, BlobKind::Data);
+    taint(stage, &parsed);
+    stage.world.weather.corrupt(&name(&object), u64::from(parsed.footer.entries[0].offset) + 30, 1).await.unwrap();
+    Ok(())
+}
+
+async fn damage_footer(stage: &Stage) -> contract::Result<()> {
+    one_point(stage).await?;
+    let (object, parsed) = a_pack(stage, BlobKind::Page);
+    taint(stage, &parsed);
+    stage.world.weather.corrupt(&name(&object), parsed.footer_range.start + 3, 1).await.unwrap();
+    Ok(())
+}
+
+async fn lose_pack(stage: &Stage) -> contract::Result<()> {
+    one_point(stage).await?;
+    let (object, parsed) = a_pack(stage, BlobKind::Page);
+    taint(stage, &parsed);
+    stage.world.weather.lose(&name(&object)).await.unwrap();
+    Ok(())
+}
+
+async fn lose_key_copy(stage: &Stage) -> contract::Result<()> {
+    one_point(stage).await?;
+    let (object, _) = objects(&stage.world.memory, &names::keys(IDENTITY.domain)).remove(0);
+    stage.world.weather.lose(&name(&object)).await.unwrap();
+    Ok(())
+}
+
+async fn lose_key(stage: &Stage) -> contract::Result<()> {
+    one_point(stage).await?;
+    for (object, _) in objects(&stage.world.memory, &names::keys(IDENTITY.domain)) {
+        let key = names::parse_key(&object)?;
+        stage.world.model.borrow_mut().tainted.insert(format!("key {key}"));
+        stage.world.weather.lose(&name(&object)).await.unwrap();
+    }
+    for (_, bytes) in objects(&stage.world.memory, &names::packs(IDENTITY.domain)) {
+        taint(stage, &pack::parse(&bytes)?);
+    }
+    Ok(())
+}
+
+async fn damage_record(stage: &Stage) -> contract::Result<()> {
+    one_point(stage).await?;
+    let entries = objects(&stage.world.memory, &names::journal_entries(IDENTITY.domain));
+    let (object, _) = entries.last().unwrap();
+    let point = stage.points(&stage.others()).await?.remove(0).id;
+    stage.world.model.borrow_mut().tainted.insert(format!("record {point}"));
+    stage.has_damage.set(true);
+    stage.world.weather.corrupt(&name(object), 60, 1).await.unwrap();
+    Ok(())
+}
+
+async fn check(stage: &Stage) -> contract::Result<CheckReport> {
+    stage.own().check(CheckOptions { read_data: true }, no_progress()).await
+}
+
+async fn check_and_heal(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let report = check(stage).await?;
+    ensure(!report.is_sound(), "check finds the damage")?;
+    stage.back_up(&own, 0, &sample()).await?;
+    let report = check(stage).await?;
+    let healed = report.damaged_copies.iter().all(|copy| copy.other_copy) && report.missing.is_empty();
+    ensure(healed, format!("the next backup heals it: {report:?}"))?;
+    stage.collect(&own).await?;
+    stage.collect(&own).await?;
+    let report = check(stage).await?;
+    ensure(
+        report.damaged_copies.is_empty() && report.damaged_packs.is_empty(),
+        format!("and what was damaged is freed: {report:?}"),
+    )
+}
+
+async fn check_and_collect(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let report = check(stage).await?;
+    ensure(report.damaged_packs.len() == 1, format!("check finds the damaged pack: {report:?}"))?;
+    stage.collect(&own).await?;
+    let report = check(stage).await?;
+    ensure(report.is_sound(), format!("the pack is written anew: {report:?}"))
+}
+
+async fn mend_key(stage: &Stage) -> contract::Result<()> {
+    let report = check(stage).await?;
+    ensure(report.is_sound() && report.mended.len() == 1, format!("the copy is put back: {report:?}"))?;
+    stage.collect(&stage.own()).await.map(drop)
+}
+
+async fn mend_record(stage: &Stage) -> contract::Result<()> {
+    let report = check(stage).await?;
+    ensure(report.is_sound() && report.mended.len() == 1, format!("the record is written anew: {report:?}"))
+}
+
+/// No excuse any more.
+async fn is_whole(stage: &Stage) -> contract::Result<()> {
+    stage.world.model.borrow_mut().tainted.clear();
+    stage.has_damage.set(false);
+    let walker = Walker::new(&stage.world.memory);
+    for record in walker.records.values() {
+        let lacks = walker.lacks(record);
+        ensure(lacks.is_empty(), format!("everything is whole again: {lacks:?}"))?;
+    }
+    Ok(())
+}

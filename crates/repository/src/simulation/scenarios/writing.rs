@@ -1,0 +1,145 @@
+//! Backups.
+
+use super::stage::{Stage, tree};
+use super::{Scenario, ensure, nothing, scenario};
+use contract::{Domain, PointFilter};
+use format::record::RecordKind;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario("a plain backup", nothing, |stage| Box::pin(plain(stage)), nothing),
+    scenario("a backup on top of another", |stage| Box::pin(first(stage)), |stage| Box::pin(second(stage)), nothing),
+    scenario("a point that came first", nothing, |stage| Box::pin(overtaken(stage)), nothing),
+    scenario("a checkpoint, then its point", |stage| Box::pin(first(stage)), |stage| Box::pin(checkpoint(stage)), nothing),
+    scenario(
+        "a checkpoint whose session died",
+        |stage| Box::pin(left_checkpoint(stage)),
+        |stage| Box::pin(adopt_checkpoint(stage)),
+        nothing,
+    ),
+    scenario("data of an interrupted backup", |stage| Box::pin(left_data(stage)), |stage| Box::pin(adopt_data(stage)), nothing),
+    scenario("an abandoned session", |stage| Box::pin(first(stage)), |stage| Box::pin(abandon(stage)), nothing),
+    scenario("many packs, many segments", nothing, |stage| Box::pin(many_packs(stage)), nothing),
+    scenario("an undeleted point", |stage| Box::pin(first(stage)), |stage| Box::pin(undelete(stage)), nothing),
+];
+
+async fn plain(stage: &Stage) -> contract::Result<()> {
+    stage.back_up(&stage.own(), 0, &tree(&[&[&[0, 1], &[2]], &[&[3]]])).await.map(drop)
+}
+
+async fn first(stage: &Stage) -> contract::Result<()> {
+    stage.back_up(&stage.others(), 0, &tree(&[&[&[0, 1], &[2]], &[&[3]], &[&[4]]])).await.map(drop)
+}
+
+/// Changes one leaf; the other pages are adopted.
+async fn second(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let mut session = stage.session(&own, 0).await?;
+    let changed = tree(&[&[&[0, 1], &[5]], &[&[3]], &[&[4]]]);
+    let missing = session.missing(&stage.graph(&changed)).await?;
+    ensure(missing.len() == 4, format!("chunk, leaf, middle page and root are missing: {}", missing.len()))?;
+    stage.finish(&mut session, &changed).await.map(drop)
+}
+
+async fn overtaken(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let mut session = stage.session(&own, 0).await?;
+    first(stage).await?;
+    stage.finish(&mut session, &tree(&[&[&[0, 1], &[7]]])).await?;
+    let points = own.points(PointFilter { item: None, deleted: false }).await?;
+    ensure(points.len() == 2 && points[1].sequence.0 == 2, "both points are in the chain")
+}
+
+async fn checkpoint(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let mut session = stage.session(&own, 0).await?;
+    let part = stage.graph(&tree(&[&[&[0, 1], &[8]]]));
+    session.send_missing(&part).await?;
+    session.commit(part.root, RecordKind::Checkpoint).await?;
+    stage.finish(&mut session, &tree(&[&[&[0, 1], &[8]], &[&[9]]])).await.map(drop)
+}
+
+async fn left_checkpoint(stage: &Stage) -> contract::Result<()> {
+    let node = stage.world.node("gone");
+    let repository = node.assemble(&stage.world.current());
+    repository.start().await?;
+    let mut session = stage.session(&repository, 0).await?;
+    let part = stage.graph(&tree(&[&[&[10, 11], &[12]], &[&[13]]]));
+    session.send_missing(&part).await?;
+    session.commit(part.root, RecordKind::Checkpoint).await?;
+    let more = stage.graph(&tree(&[&[&[14, 15]]]));
+    session.send_missing(&more).await?;
+    node.process.kill();
+    Ok(())
+}
+
+async fn adopt_checkpoint(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    stage.collect(&own).await?;
+    let mut session = stage.session(&own, 0).await?;
+    let whole = tree(&[&[&[10, 11], &[12]], &[&[13]], &[&[14, 15]]]);
+    let missing = session.missing(&stage.graph(&whole)).await?;
+    ensure(missing.len() == 3, format!("only a leaf, its middle page and the root are missing: {}", missing.len()))?;
+    stage.finish(&mut session, &whole).await?;
+    stage.collect(&own).await?;
+    stage.collect(&own).await.map(drop)
+}
+
+/// Data packs, some pages, no point.
+async fn left_data(stage: &Stage) -> contract::Result<()> {
+    let node = stage.world.node("gone");
+    let repository = node.assemble(&stage.world.current());
+    repository.start().await?;
+    let mut session = stage.session(&repository, 0).await?;
+    session.send_missing(&stage.graph(&tree(&[&[&[20, 21, 22], &[23]]]))).await?;
+    node.process.kill();
+    Ok(())
+}
+
+async fn adopt_data(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    stage.collect(&own).await?;
+    let mut session = stage.session(&own, 0).await?;
+    let same = tree(&[&[&[20, 21, 22], &[23]]]);
+    let missing = session.missing(&stage.graph(&same)).await?;
+    let is_data = |blob: &crate::simulation::content::Blob| blob.kind == format::blob::BlobKind::Data;
+    ensure(!missing.values().any(is_data), "the data of the interrupted backup is found again")?;
+    stage.finish(&mut session, &same).await?;
+    stage.collect(&own).await?;
+    stage.collect(&own).await.map(drop)
+}
+
+async fn abandon(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let mut session = stage.session(&own, 0).await?;
+    session.send_missing(&stage.graph(&tree(&[&[&[24, 25]], &[&[0, 1]]]))).await?;
+    own.abandon_session(session.session).await?;
+    stage.collect(&own).await?;
+    stage.collect(&own).await?;
+    let status = own.status().await?;
+    ensure(status.copies_condemned == 0 && status.sessions_open == 0, format!("nothing is left over: {status:?}"))
+}
+
+async fn many_packs(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    for first in [0, 12, 24] {
+        let leaves: Vec<Vec<u64>> = (first..first + 12).map(|chunk| vec![chunk]).collect();
+        let leaves: Vec<&[u64]> = leaves.iter().map(Vec::as_slice).collect();
+        stage.back_up(&own, 0, &tree(&[&leaves])).await?;
+    }
+    let status = own.status().await?;
+    ensure(status.segments > 0, "there are segments")?;
+    stage.collect(&own).await?;
+    let status = own.status().await?;
+    ensure(status.packs_unmerged == 0, "collection merges what is left")
+}
+
+async fn undelete(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let point = stage.points(&own).await?.remove(0);
+    own.expire(&[point.id]).await?;
+    ensure(own.points(PointFilter::default()).await?.is_empty(), "a soft-deleted point is not listed")?;
+    stage.collect(&own).await?;
+    own.undelete(&[point.id]).await?;
+    stage.collect(&own).await?;
+    ensure(own.points(PointFilter::default()).await?.len() == 1, "an undeleted point is listed again")
+}
