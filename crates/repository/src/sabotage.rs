@@ -22,8 +22,6 @@ pub(crate) enum Sabotage {
     UnreachedPagesStayVisible,
     /// 3: pages of sessions that run, or ended without a point, are not condemned, as their data is not.
     PagesHaveGrace,
-    /// 3: the second mark pardons by rewriting what it read before.
-    PardonForgetsWhatCameSince,
     /// 3: a point that is being read is no root.
     ReaderPinsNothing,
     /// 3: a commit under way counts neither as a session nor as a root.
@@ -57,8 +55,7 @@ thread_local! {
     static ACTIVE: std::cell::Cell<Option<Sabotage>> = const { std::cell::Cell::new(None) };
 }
 
-/// Those that random seeds must find. Five more are too rare for 500 of them so far and are not held by this list: `SecondMarkForgetsPurgedPoints`,
-/// `UnreachedPagesStayVisible`, `PagesHaveGrace`, `PardonForgetsWhatCameSince` and `JournalHasGaps`.
+/// Those that random seeds must find.
 #[cfg(test)]
 pub(crate) const CAUGHT: [Sabotage; 18] = [
     Sabotage::CommitWithoutProof,
@@ -79,6 +76,15 @@ pub(crate) const CAUGHT: [Sabotage; 18] = [
     Sabotage::BehindGoesOn,
     Sabotage::RecordIsNotVerified,
     Sabotage::AgentIsNotAuthorised,
+];
+
+/// Those that take too much coming together for 500 random seeds: scripted scenarios must find them.
+#[cfg(test)]
+pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 4] = [
+    Sabotage::SecondMarkForgetsPurgedPoints,
+    Sabotage::UnreachedPagesStayVisible,
+    Sabotage::PagesHaveGrace,
+    Sabotage::JournalHasGaps,
 ];
 
 /// Switches a sabotage on for this thread, or all off.

@@ -67,7 +67,7 @@ impl Inner {
         let running: HashSet<SessionId> = running.iter().map(|row| row.id).collect();
         let dead = dead_places(&index, &marks, &condemned, limit, &running);
         let verdict = Verdict { dead, pardoned };
-        self.pardon(&verdict.pardoned, condemned).await?;
+        self.pardon(&verdict.pardoned).await?;
         self.delete_remains(&index, &verdict, report, progress).await?;
         self.rewrite_packs(&index, &verdict.dead, options, report, progress).await?;
         self.delete_keys(report).await?;
@@ -77,13 +77,12 @@ impl Inner {
     /// Takes what a root of now reaches out of the condemned rows as they are now: commits may have added to them. What only
     /// a root of before reaches is not deleted yet, and is condemned still. Pages that are hidden because their own links do
     /// not resolve stay hidden.
-    async fn pardon(&self, pardoned: &HashSet<(PackName, u32)>, before: Vec<CondemnedRow>) -> Outcome<()> {
+    async fn pardon(&self, pardoned: &HashSet<(PackName, u32)>) -> Outcome<()> {
         if pardoned.is_empty() {
             return Ok(());
         }
         let mut transaction = self.ledger.begin().await?;
-        let now = transaction.condemned(self.domain).await?;
-        for mut row in if sabotaged(Sabotage::PardonForgetsWhatCameSince) { before } else { now } {
+        for mut row in transaction.condemned(self.domain).await? {
             let condemned = row.places.len();
             row.places.retain(|place| !pardoned.contains(&(row.pack, *place)));
             if row.generation != CondemnedRow::UNPROVEN && row.places.len() < condemned {

@@ -3,7 +3,7 @@
 //! A set of segments replaces another in one transaction, and only if it covers the same packs with the same numbers of
 //! entries: a pack's `segment` field moves with it.
 
-use super::{Index, Table};
+use super::{Index, Table, TableCache};
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{PackRow, PackState, SegmentRow, Transaction};
 use crate::repository::Inner;
@@ -97,7 +97,8 @@ impl Inner {
         if small.len() < 2 {
             return Ok(Vec::new());
         }
-        let index = Index::load(transaction, self.domain, &self.files, &self.cache).await?;
+        // Not this process's cache: a segment of this transaction may never be committed, and its id be given to another one.
+        let index = Index::load(transaction, self.domain, &self.files, &TableCache::default()).await?;
         let (mut packs, mut rows) = (Vec::new(), Vec::new());
         for (number, table) in index.tables.iter().enumerate() {
             for (place, pack) in index.table_packs[number].iter().enumerate() {

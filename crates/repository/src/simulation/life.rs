@@ -19,7 +19,7 @@ use std::task::Poll;
 use testkit::{FaultRates, Remains, Rng, join_all};
 
 /// How often an operator tries to open the repository, and after how many tries the weather gets better.
-const ATTEMPTS: u32 = 60;
+const ATTEMPTS: u32 = 600;
 const PATIENCE: u32 = 6;
 
 /// Longer than anything takes.
