@@ -1,6 +1,6 @@
 //! Blobs: probe, compression, padding, sealing, and the way back.
 //!
-//! A sealer and an opener hold the contexts of zstd; there is one a thread.
+//! A sealer and an opener hold the contexts of zstd and the buffers that they work in; there is one a thread.
 
 use crate::aead::{NONCE_BYTES, TAG_BYTES};
 use crate::data_key::DataKey;
@@ -25,6 +25,8 @@ const SAMPLES_MIN: usize = 4;
 const SAMPLE_EVERY: usize = 32 << 10;
 /// Level of the probe: zstd's fast side.
 const PROBE_LEVEL: i32 = -1;
+/// Larger buffers are not kept once a smaller one does.
+const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Compresses, pads and seals blobs.
 pub struct BlobSealer {
@@ -32,6 +34,7 @@ pub struct BlobSealer {
     probe: Compressor<'static>,
     samples: Vec<u8>,
     compressed: Vec<u8>,
+    sealed: Vec<u8>,
 }
 
 impl BlobSealer {
@@ -39,21 +42,23 @@ impl BlobSealer {
     #[must_use]
     pub fn new(level: i32) -> Self {
         let compressor = |level| Compressor::new(level).expect("zstd makes a context at any level, it clamps them");
-        Self { compressor: compressor(level), probe: compressor(PROBE_LEVEL), samples: Vec::new(), compressed: Vec::new() }
+        let (samples, compressed, sealed) = Default::default();
+        Self { compressor: compressor(level), probe: compressor(PROBE_LEVEL), samples, compressed, sealed }
     }
 
-    /// Seals a plaintext whose id is known: nonce ‖ ciphertext ‖ tag.
-    pub fn seal(&mut self, key: &DataKey, kind: BlobKind, id: BlobId, plaintext: &[u8]) -> Result<Vec<u8>> {
+    /// Seals a plaintext whose id is known: nonce ‖ ciphertext ‖ tag. They stand in the sealer's buffer until it seals again.
+    pub fn seal(&mut self, key: &DataKey, kind: BlobKind, id: BlobId, plaintext: &[u8]) -> Result<&[u8]> {
         within("plaintext of a blob", plaintext.len(), limits::BLOB_PLAINTEXT_MAX)?;
         let (codec, payload) =
             if self.compress(plaintext)? { (Codec::Zstd, self.compressed.as_slice()) } else { (Codec::Stored, plaintext) };
         let padded = padme(limits::INNER_HEADER + payload.len());
-        let mut sealed = Vec::with_capacity(NONCE_BYTES + padded + TAG_BYTES);
+        let sealed = &mut self.sealed;
+        make_room(sealed, NONCE_BYTES + padded + TAG_BYTES);
         sealed.extend_from_slice(&[0; NONCE_BYTES]);
         sealed.extend_from_slice(&Inner::header(codec, plaintext.len(), payload.len()));
         sealed.extend_from_slice(payload);
         sealed.resize(NONCE_BYTES + padded, 0);
-        key.seal_in_place(kind, id, &mut sealed)?;
+        key.seal_in_place(kind, id, sealed)?;
         Ok(sealed)
     }
 
@@ -102,15 +107,25 @@ fn gains(compressed: usize, plain: usize) -> bool {
 }
 
 fn compress_into(compressor: &mut Compressor<'static>, plaintext: &[u8], compressed: &mut Vec<u8>) -> Result<()> {
-    compressed.clear();
-    compressed.reserve(zstd_safe::compress_bound(plaintext.len()));
+    make_room(compressed, zstd_safe::compress_bound(plaintext.len()));
     compressor.compress_to_buffer(plaintext, compressed).map_err(|_| SealError::Internal("zstd did not compress a blob"))?;
     Ok(())
+}
+
+/// Empties a buffer and makes room for so many bytes.
+fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
+    if buffer.capacity() > BUFFER_KEPT_BYTES_MAX && bytes <= BUFFER_KEPT_BYTES_MAX {
+        *buffer = Vec::new();
+    }
+    buffer.clear();
+    buffer.reserve_exact(bytes);
 }
 
 /// Opens blobs and verifies that they are what their ids say.
 pub struct BlobOpener {
     decompressor: Decompressor<'static>,
+    sealed: Vec<u8>,
+    plaintext: Vec<u8>,
 }
 
 impl Default for BlobOpener {
@@ -123,10 +138,12 @@ impl BlobOpener {
     /// A new one.
     #[must_use]
     pub fn new() -> Self {
-        Self { decompressor: Decompressor::new().expect("zstd makes a context without a dictionary") }
+        let decompressor = Decompressor::new().expect("zstd makes a context without a dictionary");
+        Self { decompressor, sealed: Vec::new(), plaintext: Vec::new() }
     }
 
-    /// Opens a sealed blob and answers its plaintext, whose id was computed anew with `links` and found to be `id`.
+    /// Opens a sealed blob and answers its plaintext, whose id was computed anew with `links` and found to be `id`. It stands in
+    /// the opener's buffer until it opens another one.
     pub fn open(
         &mut self,
         key: &DataKey,
@@ -134,35 +151,39 @@ impl BlobOpener {
         kind: BlobKind,
         id: BlobId,
         links: &[BlobId],
-        mut sealed: Vec<u8>,
-    ) -> Result<Vec<u8>> {
+        sealed: &[u8],
+    ) -> Result<&[u8]> {
         check_links(kind, links)?;
+        within("sealed bytes of a blob", sealed.len(), limits::BLOB_SEALED_MAX)?;
         if key.domain() != writer.domain() {
             return Err(SealError::Invalid("the data key and the id key belong to different domains"));
         }
-        let inner = Inner::parse(key.open_in_place(kind, id, &mut sealed)?)?;
+        make_room(&mut self.sealed, sealed.len());
+        self.sealed.extend_from_slice(sealed);
+        let inner = Inner::parse(key.open_in_place(kind, id, &mut self.sealed)?)?;
         let plaintext = match inner.codec {
-            Codec::Zstd => self.decompress(inner.payload, inner.plaintext_length).ok_or(SealError::BlobDoesNotDecompress(id))?,
-            Codec::Stored => {
-                let (start, length) = (NONCE_BYTES + limits::INNER_HEADER, inner.plaintext_length);
-                sealed.copy_within(start..start + length, 0);
-                sealed.truncate(length);
-                sealed
-            }
+            Codec::Zstd => decompress(&mut self.decompressor, inner.payload, inner.plaintext_length, &mut self.plaintext)
+                .ok_or(SealError::BlobDoesNotDecompress(id))?,
+            Codec::Stored => inner.payload,
         };
-        if !equal(writer.blob_id(kind, links, &plaintext).as_bytes(), id.as_bytes()) {
+        if !equal(writer.blob_id(kind, links, plaintext).as_bytes(), id.as_bytes()) {
             return Err(SealError::BlobIsAnother(id));
         }
         Ok(plaintext)
     }
+}
 
-    /// One zstd frame of exactly `length` bytes; nothing beyond that is allocated or written.
-    fn decompress(&mut self, payload: &[u8], length: usize) -> Option<Vec<u8>> {
-        if zstd_safe::find_frame_compressed_size(payload).ok()? != payload.len() {
-            return None;
-        }
-        let mut plaintext = vec![0; length];
-        let written = self.decompressor.decompress_to_buffer(payload, plaintext.as_mut_slice()).ok()?;
-        (written == length).then_some(plaintext)
+/// One zstd frame of exactly `length` bytes; no room is made for more.
+fn decompress<'a>(
+    decompressor: &mut Decompressor<'static>,
+    payload: &[u8],
+    length: usize,
+    plaintext: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
+    if zstd_safe::find_frame_compressed_size(payload).ok()? != payload.len() {
+        return None;
     }
+    make_room(plaintext, length);
+    let written = decompressor.decompress_to_buffer(payload, plaintext).ok()?;
+    (written == length).then_some(plaintext.as_slice())
 }

@@ -57,7 +57,9 @@ impl Checkpoints {
         while let Ok(leaf) = leaves.recv() {
             builder.push(leaf)?;
             let bytes = self.progress.bytes_read.get();
-            if self.last.elapsed() >= self.every || bytes - self.last_bytes >= self.every_bytes {
+            let is_due = self.last.elapsed() >= self.every || bytes - self.last_bytes >= self.every_bytes;
+            // as long as the first leaf is not there, the later ones do not count
+            if is_due && builder.totals().entries > 0 {
                 self.make(&builder)?;
                 self.last = Instant::now();
                 self.last_bytes = bytes;
@@ -68,9 +70,6 @@ impl Checkpoints {
 
     fn make(&self, builder: &TreeBuilder) -> Result<()> {
         let totals = builder.totals();
-        if totals.entries == 0 {
-            return Ok(());
-        }
         let page = self.store.while_held(|| {
             let page = self.store.put_page_ahead(manifest(builder.root_so_far()?, totals)?)?;
             self.store.drain()?;

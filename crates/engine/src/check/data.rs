@@ -130,12 +130,12 @@ fn open(blobs: &BlobReader, found: &Found, stop: &Stop, done: &Counter, fetched:
     for Fetched { id, at, sealed } in fetched.iter() {
         stop.check()?;
         let first = sealed.and_then(|sealed| blobs.open_data(&mut opener, id, &at, &sealed).ok());
-        let plaintext = match first {
-            Some(plaintext) => plaintext,
+        let length = match first {
+            Some(plaintext) => plaintext.len(),
             None => match blobs.read_alone(&mut opener, BlobKind::Data, id) {
                 Ok((_, plaintext)) => {
                     found.copies_damaged.add(1);
-                    plaintext
+                    plaintext.len()
                 }
                 Err(error) if is_damage(&error) => {
                     found.damaged.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
@@ -145,8 +145,8 @@ fn open(blobs: &BlobReader, found: &Found, stop: &Stop, done: &Counter, fetched:
             },
         };
         found.opened.add(1);
-        found.bytes.add(plaintext.len() as u64);
-        done.add(plaintext.len() as u64);
+        found.bytes.add(length as u64);
+        done.add(length as u64);
     }
     Ok(())
 }

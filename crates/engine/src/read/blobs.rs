@@ -100,7 +100,7 @@ impl BlobReader {
     }
 
     /// Opens a copy of a data blob.
-    pub(crate) fn open_data(&self, opener: &mut BlobOpener, id: BlobId, at: &Location, sealed: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn open_data<'a>(&self, opener: &'a mut BlobOpener, id: BlobId, at: &Location, sealed: &[u8]) -> Result<&'a [u8]> {
         self.open(opener, BlobKind::Data, id, &[], at, sealed)
     }
 
@@ -114,17 +114,17 @@ impl BlobReader {
     }
 
     /// Opens a copy of a blob; its id must come out.
-    pub(crate) fn open(
+    pub(crate) fn open<'a>(
         &self,
-        opener: &mut BlobOpener,
+        opener: &'a mut BlobOpener,
         kind: BlobKind,
         id: BlobId,
         links: &[BlobId],
         at: &Location,
         sealed: &[u8],
-    ) -> Result<Vec<u8>> {
+    ) -> Result<&'a [u8]> {
         let key = self.ring.get(at.key)?;
-        opener.open(&key, self.ring.writer(), kind, id, links, sealed.to_vec()).map_err(EngineError::seal("open a blob"))
+        opener.open(&key, self.ring.writer(), kind, id, links, sealed).map_err(EngineError::seal("open a blob"))
     }
 
     /// A blob by itself, from whichever copy opens; looked up again once if its pack was rewritten meanwhile. Copies that
@@ -157,7 +157,7 @@ impl BlobReader {
         let links = links.as_ref().map_or(&[][..], |links| links.as_slice());
         let sealed = self.read(&PackRead { pack: at.pack, blobs: vec![(*at, ())] })?;
         let plaintext = self.open(opener, kind, id, links, at, &sealed[0])?;
-        Ok((links.to_vec(), plaintext))
+        Ok((links.to_vec(), plaintext.to_vec()))
     }
 
     /// Reports copies that do not open. That is a favour to the next backup: if it fails, nothing is lost.

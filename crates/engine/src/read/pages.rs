@@ -88,7 +88,7 @@ impl PageReader {
     fn open(&self, opener: &mut BlobOpener, id: BlobId, at: &Location, sealed: &[u8]) -> Result<Arc<Page>> {
         let links = self.blobs.page_links(id, at)?;
         let content = self.blobs.open(opener, BlobKind::Page, id, links.as_slice(), at, sealed)?;
-        Ok(Arc::new(Page { links: links.as_slice().to_vec(), content }))
+        Ok(Arc::new(Page { links: links.as_slice().to_vec(), content: content.to_vec() }))
     }
 
     /// A data blob by itself.

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use format::BlobId;
 use format::blob::BlobKind;
 use seal::BlobOpener;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -109,8 +110,8 @@ pub(crate) fn write(
         stop.check()?;
         let first = sealed.and_then(|(at, sealed)| blobs.open_data(&mut opener, id, &at, &sealed).ok());
         let opened = match first {
-            Some(plaintext) => Ok(plaintext),
-            None => blobs.read_alone(&mut opener, BlobKind::Data, id).map(|(_, plaintext)| plaintext),
+            Some(plaintext) => Ok(Cow::Borrowed(plaintext)),
+            None => blobs.read_alone(&mut opener, BlobKind::Data, id).map(|(_, plaintext)| Cow::Owned(plaintext)),
         };
         match opened {
             Ok(plaintext) => {

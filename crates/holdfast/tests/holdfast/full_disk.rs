@@ -2,7 +2,7 @@
 //!
 //! Needs to mount a tmpfs; where that is not allowed, the tests say so and end.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, assert_equal};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -156,4 +156,37 @@ fn expire_collect_and_rebuild_on_a_full_disk_lose_nothing() {
         machine.backup("item");
         assert_eq!(machine.ok(&["check", "--read-data"])["sound"], true);
     }
+}
+
+#[test]
+fn a_restore_that_fills_the_disk_fails_clearly_and_goes_on_with_room() {
+    let Some((disk, machine)) = on_a_small_disk(4 << 10) else { return };
+    // The vault is elsewhere: what is full is the destination.
+    let machine = machine.at(disk.0.with_file_name("vault"));
+    machine.ok(&["init", "--kit", &machine.text("kit")]);
+    let machine = machine.with_kit();
+    for number in 0..6 {
+        write_noise(&machine, &format!("file {number}"), 500, number);
+    }
+    machine.backup("item");
+    disk.fill_but(1200);
+    let to = machine.text("disk/out");
+    assert!(failed_clearly(&machine, &["restore", "latest", "--to", &to]), "the disk was never full");
+    disk.make_room();
+    let report = machine.ok(&["restore", "latest", "--to", &to, "--resume"]);
+    assert!(report["resumed"].as_u64().unwrap() < 6, "{report}");
+    assert_equal(&machine.path("source"), &machine.restored("disk/out"));
+}
+
+#[test]
+fn a_check_on_a_full_disk_says_what_it_finds_or_fails_clearly() {
+    let Some((disk, machine)) = with_vault(12 << 10) else { return };
+    write_noise(&machine, "file", 300, 1);
+    machine.backup("item");
+    disk.fill_but(0);
+    failed_clearly(&machine, &["check", "--read-data"]);
+    failed_clearly(&machine, &["status"]);
+    disk.make_room();
+    assert_eq!(machine.ok(&["check", "--read-data"])["sound"], true);
+    machine.assert_restores("latest", &machine.path("source"));
 }

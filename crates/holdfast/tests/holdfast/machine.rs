@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The longest that a command may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(400);
 pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 
 pub(crate) struct Machine {
@@ -29,6 +29,8 @@ pub(crate) struct Ended {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+    /// The most memory that it held at once, in bytes.
+    pub(crate) memory_bytes: u64,
 }
 
 impl Ended {
@@ -54,7 +56,9 @@ impl Running {
 
     pub(crate) fn end(mut self) -> Ended {
         let started = Instant::now();
+        let mut memory_bytes = 0;
         let status = loop {
+            memory_bytes = memory_bytes.max(peak_memory_bytes(self.child.id()));
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
@@ -66,10 +70,17 @@ impl Running {
             std::thread::sleep(Duration::from_millis(2));
         };
         let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-        let ended = Ended { code: status.code().unwrap_or(-9), out: read(&self.out), err: read(&self.err) };
+        let ended = Ended { code: status.code().unwrap_or(-9), out: read(&self.out), err: read(&self.err), memory_bytes };
         assert!(!ended.err.contains("panicked"), "{}", ended.err);
         ended
     }
+}
+
+/// The peak of a process's resident memory so far; 0 when it is gone.
+fn peak_memory_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().strip_suffix(" kB")).map_or(0, |peak| peak.trim().parse::<u64>().unwrap() << 10)
 }
 
 impl Machine {
@@ -83,6 +94,13 @@ impl Machine {
         let machine = Self { root, home, vault, variables: Vec::new(), runs: AtomicU64::new(0) };
         let passphrase = machine.private("passphrase", PASSPHRASE);
         machine.with("HOLDFAST_PASSPHRASE_FILE", passphrase)
+    }
+
+    /// Backs up something else than the source.
+    pub(crate) fn backup_of(&self, source: &str, item: &str) -> Ended {
+        let ended = self.run(&["backup", &self.text(source), "--item", item, "--json"]);
+        assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
+        ended
     }
 
     /// A machine that made a vault. It takes the recovery kit, which costs no Argon2id.

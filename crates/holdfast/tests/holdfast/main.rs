@@ -6,6 +6,7 @@ mod damage;
 mod full_disk;
 mod kill;
 mod machine;
+mod memory;
 mod recovery;
 mod round_trip;
 mod secrets;

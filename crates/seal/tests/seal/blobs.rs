@@ -8,11 +8,11 @@ use seal::{BlobOpener, BlobSealer, Kind, SealError};
 
 fn seal(kind: BlobKind, links: &[BlobId], plaintext: &[u8]) -> (BlobId, Vec<u8>) {
     let id = KEYS.writer.blob_id(kind, links, plaintext);
-    (id, BlobSealer::new(3).seal(&KEYS.key, kind, id, plaintext).unwrap())
+    (id, BlobSealer::new(3).seal(&KEYS.key, kind, id, plaintext).unwrap().to_vec())
 }
 
 fn open(kind: BlobKind, id: BlobId, links: &[BlobId], sealed: &[u8]) -> seal::Result<Vec<u8>> {
-    BlobOpener::new().open(&KEYS.key, &KEYS.writer, kind, id, links, sealed.to_vec())
+    BlobOpener::new().open(&KEYS.key, &KEYS.writer, kind, id, links, sealed).map(<[u8]>::to_vec)
 }
 
 /// Inner bytes as a thief of the session's key would seal them, under the id of `plaintext`.
@@ -32,7 +32,7 @@ proptest! {
         let plaintext = plaintext.repeat(repeat);
         let (kind, links) = if count == 0 { (BlobKind::Data, vec![]) } else { (BlobKind::Page, links(count)) };
         let id = KEYS.writer.blob_id(kind, &links, &plaintext);
-        let sealed = BlobSealer::new(level).seal(&KEYS.key, kind, id, &plaintext).unwrap();
+        let sealed = BlobSealer::new(level).seal(&KEYS.key, kind, id, &plaintext).unwrap().to_vec();
         prop_assert!(sealed.len() <= padme(plaintext.len() + limits::INNER_HEADER) + limits::SEAL_OVERHEAD);
         prop_assert_eq!(padme(sealed.len() - limits::SEAL_OVERHEAD), sealed.len() - limits::SEAL_OVERHEAD);
         prop_assert_eq!(sealed.capacity(), sealed.len());
@@ -45,9 +45,9 @@ proptest! {
         for size in sizes {
             for plaintext in [noise(size), text(size)] {
                 let id = KEYS.writer.blob_id(BlobKind::Data, &[], &plaintext);
-                let sealed = sealer.seal(&KEYS.key, BlobKind::Data, id, &plaintext).unwrap();
+                let sealed = sealer.seal(&KEYS.key, BlobKind::Data, id, &plaintext).unwrap().to_vec();
                 prop_assert_eq!(sealed.len(), BlobSealer::new(1).seal(&KEYS.key, BlobKind::Data, id, &plaintext).unwrap().len());
-                prop_assert_eq!(opener.open(&KEYS.key, &KEYS.writer, BlobKind::Data, id, &[], sealed).unwrap(), plaintext);
+                prop_assert_eq!(opener.open(&KEYS.key, &KEYS.writer, BlobKind::Data, id, &[], &sealed).unwrap(), &plaintext[..]);
             }
         }
     }
@@ -79,7 +79,9 @@ fn the_largest_blob_comes_back_and_a_larger_one_is_refused() {
         assert!(sealed.len() <= limits::BLOB_SEALED_MAX);
         assert!(open(BlobKind::Data, id, &[], &sealed).unwrap() == plaintext);
     }
-    let refused = BlobSealer::new(1).seal(&KEYS.key, BlobKind::Data, BlobId([0; 32]), &noise(limits::BLOB_PLAINTEXT_MAX + 1));
+    let refused = BlobSealer::new(1)
+        .seal(&KEYS.key, BlobKind::Data, BlobId([0; 32]), &noise(limits::BLOB_PLAINTEXT_MAX + 1))
+        .map(<[u8]>::to_vec);
     assert!(matches!(refused, Err(SealError::Format(format::FormatError::Limit { .. }))));
     let refused = KEYS.key.seal(BlobKind::Data, BlobId([0; 32]), vec![0; limits::BLOB_SEALED_MAX]);
     assert!(matches!(refused, Err(SealError::Format(format::FormatError::Limit { .. }))));

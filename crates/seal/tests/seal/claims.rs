@@ -13,16 +13,16 @@ struct Sealed {
 
 fn page(links: &[BlobId], plaintext: &[u8]) -> Sealed {
     let id = KEYS.writer.blob_id(BlobKind::Page, links, plaintext);
-    Sealed { id, bytes: BlobSealer::new(1).seal(&KEYS.key, BlobKind::Page, id, plaintext).unwrap() }
+    Sealed { id, bytes: BlobSealer::new(1).seal(&KEYS.key, BlobKind::Page, id, plaintext).unwrap().to_vec() }
 }
 
 fn data(plaintext: &[u8]) -> Sealed {
     let id = KEYS.writer.blob_id(BlobKind::Data, &[], plaintext);
-    Sealed { id, bytes: BlobSealer::new(1).seal(&KEYS.key, BlobKind::Data, id, plaintext).unwrap() }
+    Sealed { id, bytes: BlobSealer::new(1).seal(&KEYS.key, BlobKind::Data, id, plaintext).unwrap().to_vec() }
 }
 
 fn open(kind: BlobKind, id: BlobId, links: &[BlobId], bytes: &[u8]) -> seal::Result<Vec<u8>> {
-    BlobOpener::new().open(&KEYS.key, &KEYS.writer, kind, id, links, bytes.to_vec())
+    BlobOpener::new().open(&KEYS.key, &KEYS.writer, kind, id, links, bytes).map(<[u8]>::to_vec)
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_page_whose_links_are_not_in_order_is_refused_even_if_its_id_is_right() {
         assert_eq!(open(BlobKind::Page, page.id, &links, &page.bytes).unwrap_err().kind(), Kind::Corrupt);
     }
     let id = KEYS.writer.blob_id(BlobKind::Data, &links(1), b"data");
-    let bytes = BlobSealer::new(1).seal(&KEYS.key, BlobKind::Data, id, b"data").unwrap();
+    let bytes = BlobSealer::new(1).seal(&KEYS.key, BlobKind::Data, id, b"data").unwrap().to_vec();
     assert_eq!(open(BlobKind::Data, id, &links(1), &bytes).unwrap_err().kind(), Kind::Corrupt);
 }
 
@@ -86,7 +86,7 @@ fn a_blob_of_another_domain_is_refused() {
     let plaintext = text(500);
     let ours = data(&plaintext);
     assert_ne!(ours.id, other.writer.blob_id(BlobKind::Data, &[], &plaintext));
-    let open = |key, writer| BlobOpener::new().open(key, writer, BlobKind::Data, ours.id, &[], ours.bytes.clone());
+    let open = |key, writer| BlobOpener::new().open(key, writer, BlobKind::Data, ours.id, &[], &ours.bytes).map(<[u8]>::to_vec);
     assert!(open(&KEYS.key, &KEYS.writer).is_ok());
     assert!(open(&other.key, &other.writer).is_err());
     assert_eq!(open(&KEYS.key, &other.writer).unwrap_err().kind(), Kind::Invalid);
@@ -101,7 +101,7 @@ fn a_blob_of_another_domain_is_refused() {
 fn a_blob_under_another_key_is_refused() {
     let ours = data(&text(500));
     let (_, other) = KEYS.writer.new_session_key().unwrap();
-    let opened = BlobOpener::new().open(&other, &KEYS.writer, BlobKind::Data, ours.id, &[], ours.bytes);
+    let opened = BlobOpener::new().open(&other, &KEYS.writer, BlobKind::Data, ours.id, &[], &ours.bytes).map(<[u8]>::to_vec);
     assert_eq!(opened.unwrap_err(), SealError::BlobDoesNotOpen(ours.id, other.id()));
 }
 
@@ -128,9 +128,9 @@ fn garbage_that_a_stolen_writer_seals_under_a_known_id_is_refused() {
     let thief = DomainWriter::from_bytes(&KEYS.writer.to_bytes()).unwrap();
     let (object, key) = thief.new_session_key().unwrap();
     let good = data(&text(500));
-    let garbage = BlobSealer::new(1).seal(&key, BlobKind::Data, good.id, b"garbage").unwrap();
+    let garbage = BlobSealer::new(1).seal(&key, BlobKind::Data, good.id, b"garbage").unwrap().to_vec();
     let reader = KEYS.secret.data_key(&object).unwrap();
-    let opened = BlobOpener::new().open(&reader, &KEYS.writer, BlobKind::Data, good.id, &[], garbage);
+    let opened = BlobOpener::new().open(&reader, &KEYS.writer, BlobKind::Data, good.id, &[], &garbage).map(<[u8]>::to_vec);
     assert_eq!(opened.unwrap_err(), SealError::BlobIsAnother(good.id));
 }
 
@@ -140,6 +140,6 @@ fn a_stolen_writer_reads_no_session_but_its_own() {
     let thief = DomainWriter::from_bytes(&KEYS.writer.to_bytes()).unwrap();
     let (_, key) = thief.new_session_key().unwrap();
     let old = data(&text(500));
-    let opened = BlobOpener::new().open(&key, &thief, BlobKind::Data, old.id, &[], old.bytes);
+    let opened = BlobOpener::new().open(&key, &thief, BlobKind::Data, old.id, &[], &old.bytes).map(<[u8]>::to_vec);
     assert!(matches!(opened, Err(SealError::BlobDoesNotOpen(..))));
 }

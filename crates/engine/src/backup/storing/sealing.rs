@@ -14,7 +14,7 @@ pub(super) fn run(stages: &Stages, sealing: &Receiver<Blob>, full: &Sender<FullP
         let sealed = sealer.seal(key, kind, id, plaintext.as_slice()).map_err(EngineError::seal("seal a blob"))?;
         stages.buffers.give_back(plaintext);
         drop(room);
-        let closed = stages.packs.add(kind, id, links, &sealed, &stages.flow)?;
+        let closed = stages.packs.add(kind, id, links, sealed, &stages.flow)?;
         drop(passage);
         if let Some(pack) = closed {
             full.send(pack).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;

@@ -1,0 +1,59 @@
+//! Memory does not grow with the number of files: not with many of them, and not with many in one directory.
+//!
+//! 150,000 files; `HOLDFAST_FILES=1000000` for more.
+
+use crate::machine::{Ended, Machine};
+use std::fs::{self, File};
+use std::io::Write;
+
+/// The most that a command may hold.
+const MEMORY_BYTES_MAX: u64 = 200 << 20;
+
+fn files() -> usize {
+    std::env::var("HOLDFAST_FILES").map_or(150_000, |text| text.parse().unwrap())
+}
+
+fn assert_bounded(doing: &str, ended: &Ended) {
+    println!("{doing}: {} MiB", ended.memory_bytes >> 20);
+    assert!(ended.memory_bytes > 1 << 20, "{doing}: nothing was measured");
+    assert!(ended.memory_bytes < MEMORY_BYTES_MAX, "{doing} took {} MiB", ended.memory_bytes >> 20);
+}
+
+/// A first backup, an unchanged one, a restore and a check of a tree with so many files.
+fn stays_small(machine: &Machine, count: usize) {
+    let first = machine.backup_of("many", "many");
+    assert!(first.json()["files"].as_u64().unwrap() >= count as u64, "{}", first.out);
+    assert_bounded("first backup", &first);
+    assert_bounded("unchanged backup", &machine.backup_of("many", "many"));
+    let restore = machine.run(&["restore", "latest", "--to", &machine.text("out"), "--json"]);
+    assert_eq!(restore.code, 0, "{}", restore.err);
+    assert_bounded("restore", &restore);
+    assert_bounded("check", &machine.run(&["check", "--read-data", "--json"]));
+}
+
+#[test]
+fn many_small_files_take_bounded_memory() {
+    let machine = Machine::with_vault();
+    let count = files();
+    for directory in 0..count.div_ceil(500) {
+        let directory = machine.path(&format!("many/{directory}"));
+        fs::create_dir_all(&directory).unwrap();
+        for number in 0..500 {
+            let mut file = File::create(directory.join(format!("file {number}"))).unwrap();
+            write!(file, "{number} of {} ", directory.display()).unwrap();
+        }
+    }
+    stays_small(&machine, count);
+}
+
+#[test]
+fn one_directory_with_many_entries_takes_bounded_memory() {
+    let machine = Machine::with_vault();
+    let count = files();
+    let directory = machine.path("many");
+    fs::create_dir(&directory).unwrap();
+    for number in 0..count {
+        File::create(directory.join(format!("an entry with number {number}"))).unwrap();
+    }
+    stays_small(&machine, count);
+}
