@@ -70,9 +70,8 @@ impl Failure {
 
     /// What a failure of input or output amounts to.
     pub(crate) fn io(doing: impl Into<String>, error: &std::io::Error) -> Self {
-        let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
         let failure = Self::new(Exit::Failed, doing).because(error);
-        if full { failure.with_hint("make room on that disk and run the command again") } else { failure }
+        if is_full(error) { failure.with_hint("make room on that disk and run the command again") } else { failure }
     }
 
     /// The hint, for machine-readable output.
@@ -104,6 +103,10 @@ impl fmt::Display for Failure {
     }
 }
 
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 fn exit_of(kind: VaultErrorKind) -> Exit {
     match kind {
         VaultErrorKind::Invalid | VaultErrorKind::NotFound | VaultErrorKind::Internal => Exit::Failed,
@@ -133,11 +136,17 @@ impl From<EngineError> for Failure {
             EngineErrorKind::WrongKey => Exit::WrongKey,
             EngineErrorKind::Conflict => Exit::Conflict,
             EngineErrorKind::Denied => Exit::Refused,
-            EngineErrorKind::Unavailable => Exit::Unavailable,
+            EngineErrorKind::Unavailable if matches!(error, EngineError::Vault { .. }) => Exit::Unavailable,
+            EngineErrorKind::Unavailable => Exit::Failed,
             EngineErrorKind::Corrupt => Exit::Damage,
         };
         let mut failure = Self::new(exit, error.to_string());
-        failure.hint = error.hint().map(str::to_owned);
+        failure.hint = error.hint().map(str::to_owned).or_else(|| match &error {
+            EngineError::Target { source, .. } if is_full(source) => {
+                Some("make room at the destination and go on with --resume".to_owned())
+            }
+            _ => None,
+        });
         match error.source() {
             Some(source) => failure.because(source),
             None => failure,
