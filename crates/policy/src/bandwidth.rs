@@ -23,7 +23,9 @@ impl Policy {
         }
         match self.office_hours().state(at) {
             WindowState::Always => Bandwidth { bytes_per_second: settings.inside_bytes_per_second, until: None },
-            WindowState::Open { until } => Bandwidth { bytes_per_second: settings.inside_bytes_per_second, until: Some(until) },
+            WindowState::Open { until, .. } => {
+                Bandwidth { bytes_per_second: settings.inside_bytes_per_second, until: Some(until) }
+            }
             WindowState::Closed { opens, .. } => {
                 Bandwidth { bytes_per_second: settings.outside_bytes_per_second, until: Some(opens) }
             }

@@ -33,10 +33,8 @@ pub use jiff::civil::Date;
 pub use objective::PointAge;
 pub use policy::Policy;
 pub use preview::{Preview, PreviewEntry, PreviewOptions};
-pub use retention::{
-    Claim, Completeness, Expiry, Fate, Origin, Reason, RetentionPlan, RetentionPoint, RetentionRule, Review,
-};
-pub use run::{FailedRun, ItemRuns, Step, Running};
+pub use retention::{Claim, Completeness, Expiry, Fate, Origin, Reason, RetentionPlan, RetentionPoint, RetentionRule, Review};
+pub use run::{FailedRun, ItemRuns, Running, Step};
 pub use schedule::{Days, ItemSeed, Slot, TimeOfDay, TimeWindow, Times, Week, Weekday, WindowState};
 pub use settings::{
     BandwidthSettings, Hook, HookFailure, HookSettings, PolicySettings, RetentionSettings, RetrySettings, Schedule, WindowEnd,

@@ -114,7 +114,7 @@ impl Policy {
 fn holds(state: WindowState, at: Timestamp) -> bool {
     match state {
         WindowState::Always => false,
-        WindowState::Open { until } => at < until,
+        WindowState::Open { until, .. } => at < until,
         WindowState::Closed { opens, .. } => at < opens,
     }
 }

@@ -90,7 +90,7 @@ impl Policy {
             Some(failed) => self.retry_at(seed, failed, now),
             None => self.start_of(seed, due, due.due.max(runs.ready_since.min(now))),
         };
-        let start = self.inside_window(seed, due, earliest.max(now));
+        let start = self.inside_window(seed, due, earliest, now);
         match self.next_slot(now) {
             Some(next) if start >= next.due => self.wait_for_next(seed, now),
             _ if start > now => Step::Wait { until: start, slot: due },
@@ -111,14 +111,15 @@ impl Policy {
         }
         match self.window_state(now) {
             WindowState::Always => Step::GoOn { until: None },
-            WindowState::Open { until } => Step::GoOn { until: Some(until) },
+            WindowState::Open { until, .. } => Step::GoOn { until: Some(until) },
             WindowState::Closed { .. } => Step::Stop,
         }
     }
 
     /// Whether this slot is still to be run.
     fn is_open(&self, due: Slot, runs: &ItemRuns, now: Timestamp) -> bool {
-        if due.due <= runs.protected_since.min(now) {
+        // An item that is protected since tomorrow got its policy while the clock was ahead: since when is not known.
+        if runs.protected_since <= now && due.due <= runs.protected_since {
             return false;
         }
         match runs.last_completed {
@@ -131,27 +132,30 @@ impl Policy {
     }
 
     fn wait_for_next(&self, seed: &ItemSeed, now: Timestamp) -> Step {
-        match self.next_slot(now) {
-            Some(slot) => Step::Wait { until: self.planned_start(seed, slot), slot },
-            None => Step::Nothing,
-        }
+        let Some(next) = self.next_slot(now) else { return Step::Nothing };
+        let start = self.planned_start(seed, next);
+        // Where several slots wait for the same window, the latest of them is started.
+        let slot = self.latest_slot(start).unwrap_or(next);
+        let until = if slot == next { start } else { self.planned_start(seed, slot) };
+        Step::Wait { until, slot }
     }
 
     /// A start for `slot` that could begin at `release`.
     fn start_of(&self, seed: &ItemSeed, slot: Slot, release: Timestamp) -> Timestamp {
         let (base, closes) = match self.window_state(release) {
             WindowState::Always => (release, Timestamp::MAX),
-            WindowState::Open { until } => (release, until),
+            WindowState::Open { until, .. } => (release, until),
             WindowState::Closed { opens, until } => (opens, until),
         };
         self.spread(seed, slot, base, closes)
     }
 
-    /// An instant itself if a window is open then; otherwise a place in the next one.
-    fn inside_window(&self, seed: &ItemSeed, slot: Slot, at: Timestamp) -> Timestamp {
-        match self.window_state(at) {
+    /// A start that could have been at `earliest` and was not: in the window that is open now, or in the next, and then spread over it.
+    fn inside_window(&self, seed: &ItemSeed, slot: Slot, earliest: Timestamp, now: Timestamp) -> Timestamp {
+        match self.window_state(earliest.max(now)) {
             WindowState::Closed { opens, until } => self.spread(seed, slot, opens, until),
-            WindowState::Always | WindowState::Open { .. } => at,
+            WindowState::Open { since, until } if since > earliest => self.spread(seed, slot, since, until),
+            WindowState::Always | WindowState::Open { .. } => earliest,
         }
     }
 
@@ -177,7 +181,8 @@ impl Policy {
     }
 
     fn missed(&self, due: Slot, runs: &ItemRuns) -> usize {
-        let done = runs.last_completed.filter(|done| *done < due.due).unwrap_or(runs.protected_since);
-        self.slots_between(done.max(runs.protected_since), due.due).take(MISSED_MAX).count().saturating_sub(1)
+        let since = runs.last_completed.into_iter().chain([runs.protected_since]).filter(|since| *since < due.due).max();
+        let from = since.unwrap_or(due.due);
+        self.slots_between(from, due.due).take(MISSED_MAX).count().saturating_sub(1)
     }
 }

@@ -12,8 +12,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
 /// Rules that keep the first point of a period.
-const FIRST_OF: [RetentionRule; 4] =
-    [RetentionRule::Daily, RetentionRule::Weekly, RetentionRule::Monthly, RetentionRule::Yearly];
+const FIRST_OF: [RetentionRule; 4] = [RetentionRule::Daily, RetentionRule::Weekly, RetentionRule::Monthly, RetentionRule::Yearly];
 
 /// What becomes of an item's points.
 #[derive(Debug, Clone, PartialEq, Eq)]

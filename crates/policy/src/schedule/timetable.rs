@@ -88,8 +88,9 @@ impl Timetable {
     /// Slots due after an instant, in order.
     pub(crate) fn after(&self, instant: Timestamp) -> SlotsAfter<'_> {
         // A slot meant for an earlier date can be due today: in a zone that left a whole day out, two days earlier.
-        let from = self.zone.date(instant).checked_sub(2.days()).ok();
-        SlotsAfter { timetable: self, date: from, ready: Vec::new().into_iter(), after: instant }
+        let today = self.zone.date(instant);
+        let from = today.checked_sub(2.days()).unwrap_or(today);
+        SlotsAfter { timetable: self, date: Some(from), ready: Vec::new().into_iter(), after: instant }
     }
 }
 
@@ -136,7 +137,8 @@ impl<'a> SlotCursor<'a> {
     /// The latest slot due at or before an instant. None if nothing is scheduled, or at the beginning of time.
     pub(crate) fn latest(&mut self, instant: Timestamp) -> Option<Slot> {
         // Where the clock is put back over midnight, tomorrow's first times were shown already.
-        let mut date = self.timetable.zone.date(instant).tomorrow().ok()?;
+        let today = self.timetable.zone.date(instant);
+        let mut date = today.tomorrow().unwrap_or(today);
         for _ in 0..SEARCH_DAYS {
             let slots = self.slots_of(date);
             let due = slots.partition_point(|slot| slot.due <= instant);

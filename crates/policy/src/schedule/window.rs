@@ -37,6 +37,8 @@ pub enum WindowState {
     Always,
     /// Open, until this instant.
     Open {
+        /// Since when: its opening, or more than a day ago.
+        since: Timestamp,
         /// When it closes.
         until: Timestamp,
     },
@@ -70,29 +72,29 @@ impl Windows {
         if self.windows.is_empty() {
             return WindowState::Always;
         }
-        let mut stretches = self.stretches(instant).into_iter();
-        let mut first = stretches.next();
-        for (from, until) in stretches {
-            match &mut first {
+        let mut open: Option<(Timestamp, Timestamp)> = None;
+        for (from, until) in self.stretches(instant) {
+            match &mut open {
                 Some((_, end)) if from <= *end => *end = until.max(*end),
-                _ => break,
+                Some((_, end)) if instant < *end => break,
+                _ => open = Some((from, until)),
             }
         }
-        self.judge(instant, first)
+        self.judge(instant, open)
     }
 
     fn judge(&self, instant: Timestamp, open: Option<(Timestamp, Timestamp)>) -> WindowState {
         let horizon = instant.saturating_add((24 * 7).hours());
         match (open, horizon) {
             (Some((from, until)), Ok(horizon)) if from <= instant && until >= horizon => WindowState::Always,
-            (Some((from, until)), _) if from <= instant => WindowState::Open { until },
+            (Some((since, until)), _) if since <= instant => WindowState::Open { since, until },
             (Some((opens, until)), _) => WindowState::Closed { opens, until },
             // At the end of time only.
             (None, _) => WindowState::Always,
         }
     }
 
-    /// Stretches around an instant that are not over, in order of their beginning.
+    /// Stretches around an instant, in order of their beginning.
     fn stretches(&self, instant: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let today = self.zone.date(instant);
         let dates = (-2..DAYS_AHEAD).filter_map(|day| today.checked_add(day.days()).ok());
@@ -105,7 +107,7 @@ impl Windows {
                 let until = self.zone.instant(window.until.on(closes)?, Occurrence::Last)?;
                 // A window that lies wholly in hours that the day does not have opens after them, for as long as it would have.
                 let until = if until > from { until } else { from.checked_add(window.minutes().minutes()).ok()? };
-                (until > instant).then_some((from, until))
+                Some((from, until))
             })
             .collect();
         stretches.sort_unstable();

@@ -3,7 +3,7 @@
 use super::{BandwidthSettings, Hook, PolicySettings, RetentionSettings, RetrySettings, Schedule};
 use crate::error::Problem;
 use crate::limits;
-use crate::schedule::{Days, TimeOfDay, TimeWindow, Timetable, Times, Zone};
+use crate::schedule::{Days, TimeOfDay, TimeWindow, Times, Timetable, Zone};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Display;

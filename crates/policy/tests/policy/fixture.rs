@@ -2,8 +2,8 @@
 
 use format::{DomainId, ItemName, PointId, Sequence};
 use policy::{
-    Completeness, Days, ItemSeed, Origin, Policy, PolicySettings, RetentionPoint, RetentionSettings, Schedule, TimeOfDay, TimeWindow,
-    Timestamp, Times, Weekday,
+    Completeness, Days, ItemSeed, Origin, Policy, PolicySettings, RetentionPoint, RetentionSettings, Schedule, TimeOfDay,
+    TimeWindow, Times, Timestamp, Weekday,
 };
 
 /// An instant from its RFC 3339 text.

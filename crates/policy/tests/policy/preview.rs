@@ -16,7 +16,10 @@ fn a_preview_has_a_point_for_each_slot_and_its_expiry() {
     let first = &preview.entries[0];
     assert_eq!((first.id, first.made), (None, at("2027-08-01T22:00:00Z")));
     assert_eq!(first.expiry, Expiry::At(at("2027-08-04T22:00:00Z")));
-    assert_eq!(first.reason(), "daily point of 2027-08-01, one of 3; recent point of 2027-08-01, kept for 1 scheduled day; the newest point");
+    assert_eq!(
+        first.reason(),
+        "daily point of 2027-08-01, one of 3; recent point of 2027-08-01, kept for 1 scheduled day; the newest point"
+    );
     assert!(matches!(preview.entries[9].expiry, Expiry::WhileNewest { points: 1, .. }));
 }
 
@@ -37,7 +40,8 @@ fn existing_points_are_shown_with_the_expiry_that_the_plan_gives_them() {
 
 #[test]
 fn a_preview_says_what_later_plans_do() {
-    let retention = RetentionSettings { recent_days: 2, daily: 5, weekly: 3, monthly: 2, floor: 3, minimum_days: 1, ..bare_retention() };
+    let retention =
+        RetentionSettings { recent_days: 2, daily: 5, weekly: 3, monthly: 2, floor: 3, minimum_days: 1, ..bare_retention() };
     let schedules = vec![daily_at(&["02:30", "14:00"])];
     let policy = Policy::new(PolicySettings { retention, ..settings("Europe/Berlin", schedules) }).unwrap();
     let start = at("2027-03-01T00:00:00Z");
@@ -81,7 +85,9 @@ fn a_policy_without_schedules_shows_what_exists() {
     let points = [on_demand(1, at("2027-08-01T12:00:00Z"))];
     let preview = policy.preview(&points, at("2027-08-02T12:00:00Z"), ahead(366)).unwrap();
     assert_eq!(preview.entries.len(), 1);
-    assert!(matches!(preview.entries[0].expiry, Expiry::WhileNewest { points: 3, not_before } if not_before == at("2027-08-31T12:00:00Z")));
+    assert!(
+        matches!(preview.entries[0].expiry, Expiry::WhileNewest { points: 3, not_before } if not_before == at("2027-08-31T12:00:00Z"))
+    );
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::fixture::{at, bare_retention, daily_at, kept, nightly, on_demand, point, points_of, settings};
 use format::Sequence;
 use policy::{
-    Completeness, Days, Expiry, Kind, Policy, PolicyError, PolicySettings, Reason, RetentionPoint, RetentionRule, RetentionSettings,
-    Schedule, Timestamp, Weekday,
+    Completeness, Days, Expiry, Kind, Policy, PolicyError, PolicySettings, Reason, RetentionPoint, RetentionRule,
+    RetentionSettings, Schedule, Timestamp, Weekday,
 };
 
 /// Points of every night of August 2027, number = day of the month.
@@ -68,7 +68,10 @@ fn days_without_a_schedule_are_not_counted() {
     // Fridays: 6 and 13 August 2027. On Monday before the run the five of last week are there.
     let points = points_of(&policy, at("2027-08-01T00:00:00Z"), at("2027-08-13T22:00:00Z"));
     assert_eq!(kept(&policy, &points, at("2027-08-16T21:00:00Z")), [6, 7, 8, 9, 10]);
-    assert_eq!(expiry(&policy, &points, "2027-08-16T21:00:00Z", 10), Expiry::WhileNewest { points: 1, not_before: at("2027-08-20T22:00:00Z") });
+    assert_eq!(
+        expiry(&policy, &points, "2027-08-16T21:00:00Z", 10),
+        Expiry::WhileNewest { points: 1, not_before: at("2027-08-20T22:00:00Z") }
+    );
 }
 
 #[test]
@@ -81,7 +84,8 @@ fn weekly_monthly_and_yearly_keep_the_first_point_of_each() {
     let dates: Vec<String> =
         plan.kept().map(|fate| Timestamp::from_millisecond(place(fate.id)).unwrap().to_string()[..10].to_owned()).collect();
     // First of 2026 (the first point at all), first of 2027, of July, of August, Mondays of two weeks, two days.
-    let expected = ["2026-11-15", "2027-01-01", "2027-07-01", "2027-08-01", "2027-08-09", "2027-08-16", "2027-08-19", "2027-08-20"];
+    let expected =
+        ["2026-11-15", "2027-01-01", "2027-07-01", "2027-08-01", "2027-08-09", "2027-08-16", "2027-08-19", "2027-08-20"];
     assert_eq!(dates, expected);
 }
 
@@ -175,7 +179,8 @@ fn nothing_expires_that_has_not_been_here_for_the_minimum() {
     let policy = nightly(RetentionSettings { daily: 2, minimum_days: 5, ..bare_retention() });
     // A copy from another vault: made in January, received now.
     let mut points = august(&policy, "2027-08-10T22:00:00Z");
-    let copied = RetentionPoint { received_ms: at("2027-08-10T12:00:00Z").as_millisecond(), ..point(0, at("2027-01-10T22:00:00Z")) };
+    let copied =
+        RetentionPoint { received_ms: at("2027-08-10T12:00:00Z").as_millisecond(), ..point(0, at("2027-01-10T22:00:00Z")) };
     points.insert(0, copied);
     assert_eq!(expiry(&policy, &points, "2027-08-10T22:00:00Z", 1), Expiry::At(at("2027-08-15T12:00:00Z")));
     assert!(kept(&policy, &points, at("2027-08-15T11:59:59Z")).contains(&0));

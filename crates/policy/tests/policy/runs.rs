@@ -164,6 +164,18 @@ fn a_slot_that_is_due_outside_the_windows_waits_for_the_next() {
 }
 
 #[test]
+fn what_was_missed_in_one_window_is_spread_over_the_next() {
+    let windows = WindowSettings { open: vec![window(&[], "03:00", "18:00")], at_end: WindowEnd::Finish };
+    let late =
+        Policy::new(PolicySettings { windows, spread_minutes: 60, ..settings("UTC", vec![daily_at(&["17:30"])]) }).unwrap();
+    let missed = completed("2027-08-05T17:30:00Z");
+    let Step::Wait { until, .. } = step(&late, &missed, "2027-08-06T18:00:00Z") else { panic!("it is closed") };
+    assert!(at("2027-08-07T03:00:00Z") < until && until < at("2027-08-07T04:00:00Z"), "{until}");
+    assert_eq!(waits(step(&late, &missed, "2027-08-07T03:00:00Z")).unwrap(), until.to_string());
+    assert!(matches!(late.next_step(&seed(1), &missed, until), Step::Start { .. }));
+}
+
+#[test]
 fn a_run_whose_window_closes_is_stopped_if_the_policy_says_so() {
     let running = ItemRuns { running: Some(Running { slot: Some(at("2027-08-06T23:00:00Z")) }), ..runs() };
     let on_demand = ItemRuns { running: Some(Running { slot: None }), ..runs() };
@@ -190,8 +202,6 @@ fn a_clock_that_was_a_year_ahead_and_is_set_right_costs_one_run_and_no_pause() {
     assert!(started(step(&nightly(), &ahead, "2027-08-06T10:00:00Z")).is_some());
     let after = completed("2027-08-05T22:00:00Z");
     assert_eq!(waits(step(&nightly(), &after, "2027-08-06T10:05:00Z")).unwrap(), "2027-08-06T22:00:00Z");
-    let enrolled_ahead = ItemRuns { protected_since: year_ahead, ..runs() };
-    assert!(waits(step(&nightly(), &enrolled_ahead, "2027-08-06T10:00:00Z")).is_some());
     let failed = Some(FailedRun { slot: at("2027-08-05T22:00:00Z"), attempts: 1, at: year_ahead });
     let failed = ItemRuns { failed, ..completed("2027-08-04T22:00:00Z") };
     let until: Timestamp = waits(step(&nightly(), &failed, "2027-08-06T10:00:00Z")).unwrap().parse().unwrap();
@@ -199,9 +209,25 @@ fn a_clock_that_was_a_year_ahead_and_is_set_right_costs_one_run_and_no_pause() {
 }
 
 #[test]
-fn an_item_protected_by_a_clock_a_year_ahead_is_backed_up_at_its_next_slot() {
+fn an_item_protected_by_a_clock_a_year_ahead_is_backed_up_at_once_and_then_by_its_schedule() {
     let ahead = ItemRuns { protected_since: at("2028-08-06T22:00:00Z"), ..runs() };
-    assert!(started(step(&nightly(), &ahead, "2027-08-06T22:00:00Z")).is_some());
+    assert_eq!(started(step(&nightly(), &ahead, "2027-08-06T10:00:00Z")).unwrap(), ("2027-08-05T22:00:00Z".to_owned(), 0));
+    let then = ItemRuns { last_completed: Some(at("2027-08-05T22:00:00Z")), ..ahead };
+    assert_eq!(waits(step(&nightly(), &then, "2027-08-06T10:05:00Z")).unwrap(), "2027-08-06T22:00:00Z");
+    assert!(started(step(&nightly(), &then, "2027-08-06T22:00:00Z")).is_some());
+}
+
+#[test]
+fn slots_that_wait_for_one_window_are_one_run_for_the_latest() {
+    let windows = WindowSettings { open: vec![window(&[policy::Weekday::Sunday], "00:00", "01:00")], at_end: WindowEnd::Finish };
+    let weekly =
+        Policy::new(PolicySettings { windows, spread_minutes: 30, ..settings("UTC", vec![daily_at(&["06:30"])]) }).unwrap();
+    // 2027-08-08 is a Sunday.
+    let Step::Wait { until, slot } = step(&weekly, &completed("2027-08-03T06:30:00Z"), "2027-08-04T00:00:00Z") else { panic!() };
+    assert_eq!(slot.due, at("2027-08-07T06:30:00Z"));
+    assert!(at("2027-08-08T00:00:00Z") <= until && until < at("2027-08-08T00:30:00Z"), "{until}");
+    let begun = weekly.next_step(&seed(1), &completed("2027-08-03T06:30:00Z"), until);
+    assert_eq!(started(begun).unwrap(), ("2027-08-07T06:30:00Z".to_owned(), 3));
 }
 
 #[test]

@@ -101,9 +101,14 @@ fn what_is_not_said_has_a_default() {
 
 #[test]
 fn a_field_that_is_not_known_is_refused_wherever_it_stands() {
-    for line in
-        ["colour = 1", "[retention]\ndayly = 7", "[windows]\nclosed = []", "[bandwidth]\nlimit = 1", "[retries]\nretry = 1", "[hooks]\nduring = 1"]
-    {
+    for line in [
+        "colour = 1",
+        "[retention]\ndayly = 7",
+        "[windows]\nclosed = []",
+        "[bandwidth]\nlimit = 1",
+        "[retries]\nretry = 1",
+        "[hooks]\nduring = 1",
+    ] {
         let refused = Policy::from_toml(&format!("{SMALL}{line}\n")).unwrap_err();
         assert!(matches!(refused, PolicyError::Toml(_)), "{line}: {refused}");
     }
@@ -153,7 +158,12 @@ fn every_problem_is_named_with_its_place() {
         settings.schedules[0].times = Times::At(Vec::new());
         settings.retention.floor = 0;
     });
-    for place in ["name: ", "time_zone: \"Europe/Atlantis\"", "schedules[0].times: has 0 entries", "retention.floor: 0 is not within 1 to 1000"] {
+    for place in [
+        "name: ",
+        "time_zone: \"Europe/Atlantis\"",
+        "schedules[0].times: has 0 entries",
+        "retention.floor: 0 is not within 1 to 1000",
+    ] {
         assert!(refused.contains(place), "{place} is not in {refused}");
     }
 }
@@ -195,9 +205,8 @@ fn schedules_are_checked() {
 
 #[test]
 fn windows_and_bandwidth_are_checked() {
-    let with = |window| {
-        problems(move |settings| settings.windows = WindowSettings { open: vec![window], ..WindowSettings::default() })
-    };
+    let with =
+        |window| problems(move |settings| settings.windows = WindowSettings { open: vec![window], ..WindowSettings::default() });
     assert!(with(window(&[], "08:00", "08:00")).contains("windows.open[0]: begins and ends at the same time"));
     assert!(with(window(&[], "24:00", "08:00")).contains("windows.open[0].from"));
     assert!(with(window(&[Weekday::Monday, Weekday::Monday], "08:00", "09:00")).contains("twice"));
@@ -260,7 +269,9 @@ fn an_objective_that_the_schedules_cannot_meet_is_refused() {
 
 #[test]
 fn a_hostile_policy_does_not_fill_the_error() {
-    let refused = problems(|settings| settings.schedules = vec![Schedule { days: Days::Monthly(vec![99; 31]), ..daily_at(&["24:00"]) }; 16]);
+    let refused = problems(|settings| {
+        settings.schedules = vec![Schedule { days: Days::Monthly(vec![99; 31]), ..daily_at(&["24:00"]) }; 16]
+    });
     assert!(refused.len() < 4096, "{}", refused.len());
 }
 

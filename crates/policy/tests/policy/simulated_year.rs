@@ -112,7 +112,8 @@ fn a_service_that_jumps_a_year_ahead_and_back_expires_nothing_that_it_should_not
 
 #[test]
 fn a_service_that_jumps_three_weeks_ahead_expires_at_most_a_day_an_hour_and_its_floor_never() {
-    let mut world = World::new("UTC", "2027-01-01T12:00:00Z", RetentionSettings { weekly: 0, monthly: 0, yearly: 0, ..retention() });
+    let mut world =
+        World::new("UTC", "2027-01-01T12:00:00Z", RetentionSettings { weekly: 0, monthly: 0, yearly: 0, ..retention() });
     world.run_until("2027-03-01T12:00:00Z");
     let before = world.points.len();
     world.service_error_ms = 21 * DAY;

@@ -35,10 +35,7 @@ fn a_time_that_comes_twice_runs_once_at_its_first_occurrence() {
 fn lord_howe_moves_its_clock_by_half_an_hour() {
     let lord_howe = policy("Australia/Lord_Howe", vec![daily_at(&["02:10", "02:40"])]);
     // On 3 October 2027 the clock goes from 02:00 to 02:30.
-    assert_eq!(
-        due(&lord_howe, "2027-10-02T12:00:00Z", "2027-10-03T12:00:00Z"),
-        ["2027-10-02T15:30:00Z", "2027-10-02T15:40:00Z"]
-    );
+    assert_eq!(due(&lord_howe, "2027-10-02T12:00:00Z", "2027-10-03T12:00:00Z"), ["2027-10-02T15:30:00Z", "2027-10-02T15:40:00Z"]);
 }
 
 #[test]
@@ -58,7 +55,10 @@ fn weekdays_of_a_month_are_counted_from_its_first_day() {
     let dates = |week| {
         let days = Days::MonthlyWeekday { week, weekday: Weekday::Sunday };
         let policy = policy("UTC", vec![Schedule { days, ..daily_at(&["12:00"]) }]);
-        policy.slots_between(at("2027-08-01T00:00:00Z"), at("2027-09-01T00:00:00Z")).map(|slot| slot.date.day()).collect::<Vec<_>>()
+        policy
+            .slots_between(at("2027-08-01T00:00:00Z"), at("2027-09-01T00:00:00Z"))
+            .map(|slot| slot.date.day())
+            .collect::<Vec<_>>()
     };
     assert_eq!(dates(Week::First), [1]);
     assert_eq!(dates(Week::Second), [8]);

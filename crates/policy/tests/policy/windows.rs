@@ -10,8 +10,8 @@ fn with_windows(zone: &str, open: Vec<TimeWindow>) -> Policy {
     Policy::new(PolicySettings { windows, ..settings(zone, vec![daily_at(&["22:00"])]) }).unwrap()
 }
 
-fn open(until: &str) -> WindowState {
-    WindowState::Open { until: at(until) }
+fn open(since: &str, until: &str) -> WindowState {
+    WindowState::Open { since: at(since), until: at(until) }
 }
 
 fn closed(opens: &str, until: &str) -> WindowState {
@@ -28,15 +28,17 @@ fn a_night_reaches_into_the_next_day() {
     let night = with_windows("UTC", vec![window(&[Weekday::Friday], "22:00", "06:00")]);
     // 2027-08-06 is a Friday.
     assert_eq!(night.window_state(at("2027-08-06T21:59:59Z")), closed("2027-08-06T22:00:00Z", "2027-08-07T06:00:00Z"));
-    assert_eq!(night.window_state(at("2027-08-06T22:00:00Z")), open("2027-08-07T06:00:00Z"));
-    assert_eq!(night.window_state(at("2027-08-07T05:59:59Z")), open("2027-08-07T06:00:00Z"));
+    assert_eq!(night.window_state(at("2027-08-06T22:00:00Z")), open("2027-08-06T22:00:00Z", "2027-08-07T06:00:00Z"));
+    assert_eq!(night.window_state(at("2027-08-07T05:59:59Z")), open("2027-08-06T22:00:00Z", "2027-08-07T06:00:00Z"));
     assert_eq!(night.window_state(at("2027-08-07T06:00:00Z")), closed("2027-08-13T22:00:00Z", "2027-08-14T06:00:00Z"));
 }
 
 #[test]
 fn windows_that_touch_or_overlap_are_one() {
-    let touching = with_windows("UTC", vec![window(&[], "22:00", "24:00"), window(&[], "00:00", "04:00"), window(&[], "03:00", "05:00")]);
-    assert_eq!(touching.window_state(at("2027-08-06T23:00:00Z")), open("2027-08-07T05:00:00Z"));
+    let touching =
+        with_windows("UTC", vec![window(&[], "22:00", "24:00"), window(&[], "00:00", "04:00"), window(&[], "03:00", "05:00")]);
+    assert_eq!(touching.window_state(at("2027-08-06T23:00:00Z")), open("2027-08-06T22:00:00Z", "2027-08-07T05:00:00Z"));
+    assert_eq!(touching.window_state(at("2027-08-07T04:30:00Z")), open("2027-08-06T22:00:00Z", "2027-08-07T05:00:00Z"));
     assert_eq!(touching.window_state(at("2027-08-06T12:00:00Z")), closed("2027-08-06T22:00:00Z", "2027-08-07T05:00:00Z"));
 }
 
@@ -49,16 +51,16 @@ fn windows_that_cover_the_week_are_always_open() {
 #[test]
 fn the_night_on_which_the_clock_is_put_back_is_an_hour_longer_and_the_other_an_hour_shorter() {
     let night = with_windows("Europe/Berlin", vec![window(&[], "01:00", "05:00")]);
-    assert_eq!(night.window_state(at("2027-10-30T23:00:00Z")), open("2027-10-31T04:00:00Z"));
-    assert_eq!(night.window_state(at("2027-10-31T01:30:00Z")), open("2027-10-31T04:00:00Z"));
-    assert_eq!(night.window_state(at("2027-03-28T00:00:00Z")), open("2027-03-28T03:00:00Z"));
+    assert_eq!(night.window_state(at("2027-10-30T23:00:00Z")), open("2027-10-30T23:00:00Z", "2027-10-31T04:00:00Z"));
+    assert_eq!(night.window_state(at("2027-10-31T01:30:00Z")), open("2027-10-30T23:00:00Z", "2027-10-31T04:00:00Z"));
+    assert_eq!(night.window_state(at("2027-03-28T00:00:00Z")), open("2027-03-28T00:00:00Z", "2027-03-28T03:00:00Z"));
 }
 
 #[test]
 fn a_window_within_an_hour_that_comes_twice_has_no_hole() {
     let early = with_windows("Europe/Berlin", vec![window(&[], "02:10", "02:50")]);
     // 02:10 first at 00:10 UTC, 02:50 last at 01:50 UTC.
-    assert_eq!(early.window_state(at("2027-10-31T00:55:00Z")), open("2027-10-31T01:50:00Z"));
+    assert_eq!(early.window_state(at("2027-10-31T00:55:00Z")), open("2027-10-31T00:10:00Z", "2027-10-31T01:50:00Z"));
 }
 
 #[test]

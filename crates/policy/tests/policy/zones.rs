@@ -1,7 +1,7 @@
 //! Slots and retention against tables that another program worked out another way (`zones/by_zoneinfo.py`).
 
 use crate::fixture::{daily_at, every, points_of, settings, time};
-use policy::{Days, Policy, PolicySettings, RetentionSettings, Schedule, Timestamp, Times, Week, Weekday};
+use policy::{Days, Policy, PolicySettings, RetentionSettings, Schedule, Times, Timestamp, Week, Weekday};
 
 const SLOTS: &str = include_str!("zones/slots.txt");
 const RETENTION: &str = include_str!("zones/retention.txt");
@@ -32,10 +32,9 @@ fn schedule(name: &str) -> Schedule {
         "quarters" => Schedule { days: Days::Daily, times: every_quarter },
         "weekdays" => Schedule { days: Days::Weekly(weekdays), ..daily_at(&["01:45", "13:00"]) },
         "monthly" => Schedule { days: Days::Monthly(vec![1, 15, 31]), ..daily_at(&["02:00"]) },
-        "last_sunday" => Schedule {
-            days: Days::MonthlyWeekday { week: Week::Last, weekday: Weekday::Sunday },
-            ..daily_at(&["02:15"])
-        },
+        "last_sunday" => {
+            Schedule { days: Days::MonthlyWeekday { week: Week::Last, weekday: Weekday::Sunday }, ..daily_at(&["02:15"]) }
+        }
         _ => panic!("no schedule {name}"),
     }
 }
@@ -87,8 +86,16 @@ fn a_year_of_retention_in_four_zones_is_what_an_independent_program_found() {
         let [daily, weekly, monthly, yearly, recent_days, floor] =
             [daily, weekly, monthly, yearly, recent, floor].map(|number| number.parse::<u32>().unwrap());
         let minimum_days = 0;
-        let retention =
-            RetentionSettings { recent_days, daily, weekly, monthly, yearly, floor, minimum_days, ..RetentionSettings::default() };
+        let retention = RetentionSettings {
+            recent_days,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            floor,
+            minimum_days,
+            ..RetentionSettings::default()
+        };
         let policy = Policy::new(PolicySettings { retention, ..settings(zone, vec![schedule(name)]) }).unwrap();
         let now = Timestamp::from_second(now.parse::<i64>().unwrap() * 60).unwrap();
         let year: i16 = year.parse().unwrap();
