@@ -2,8 +2,8 @@
 
 use crate::fixture::{at, daily_at, kept, number, point, seed, settings, time};
 use policy::{
-    Completeness, Days, Expiry, ItemRuns, Origin, Policy, PolicySettings, RetentionPoint, RetentionSettings, Running, Schedule,
-    Step, TimeWindow, Times, Timestamp, Weekday, WindowSettings, WindowState,
+    Completeness, Date, Days, Expiry, ItemRuns, Origin, Policy, PolicySettings, RetentionPoint, RetentionSettings, Running,
+    Schedule, Slot, Step, TimeWindow, Times, Timestamp, Weekday, WindowSettings, WindowState,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -117,6 +117,42 @@ proptest! {
         let rest: Vec<RetentionPoint> = points.iter().filter(|point| stay.contains(&point.id)).copied().collect();
         let second = policy.plan_retention(&rest, now).unwrap();
         prop_assert_eq!(second.expiring().count(), 0);
+    }
+
+    #[test]
+    fn the_first_point_of_a_period_expires_only_when_so_many_later_ones_have_come(
+        policy in policies(), points in points(), hours in 0..9_000_i64,
+    ) {
+        let now = now_after(&points, hours);
+        let plan = policy.plan_retention(&points, now).unwrap();
+        let slots: Vec<Slot> = policy.slots_between(moment(start_ms() - 40 * 24 * HOUR_MS), now).collect();
+        let RetentionSettings { daily, weekly, monthly, yearly, .. } = policy.settings().retention;
+        let week = |date: Date| (date.iso_week_date().year(), date.iso_week_date().week());
+        let keys: [(u32, Box<dyn Fn(Date) -> (i16, i8)>); 4] = [
+            (daily, Box::new(|date| (date.year() * 13 + i16::from(date.month()), date.day()))),
+            (weekly, Box::new(week)),
+            (monthly, Box::new(|date| (date.year(), date.month()))),
+            (yearly, Box::new(|date| (date.year(), 0))),
+        ];
+        for (count, key) in keys {
+            // How many periods have come by each slot.
+            let mut come = 0;
+            let mut last = None;
+            let numbers: Vec<u32> = slots.iter().map(|slot| {
+                come += u32::from(last.replace(key(slot.date)) != Some(key(slot.date)));
+                come
+            }).collect();
+            let mut seen = BTreeSet::new();
+            for (point, fate) in points.iter().zip(&plan.fates) {
+                if point.origin != Origin::Scheduled || point.completeness == Completeness::Incomplete {
+                    continue;
+                }
+                let place = slots.partition_point(|slot| slot.due.as_millisecond() <= point.place_ms) - 1;
+                if seen.insert(numbers[place]) && fate.expired {
+                    prop_assert!(come - numbers[place] >= count, "point {} of {}", point.sequence, slots[place].date);
+                }
+            }
+        }
     }
 
     #[test]

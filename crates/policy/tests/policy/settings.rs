@@ -93,6 +93,20 @@ fn everything_that_can_be_said_survives_toml_and_json() {
 }
 
 #[test]
+fn the_policy_of_the_documentation_holds_and_gives_the_defaults_that_it_says() {
+    let document = include_str!("../../../../docs/policies.md");
+    let (_, rest) = document.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let policy = Policy::from_toml(example).unwrap();
+    let defaults = PolicySettings::new("defaults", "UTC");
+    assert_eq!(policy.settings().retention, RetentionSettings { yearly: 3, ..defaults.retention });
+    assert_eq!(policy.settings().retries, defaults.retries);
+    let times = policy.slots_between("2027-08-05T22:00:00Z".parse().unwrap(), "2027-08-06T22:00:00Z".parse().unwrap());
+    let times: Vec<String> = times.map(|slot| slot.time.to_string()).collect();
+    assert_eq!(times, ["08:00", "12:00", "16:00", "22:00"]);
+}
+
+#[test]
 fn what_is_not_said_has_a_default() {
     let policy = Policy::from_toml(SMALL).unwrap();
     assert_eq!(policy.settings(), &PolicySettings::new("small", "UTC"));
