@@ -68,11 +68,6 @@ impl Policy {
     pub fn preview(&self, points: &[RetentionPoint], now: Timestamp, options: PreviewOptions) -> Result<Preview> {
         let mut points = in_chain_order(points)?;
         let existing = points.len();
-        // A point from the future has its place now, as in a plan.
-        for point in &mut points {
-            point.place_ms = point.place_ms.min(now.as_millisecond());
-            point.received_ms = point.received_ms.min(now.as_millisecond());
-        }
         let days = i64::from(options.days.min(limits::PREVIEW_DAYS_MAX));
         let mut until = now.checked_add((days * 24).hours()).unwrap_or(Timestamp::MAX);
         let mut sequence = points.last().map_or(Sequence(0), |point| point.sequence);

@@ -8,6 +8,9 @@ use policy::{
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
+/// The period, numbered within its year, that a day lies in.
+type PeriodOf = dyn Fn(Date) -> (i16, i8);
+
 const ZONES: [&str; 5] = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut"];
 const WEEKDAYS: [Weekday; 7] = [
     Weekday::Monday,
@@ -128,7 +131,7 @@ proptest! {
         let slots: Vec<Slot> = policy.slots_between(moment(start_ms() - 40 * 24 * HOUR_MS), now).collect();
         let RetentionSettings { daily, weekly, monthly, yearly, .. } = policy.settings().retention;
         let week = |date: Date| (date.iso_week_date().year(), date.iso_week_date().week());
-        let keys: [(u32, Box<dyn Fn(Date) -> (i16, i8)>); 4] = [
+        let keys: [(u32, Box<PeriodOf>); 4] = [
             (daily, Box::new(|date| (date.year() * 13 + i16::from(date.month()), date.day()))),
             (weekly, Box::new(week)),
             (monthly, Box::new(|date| (date.year(), date.month()))),
