@@ -15,7 +15,7 @@ use std::process::Command;
 const PICTURE: &str = "ARCHITECTURE.md";
 const PICTURE_BEGINS: &str = "```arrows";
 /// Crates that the service is, or will be, built from.
-const SERVICE: [&str; 6] = ["format", "contract", "storage", "repository", "api", "vault"];
+const SERVICE: [&str; 7] = ["format", "contract", "policy", "storage", "repository", "api", "vault"];
 /// What none of them may reach.
 const KEYED: [&str; 3] = ["seal", "engine", "workloads"];
 /// For development only: never a normal dependency.

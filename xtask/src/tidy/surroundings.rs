@@ -1,7 +1,7 @@
 //! What a crate may know of the machine around it.
 //!
 //! The simulation of `repository` repeats exactly from its seed only if nothing in that crate asks the machine for the time or
-//! for randomness, except in the one place that the simulation replaces. `format` and `seal` do no input or output. Libraries
+//! for randomness, except in the one place that the simulation replaces. `format`, `policy` and `seal` do no input or output. Libraries
 //! know no terminal and no environment.
 
 use super::Finding;
@@ -15,7 +15,7 @@ struct Rule {
 }
 
 const CLOCK_AND_ENTROPY: Rule = Rule {
-    crates: &["repository"],
+    crates: &["policy", "repository"],
     words: &[
         "SystemTime",
         "Instant",
@@ -36,12 +36,12 @@ const CLOCK_AND_ENTROPY: Rule = Rule {
 
 const RULES: [Rule; 3] = [
     Rule {
-        crates: &["format", "seal"],
+        crates: &["format", "policy", "seal"],
         words: &["std::fs", "std::net", "std::env", "std::process", "std::thread", "SystemTime", "Instant", "tokio", "async fn"],
-        why: "does input or output, or asks the machine: this crate turns bytes into types and back",
+        why: "does input or output, or asks the machine: this crate only works things out",
     },
     Rule {
-        crates: &["format", "contract", "seal", "storage", "repository", "engine", "workloads", "api"],
+        crates: &["format", "contract", "policy", "seal", "storage", "repository", "engine", "workloads", "api"],
         words: &["println!", "eprintln!", "print!", "eprint!", "process::exit", "process::abort"],
         why: "talks to a terminal or ends the program: only binaries do",
     },
