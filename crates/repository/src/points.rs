@@ -73,6 +73,10 @@ impl Inner {
             let domain = self.domain_row(transaction.as_mut()).await?;
             for id in points {
                 let Some(row) = transaction.point(self.domain, *id).await? else { continue };
+                // Purged by somebody else before: what it held may be swept already, so it must not count as a root of now.
+                if row.state == PointRowState::Purged && !sabotaged(Sabotage::SecondPurgeRevives) {
+                    continue;
+                }
                 let row = PointRow { state: PointRowState::Purged, purged_at: Some(domain.marking), ..row };
                 transaction.put_point(&row).await?;
             }

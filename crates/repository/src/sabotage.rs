@@ -22,6 +22,8 @@ pub(crate) enum Sabotage {
     UnreachedPagesStayVisible,
     /// 3: pages of sessions that run, or ended without a point, are not condemned, as their data is not.
     PagesHaveGrace,
+    /// 3: a second tombstone for a point makes it a root of now again.
+    SecondPurgeRevives,
     /// 3: a point that is being read is no root.
     ReaderPinsNothing,
     /// 3: a commit under way counts neither as a session nor as a root.
@@ -80,11 +82,12 @@ pub(crate) const CAUGHT: [Sabotage; 18] = [
 
 /// Those that take too much coming together for 500 random seeds: scripted scenarios must find them.
 #[cfg(test)]
-pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 4] = [
+pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 5] = [
     Sabotage::SecondMarkForgetsPurgedPoints,
     Sabotage::UnreachedPagesStayVisible,
     Sabotage::PagesHaveGrace,
     Sabotage::JournalHasGaps,
+    Sabotage::SecondPurgeRevives,
 ];
 
 /// Switches a sabotage on for this thread, or all off.

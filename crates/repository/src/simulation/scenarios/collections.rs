@@ -27,6 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         |stage| Box::pin(purge_while_reading(stage)),
         nothing,
     ),
+    scenario("a point purged twice", |stage| Box::pin(purged_twice(stage)), nothing, nothing),
     scenario("two collectors", |stage| Box::pin(two_points(stage)), |stage| Box::pin(two_collectors(stage)), nothing),
     scenario(
         "a commit while a collection runs",
@@ -125,6 +126,28 @@ async fn purge_while_reading(stage: &Stage) -> contract::Result<()> {
     stage.collect(&own).await?;
     let walker = crate::simulation::walker::Walker::new(&stage.world.memory);
     ensure(!walker.closure(record.body.root).0.is_empty(), "and goes when nobody reads it any more")
+}
+
+/// Two purge the same point at once; the slower one's tombstone is concluded when a collector that died meanwhile has swept some
+/// of what the point held. That must not make it a root again.
+async fn purged_twice(stage: &Stage) -> contract::Result<()> {
+    let (own, others) = (stage.own(), stage.others());
+    for step in 0.. {
+        let point = stage.back_up(&others, 0, &tree(&[&[&[50 + step, 51 + step]]])).await?;
+        stage.back_up(&others, 0, &tree(&[&[&[49]]])).await?;
+        let (collector, collectors) = stage.another("collector").await?;
+        let slower = stage.enter_tombstone(&others, point).await?;
+        stage.purge(&own, point).await?;
+        let died = stage.sweep_and_die(&collector, &collectors, step).await?;
+        let mut older = stage.session(&others, 1).await?;
+        others.inner.conclude(&slower).await.map_err(contract::Error::from)?;
+        stage.collect(&own).await?;
+        stage.finish(&mut older, &tree(&[&[&[0]]])).await?;
+        if !died {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn two_collectors(stage: &Stage) -> contract::Result<()> {

@@ -1,6 +1,8 @@
 //! Where scenarios play: a world with a process that may die, and another that does not.
 
 use super::thorough;
+use crate::fault::Fault;
+use crate::ledger::JournalRow;
 use crate::repository::Repository;
 use crate::simulation::audit::no_progress;
 use crate::simulation::backup::{Backup, Habits};
@@ -11,10 +13,11 @@ use crate::simulation::walker::Walker;
 use crate::simulation::world::{Purge, World};
 use contract::{CollectReport, Domain, Error, PointInfo, Result};
 use format::PointId;
+use format::journal::Payload;
 use format::record::RecordKind;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use testkit::Rng;
+use testkit::{Remains, Rng};
 
 pub(super) struct Stage {
     pub(super) world: Rc<World>,
@@ -114,6 +117,42 @@ impl Stage {
         inner.end_dead_sessions().await?;
         inner.condemn(&mut CollectReport::default(), &no_progress()).await?;
         Ok(())
+    }
+
+    /// Another process, that has recovered everything.
+    pub(super) async fn another(&self, name: &'static str) -> Result<(Node, Repository)> {
+        let node = self.world.node(name);
+        let repository = node.assemble(&self.world.current());
+        repository.start().await?;
+        Ok((node, repository))
+    }
+
+    /// A collection, without recovery before it, of a process that dies in this durable step; whether it took so many.
+    pub(super) async fn sweep_and_die(&self, node: &Node, repository: &Repository, step: u64) -> Result<bool> {
+        node.process.crash_at(node.process.durable_steps() + step, Remains::Whole);
+        let (inner, mut report) = (&repository.inner, CollectReport::default());
+        let collection = async {
+            inner.condemn(&mut report, &no_progress()).await?;
+            inner.sweep(&thorough(), &mut report, &no_progress()).await
+        };
+        let outcome = node.process.run(collection).await;
+        let died = node.process.is_dead();
+        if !died {
+            outcome.map_err(|_| Error::new(contract::ErrorKind::Internal, "the collector died without a crash"))??;
+        }
+        Ok(died)
+    }
+
+    /// The first step of a purge: its tombstone has its place in the journal, and nothing more.
+    pub(super) async fn enter_tombstone(&self, repository: &Repository, point: PointId) -> Result<JournalRow> {
+        self.world.purge(point, Purge::Asked);
+        let inner = &repository.inner;
+        let mut transaction = inner.ledger.begin().await.map_err(Fault::from)?;
+        let mut domain = inner.domain_row(transaction.as_mut()).await?;
+        let payload = Payload::Tombstone { points: vec![point] };
+        let entry = inner.enter(transaction.as_mut(), &mut domain, 0, payload).await?;
+        transaction.commit().await.map_err(Fault::from)?;
+        Ok(entry)
     }
 
     pub(super) async fn points(&self, repository: &Repository) -> Result<Vec<PointInfo>> {
