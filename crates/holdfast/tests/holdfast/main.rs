@@ -5,8 +5,10 @@
 mod damage;
 mod full_disk;
 mod kill;
+mod login;
 mod machine;
 mod recovery;
 mod round_trip;
 mod secrets;
+mod service;
 mod threat_model;
