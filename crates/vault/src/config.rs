@@ -33,6 +33,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests at once; more are answered as busy.
     pub requests: usize,
+    /// Sessions that are open at once, of all domains; more are answered as busy.
+    pub sessions: usize,
     /// Mebibytes of packs on their way in, in memory at once; more wait.
     pub packs_in_mib: u32,
     /// Mebibytes of packs on their way out, in memory at once; more wait.
@@ -72,6 +74,7 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             requests: 1024,
+            sessions: 20_000,
             packs_in_mib: 256,
             packs_out_mib: 256,
             streams: 128,
@@ -115,7 +118,8 @@ impl Config {
         if limits.packs_in_mib < pack_mib || limits.packs_out_mib < pack_mib {
             return wrong("packs_in_mib and packs_out_mib are at least the size of a pack: 64");
         }
-        let counts = [limits.connections, limits.requests, limits.streams as usize, limits.header_bytes as usize];
+        let counts =
+            [limits.connections, limits.requests, limits.sessions, limits.streams as usize, limits.header_bytes as usize];
         let times = [limits.lease_seconds, limits.session_days, limits.request_seconds, limits.silence_seconds];
         if counts.contains(&0) || times.contains(&0) {
             return wrong("no limit is 0");

@@ -108,7 +108,7 @@ async fn serve(arguments: ServeArguments) -> Result<()> {
 /// Says where the service is, on standard output; the one-time token stands in no log.
 fn announce(service: &Service) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let address = format!("https://{}", service.address());
+    let address = service.url();
     writeln!(out, "vault service at {address}")?;
     if let Some(authority) = service.authority() {
         writeln!(out, "certificate authority (SHA-256) {authority}")?;
@@ -120,7 +120,7 @@ fn announce(service: &Service) -> Result<()> {
         writeln!(out, "  holdfast login {address}{fingerprint}")?;
     }
     out.flush()?;
-    tracing::info!(address, "serving");
+    tracing::info!(listen = %service.address(), "serving");
     Ok(())
 }
 

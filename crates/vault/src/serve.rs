@@ -27,6 +27,7 @@ pub struct Service {
     address: SocketAddr,
     tls: ServerTls,
     app: Arc<App>,
+    url: String,
     one_time: Option<String>,
 }
 
@@ -45,13 +46,20 @@ impl Service {
         let failed = |source| ServiceError::Listen { address: config.listen.to_string(), source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, tls, app, one_time })
+        let url = url(address, config.names.first());
+        Ok(Self { listener, address, tls, app, url, one_time })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// An address by which clients reach it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Fingerprint of its own certificate authority, if it uses that.
@@ -99,6 +107,17 @@ async fn sweep(app: &App) {
         if let Err(error) = vault.end_dead_sessions().await {
             tracing::warn!(%error, "sessions whose leases ran out could not be ended");
         }
+    }
+}
+
+/// A configured name comes first; one that listens everywhere has at least its machine's name.
+fn url(address: SocketAddr, name: Option<&String>) -> String {
+    match name {
+        Some(name) => format!("https://{name}:{}", address.port()),
+        None if address.ip().is_unspecified() => {
+            format!("https://{}:{}", rustix::system::uname().nodename().to_string_lossy(), address.port())
+        }
+        None => format!("https://{address}"),
     }
 }
 

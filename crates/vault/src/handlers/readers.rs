@@ -1,7 +1,7 @@
 //! Read sessions.
 
 use super::domain;
-use super::sessions::over;
+use super::sessions::{over, room};
 use crate::app::App;
 use crate::app::work::to_the_end;
 use crate::http::answer::{Answer, json, nothing};
@@ -13,6 +13,7 @@ use format::SessionId;
 use std::sync::Arc;
 
 pub(crate) async fn open(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<ReaderRequest>) -> Answer {
+    room(&app)?;
     let domain = domain(&app, &segments).await?;
     let session = to_the_end(async move { domain.open_reader(request.point).await }).await?;
     json(&ReaderOpened { session, lease_seconds: app.leases.lease().as_secs() })

@@ -25,6 +25,7 @@ pub(crate) async fn open(
     if matches!(scope, Scope::Agent { agent, .. } if agent != request.agent) {
         return Err(Failure::new(Problem::new(Code::Denied, "an agent's token opens sessions for that agent only")));
     }
+    room(&app)?;
     let domain = domain(&app, &segments).await?;
     let request = OpenSession { item: request.item, agent: request.agent };
     let opened = to_the_end(async move { domain.open_session(request).await }).await?;
@@ -58,6 +59,11 @@ pub(crate) async fn put_key(
     let session: SessionId = segments.parse("session")?;
     let domain = domain(&app, &segments).await?;
     json(&KeyStored { key: to_the_end(async move { domain.put_key(session, bytes).await }).await? })
+}
+
+/// Whether there is room for one more session.
+pub(super) fn room(app: &App) -> Result<(), Failure> {
+    if app.leases.count() < app.limits.sessions { Ok(()) } else { Err(Failure::busy("too many sessions are open")) }
 }
 
 /// The answer once a lease has run out.

@@ -5,7 +5,7 @@ use crate::app::App;
 use api::{Code, PROBLEM_TYPE, Problem};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -81,6 +81,9 @@ fn write_problem(response: &mut Response, failure: Failure, id: &str) {
     problem.request_id = id.to_owned();
     *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+    if problem.code == Code::Unauthenticated {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -84,6 +84,8 @@ async fn every_error_has_a_body_with_the_id_of_its_request() {
     let unknown =
         ask(running, "POST", "/v1/tokens", token, b"{\"name\":\"a\",\"scope\":{\"role\":\"administrator\"},\"x\":1}".to_vec());
     assert_eq!(unknown.await.status, 400);
+    let nobody = ask(running, "GET", "/v1/scope", None, Vec::new()).await;
+    assert!(nobody.status == 401 && nobody.headers.contains("www-authenticate: bearer"), "{}", nobody.headers);
     let query = ask(running, "GET", &format!("/v1/domains/{DOMAIN}/points?limit=x"), token, Vec::new()).await;
     assert_eq!((query.status, query.problem().code), (400, Code::Invalid));
     let limit = ask(running, "GET", &format!("/v1/domains/{DOMAIN}/points?limit=100000"), token, Vec::new()).await;

@@ -58,3 +58,15 @@ async fn sessions_of_a_service_that_was_restarted_end_with_one_more_lease() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(domain.status().await.unwrap().sessions_open, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_over_their_limit_are_answered_as_busy() {
+    let protected = Protected::with(Limits { sessions: 1, ..Limits::default() }).await;
+    let opened = protected.domain().await.open_session(open(&protected)).await.unwrap();
+    let body = format!("{{\"item\":\"item\",\"agent\":\"{}\"}}", protected.keyed.signer().key()).into_bytes();
+    let path = format!("/v1/domains/{DOMAIN}/sessions");
+    let token = Some(protected.admin_token.as_str());
+    assert_eq!(crate::requests::ask(&protected.running, "POST", &path, token, body.clone()).await.status, 503);
+    protected.domain().await.abandon_session(opened.session).await.unwrap();
+    assert_eq!(crate::requests::ask(&protected.running, "POST", &path, token, body).await.status, 200);
+}
