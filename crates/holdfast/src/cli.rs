@@ -1,12 +1,14 @@
 //! The command line.
 
 use crate::commands;
+use crate::local::VaultPlace;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Back machines up into a vault that only you can read, and get everything back.
 ///
-/// A vault is a directory with sealed objects; whoever holds it learns neither names nor contents. Each backup makes a
+/// A vault is a directory with sealed objects, here or behind a vault service; whoever holds it learns neither names nor contents. Each backup makes a
 /// recovery point of an item (a set of paths); 'latest' names an item's newest point wherever a POINT is expected, and any
 /// unique prefix of a point's id of at least 4 characters will do.
 ///
@@ -25,9 +27,9 @@ pub(crate) struct Cli {
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The vault: a directory.
-    #[arg(long, global = true, env = "HOLDFAST_VAULT", value_name = "DIR")]
-    pub(crate) vault: Option<PathBuf>,
+    /// The vault: a directory, or the address of a vault service (https://host:port) that 'holdfast login' knows.
+    #[arg(long, global = true, env = "HOLDFAST_VAULT", value_name = "DIR|URL", value_parser = PathBufValueParser::new().try_map(VaultPlace::new))]
+    pub(crate) vault: Option<VaultPlace>,
 
     /// File that holds the passphrase, readable by you alone. Without it HOLDFAST_PASSPHRASE is used, then you are asked.
     #[arg(long, global = true, env = "HOLDFAST_PASSPHRASE_FILE", value_name = "FILE")]
@@ -62,6 +64,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Init(commands::init::Arguments),
+    Login(commands::login::Arguments),
     Backup(commands::backup::Arguments),
     Points(commands::points::Arguments),
     Ls(commands::ls::Arguments),
@@ -84,6 +87,7 @@ impl Command {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Login(_) => "login",
             Self::Backup(_) => "backup",
             Self::Points(_) => "points",
             Self::Ls(_) => "ls",

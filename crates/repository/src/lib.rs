@@ -21,6 +21,7 @@ mod points;
 mod read;
 mod rebuild;
 mod repository;
+mod revive;
 mod sabotage;
 mod sessions;
 mod simulated;

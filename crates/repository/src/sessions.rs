@@ -232,9 +232,15 @@ impl Inner {
         let mut transaction = self.ledger.begin().await?;
         let mut domain = self.domain_row(transaction.as_mut()).await?;
         self.open_row(transaction.as_mut(), session).await?;
-        let now = transaction.pack(self.domain, row.name).await?;
-        if now.is_none_or(|now| now.state != PackState::Issued) {
-            return Err(Fault::answer(ErrorKind::Conflict, "the pack's name is no longer issued"));
+        match transaction.pack(self.domain, row.name).await? {
+            Some(now) if now.state == PackState::Issued => {}
+            // The same request is under way twice, because its connection broke; the other was faster.
+            Some(now)
+                if matches!(now.state, PackState::Registered | PackState::Proven) && now.footer_hash == parsed.footer_hash =>
+            {
+                return Ok(());
+            }
+            _ => return Err(Fault::answer(ErrorKind::Conflict, "the pack's name is no longer issued")),
         }
         let footer = &parsed.footer;
         row.number = domain.next_pack;
@@ -355,7 +361,7 @@ impl Inner {
             if let Some(row) = row.filter(|row| row.state == SessionState::Open) {
                 self.end_session(transaction.as_mut(), &domain, row).await?;
             }
-            self.environment.liveness.release(id);
+            self.forget_view(id);
         }
         transaction.commit().await?;
         Ok(())

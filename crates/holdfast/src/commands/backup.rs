@@ -74,7 +74,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         Some(item) => item.clone(),
         None => default_item(&arguments.paths)?,
     };
-    let domain = contract::Vault::domain(&opened.vault, domain_id).await?;
+    let domain = contract::Vault::domain(opened.vault.as_ref(), domain_id).await?;
     opened.remembered.check_item(domain_id, &item, domain.head(&item).await?)?;
     let source = Arc::new(file_set(&opened, &arguments)?);
     let mut options = BackupOptions::new(item.clone());
@@ -148,8 +148,8 @@ fn file_set(opened: &Opened, arguments: &Arguments) -> Outcome<FileSet> {
         excludes.extend(text.lines().map(str::to_owned));
     }
     let directories = &opened.directories;
-    let own = [opened.path.clone(), directories.config.clone(), directories.state.clone(), directories.cache.clone()];
-    let skip = own.into_iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
+    let own = [&directories.config, &directories.state, &directories.cache].into_iter();
+    let skip = own.chain(opened.place.directory().ok()).filter_map(|path| std::fs::canonicalize(path).ok()).collect();
     let options = FileSetOptions {
         roots: arguments.paths.clone(),
         excludes,

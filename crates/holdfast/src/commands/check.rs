@@ -7,7 +7,7 @@ use crate::failure::{Exit, Outcome};
 use crate::local::{Keys, Opened, open_keyless, open_with_keys};
 use crate::terminal::{self, EngineProgress, Json, VaultProgress, name_json};
 use clap::Args;
-use contract::{CheckOptions, CheckReport, Domain, PointFilter, Vault};
+use contract::{CheckOptions, CheckReport, Domain, PointFilter};
 use engine::check::{self, CheckReport as KeyedReport, CheckRequest};
 use engine::{Progress, ReadKeys};
 use serde_json::{Map, Value, json};

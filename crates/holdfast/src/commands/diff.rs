@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let (opened, keys) = open_with_keys(global).await?;
-    let domain = contract::Vault::domain(&opened.vault, keys.domain).await?;
+    let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let before = find_point(&opened, domain.as_ref(), &arguments.before, arguments.item.as_ref()).await?;
     let after = find_point(&opened, domain.as_ref(), &arguments.after, arguments.item.as_ref()).await?;
     let mut json = Json::new("diff");

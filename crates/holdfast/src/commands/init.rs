@@ -2,18 +2,20 @@
 
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::{Directories, VaultHome, new_passphrase, secret_bytes, write_private};
+use crate::local::{Directories, Login, VaultHome, VaultPlace, new_passphrase, secret_bytes, write_private};
 use crate::terminal::{self, Json};
+use bytes::Bytes;
 use clap::Args;
-use contract::Vault;
+use contract::{ErrorKind, Vault};
 use format::descriptor::{Descriptor, DomainEntry};
 use format::{DomainId, VaultId, limits};
 use repository::EmbeddedVault;
 use seal::{DomainSecret, OwnerSeed};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Make a vault in an empty or new directory, with its keys and recovery kit.
+/// Make a vault in an empty or new directory or in a vault service, with its keys and recovery kit.
 ///
 /// The owner seed, from which all keys follow, is made here and never leaves this machine unsealed. It is kept under a
 /// passphrase in this machine's configuration directory. The recovery kit holds the seed itself: print it, put it away,
@@ -35,8 +37,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
-    let path = global.vault.clone().ok_or_else(|| {
-        Failure::new(Exit::Usage, "no directory is named for the vault").with_hint("name it with --vault DIR or HOLDFAST_VAULT")
+    let place = global.vault.clone().ok_or_else(|| {
+        Failure::new(Exit::Usage, "no place is named for the vault").with_hint("name it with --vault DIR or HOLDFAST_VAULT")
     })?;
     let generated = arguments.passphrase_in_vault.then(seal::generate_passphrase);
     let passphrase = match &generated {
@@ -59,12 +61,17 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     // Keys first: a vault without keys would be lost, keys without a vault are not missed.
     store_keys(&home, &seed, &descriptor, &passphrase, &kit)?;
-    let vault = match EmbeddedVault::create(&path, seed.sign_descriptor(&descriptor).into()).await {
+    let vault = match make(&place, seed.sign_descriptor(&descriptor).into()).await {
         Ok(vault) => vault,
-        Err(error) => {
+        Err(Unmade { failure, perhaps: false }) => {
             let _ = std::fs::remove_file(&kit);
             let _ = std::fs::remove_dir_all(&home.config);
-            return Err(error.into());
+            return Err(failure);
+        }
+        Err(Unmade { failure, perhaps: true }) => {
+            let hint =
+                format!("it may be there all the same: the keys of vault {} are kept; 'holdfast status' tells", descriptor.vault);
+            return Err(failure.with_hint(hint));
         }
     };
     if arguments.passphrase_in_vault {
@@ -72,8 +79,42 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         vault.set_passphrase_wrap(Some(wrap.encode().into())).await?;
     }
     vault.domain(descriptor.domains[0].id).await?;
-    report(global, &path, &descriptor, &kit, generated.as_ref());
+    report(global, &place, &descriptor, &kit, generated.as_ref());
     Ok(Exit::Clean)
+}
+
+/// Why there is no vault, as far as is known.
+struct Unmade {
+    failure: Failure,
+    /// It may have been made: a service did not answer.
+    perhaps: bool,
+}
+
+/// Makes the vault, where it shall be.
+async fn make(place: &VaultPlace, descriptor: Bytes) -> Result<Arc<dyn Vault>, Unmade> {
+    let surely = |failure: Failure| Unmade { failure, perhaps: false };
+    let address = match place {
+        VaultPlace::Directory(path) => {
+            let made = EmbeddedVault::create(path, descriptor).await;
+            return made.map(|vault| Arc::new(vault) as Arc<dyn Vault>).map_err(|error| surely(error.into()));
+        }
+        VaultPlace::Service(address) => address,
+    };
+    let client = Login::new(&Directories::of_user(), address).client().map_err(surely)?;
+    match client.descriptor().await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(surely(error.into())),
+        Ok(_) => return Err(surely(Failure::new(Exit::Conflict, format!("{address} holds a vault already")))),
+    }
+    match client.publish_descriptor(descriptor.clone()).await {
+        Ok(()) => Ok(Arc::new(client)),
+        Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal) => match client.descriptor().await {
+            Ok(there) if there == descriptor => Ok(Arc::new(client)),
+            Err(now) if now.kind() == ErrorKind::NotFound => Err(surely(error.into())),
+            _ => Err(Unmade { failure: error.into(), perhaps: true }),
+        },
+        Err(error) => Err(surely(error.into())),
+    }
 }
 
 /// The first version of a descriptor, with one domain and the owner's own agent for it.
@@ -113,11 +154,14 @@ fn store_keys(home: &VaultHome, seed: &OwnerSeed, descriptor: &Descriptor, passp
     write_private(kit, &secret_bytes(&seal::print_kit(seed, descriptor.vault)))
 }
 
-fn report(global: &Global, path: &Path, descriptor: &Descriptor, kit: &Path, generated: Option<&SecretString>) {
+fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Path, generated: Option<&SecretString>) {
     if global.json {
         let mut json = Json::new("init");
         json.set("vault", descriptor.vault.to_string());
-        json.set("directory", path.display().to_string());
+        match place {
+            VaultPlace::Directory(path) => json.set("directory", path.display().to_string()),
+            VaultPlace::Service(address) => json.set("service", address.as_str()),
+        };
         json.set("owner_fingerprint", descriptor.owner.fingerprint());
         json.set("domain", descriptor.domains[0].id.to_string());
         json.set("domain_name", descriptor.domains[0].name.clone());
@@ -128,7 +172,7 @@ fn report(global: &Global, path: &Path, descriptor: &Descriptor, kit: &Path, gen
         json.print();
         return;
     }
-    println!("made vault {} in {}", descriptor.vault, path.display());
+    println!("made vault {} in {place}", descriptor.vault);
     println!("owner fingerprint  {}", descriptor.owner.fingerprint());
     println!("domain             {}", descriptor.domains[0].name);
     println!("recovery kit       {}", kit.display());

@@ -5,7 +5,6 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Opened, WriteOnly, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private};
 use crate::terminal::{self, Json, Table};
 use clap::{Args, Subcommand};
-use contract::Vault;
 use format::descriptor::{Descriptor, Recipient};
 use format::{ItemName, limits};
 use secrecy::{ExposeSecret, SecretString};

@@ -9,6 +9,7 @@ pub(crate) mod expire;
 pub(crate) mod init;
 mod interrupt;
 pub(crate) mod key;
+pub(crate) mod login;
 pub(crate) mod ls;
 mod point_names;
 pub(crate) mod points;
@@ -24,6 +25,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
     let global = &cli.global;
     match cli.command {
         Command::Init(arguments) => init::run(global, arguments).await,
+        Command::Login(arguments) => login::run(global, arguments).await,
         Command::Backup(arguments) => backup::run(global, arguments).await,
         Command::Points(arguments) => points::run(global, arguments).await,
         Command::Ls(arguments) => ls::run(global, arguments).await,

@@ -18,7 +18,7 @@ pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
     let opened = open(global, true).await?;
     let mut sound = true;
     let mut domains = Vec::new();
-    for (domain, report) in opened.vault.rebuilt() {
+    for (domain, report) in opened.embedded.iter().flat_map(|vault| vault.rebuilt()) {
         sound &= report.unreadable_packs.is_empty() && report.unreadable_entries.is_empty() && report.set_aside.is_empty();
         if global.json {
             domains.push(serde_json::json!({

@@ -86,7 +86,7 @@ impl From<OverwriteArgument> for Overwrite {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let started = Instant::now();
     let (opened, keys) = open_with_keys(global).await?;
-    let domain = contract::Vault::domain(&opened.vault, keys.domain).await?;
+    let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
     let mut target = TargetOptions::new(&arguments.to);
     target.overwrite = if arguments.resume { Overwrite::Always } else { arguments.overwrite.into() };

@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
         json.print();
         return Ok(Exit::Clean);
     }
-    println!("vault        {} in {}", opened.descriptor.vault, opened.path.display());
+    println!("vault        {} in {}", opened.descriptor.vault, opened.place);
     println!(
         "owner        {}{}",
         opened.descriptor.owner.fingerprint(),

@@ -5,9 +5,11 @@
 
 use super::directories::Directories;
 use super::files::read_secret;
+use super::login::Login;
 use super::passphrase::passphrase;
 use super::remembered::Remembered;
 use super::vault_home::VaultHome;
+use super::vault_place::VaultPlace;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use contract::{Domain, Vault};
@@ -17,14 +19,15 @@ use format::{DomainId, VaultId};
 use repository::{EmbeddedOptions, EmbeddedVault};
 use seal::{AgentSigner, DomainSecret, DomainWriter, OwnerSeed, RecipientSecret};
 use secrecy::ExposeSecret;
-use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A vault that is open, without keys.
 pub(crate) struct Opened {
-    pub(crate) vault: EmbeddedVault,
-    pub(crate) path: PathBuf,
+    pub(crate) vault: Arc<dyn Vault>,
+    /// The same vault, where it is in a directory.
+    pub(crate) embedded: Option<Arc<EmbeddedVault>>,
+    pub(crate) place: VaultPlace,
     pub(crate) descriptor: Descriptor,
     pub(crate) home: VaultHome,
     pub(crate) directories: Directories,
@@ -44,11 +47,11 @@ pub(crate) struct WriteOnly {
     pub(crate) signer: AgentSigner,
 }
 
-/// The vault's directory.
-fn vault_path(global: &Global) -> Outcome<PathBuf> {
+/// Where the vault is.
+fn vault_place(global: &Global) -> Outcome<VaultPlace> {
     global.vault.clone().ok_or_else(|| {
         Failure::new(Exit::Usage, "no vault is named")
-            .with_hint("name it with --vault DIR or HOLDFAST_VAULT; 'holdfast init' makes one")
+            .with_hint("name it with --vault or HOLDFAST_VAULT (a directory, or https://…); 'holdfast init' makes one")
     })
 }
 
@@ -58,9 +61,16 @@ pub(crate) async fn open_keyless(global: &Global) -> Outcome<Opened> {
 }
 
 pub(crate) async fn open(global: &Global, rebuild: bool) -> Outcome<Opened> {
-    let path = vault_path(global)?;
+    let place = vault_place(global)?;
     let directories = Directories::of_user();
-    let vault = EmbeddedVault::open(&path, EmbeddedOptions { owner: None, rebuild }).await?;
+    let (vault, embedded): (Arc<dyn Vault>, _) = match &place {
+        VaultPlace::Service(address) if !rebuild => (Arc::new(Login::new(&directories, address).client()?), None),
+        place => {
+            let options = EmbeddedOptions { owner: None, rebuild };
+            let embedded = Arc::new(EmbeddedVault::open(place.directory()?, options).await?);
+            (embedded.clone(), Some(embedded))
+        }
+    };
     let descriptor = Descriptor::open(&vault.descriptor().await?, None)?;
     let home = VaultHome::new(&directories, descriptor.vault);
     if home.owner()?.is_some_and(|owner| owner != descriptor.owner) {
@@ -70,7 +80,7 @@ pub(crate) async fn open(global: &Global, rebuild: bool) -> Outcome<Opened> {
     descriptor.check_features(true)?;
     let mut remembered = if global.accept_rollback { Remembered::default() } else { Remembered::load(&home)? };
     remembered.see_descriptor(descriptor.version)?;
-    for (domain, report) in vault.rebuilt() {
+    for (domain, report) in embedded.iter().flat_map(|embedded| embedded.rebuilt()) {
         if !global.quiet && !rebuild {
             eprintln!(
                 "note: the vault's database was not there; made anew from storage for domain {domain}: {} points in {} packs",
@@ -78,7 +88,7 @@ pub(crate) async fn open(global: &Global, rebuild: bool) -> Outcome<Opened> {
             );
         }
     }
-    Ok(Opened { vault, path, descriptor, home, directories, remembered })
+    Ok(Opened { vault, embedded, place, descriptor, home, directories, remembered })
 }
 
 /// Opens the vault and the keys of the chosen domain.

@@ -3,12 +3,16 @@
 mod directories;
 mod files;
 mod keyring;
+mod login;
 mod passphrase;
 mod remembered;
 mod vault_home;
+mod vault_place;
 
 pub(crate) use directories::Directories;
 pub(crate) use files::write_private;
 pub(crate) use keyring::{Keys, Opened, WriteOnly, open, open_keyless, open_with_keys, secret_bytes};
-pub(crate) use passphrase::new_passphrase;
+pub(crate) use login::Login;
+pub(crate) use passphrase::{new_passphrase, token};
 pub(crate) use vault_home::VaultHome;
+pub(crate) use vault_place::VaultPlace;

@@ -1,4 +1,4 @@
-//! Passphrases: from a file, the environment, or the terminal; never from arguments.
+//! Passphrases and tokens: from a file, the environment, or the terminal; never from arguments.
 
 use super::files::read_secret;
 use crate::cli::Global;
@@ -7,11 +7,14 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
 use std::env;
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// Least characters of a passphrase that a person chooses.
 const CHARACTERS_MIN: usize = 8;
+/// Most bytes of a token that are read.
+const TOKEN_BYTES_MAX: u64 = 4096;
 
 /// The passphrase as it is configured, or asked for.
 pub(crate) fn passphrase(global: &Global) -> Outcome<SecretString> {
@@ -42,16 +45,38 @@ pub(crate) fn new_passphrase(global: &Global) -> Outcome<SecretString> {
 
 fn configured(global: &Global) -> Outcome<Option<SecretString>> {
     if let Some(path) = &global.passphrase_file {
-        let bytes = read_secret(path)?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| Failure::new(Exit::Failed, format!("the passphrase in '{}' is not UTF-8", path.display())))?;
-        return Ok(Some(SecretString::from(text.trim_end_matches(['\n', '\r']))));
+        return text_of(&read_secret(path)?, path).map(Some);
     }
     match env::var("HOLDFAST_PASSPHRASE") {
         Ok(text) => Ok(Some(SecretString::from(Zeroizing::new(text).as_str()))),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(Failure::new(Exit::Failed, "HOLDFAST_PASSPHRASE is not UTF-8")),
     }
+}
+
+/// The secret in a file as text, without the end of its line.
+pub(super) fn text_of(bytes: &[u8], path: &Path) -> Outcome<SecretString> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Failure::new(Exit::Failed, format!("the secret in '{}' is not UTF-8", path.display())))?;
+    Ok(SecretString::from(text.trim_end_matches(['\n', '\r'])))
+}
+
+/// A token: from a file, from standard input, or asked for.
+pub(crate) fn token(file: Option<&Path>) -> Outcome<SecretString> {
+    if let Some(path) = file {
+        return text_of(&read_secret(path)?, path);
+    }
+    if std::io::stdin().is_terminal() {
+        return ask("Token: ");
+    }
+    let mut line = Zeroizing::new(String::new());
+    let failed = |error: std::io::Error| Failure::io("cannot read the token from standard input", &error);
+    std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_line(&mut line).map_err(failed)?;
+    if line.trim().is_empty() {
+        return Err(Failure::new(Exit::Usage, "there is no token on standard input")
+            .with_hint("give it there, or name a file that holds it with --token-file"));
+    }
+    Ok(SecretString::from(line.trim()))
 }
 
 /// Asks on the terminal, without echo.

@@ -2,6 +2,7 @@
 //!
 //! Every process has a time limit, and nothing of the surrounding environment reaches it.
 
+use crate::service::RunningService;
 use serde_json::Value;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,8 @@ pub(crate) struct Machine {
     vault: PathBuf,
     variables: Vec<(&'static str, PathBuf)>,
     runs: AtomicU64,
+    /// Kept running, where the vault is behind one.
+    service: Option<Arc<RunningService>>,
 }
 
 /// How a process ended. `code` is -9 after kill -9.
@@ -91,7 +94,7 @@ impl Machine {
         fs::create_dir(&home).unwrap();
         fs::create_dir(root.path().join("source")).unwrap();
         let vault = root.path().join("vault");
-        let machine = Self { root, home, vault, variables: Vec::new(), runs: AtomicU64::new(0) };
+        let machine = Self { root, home, vault, variables: Vec::new(), runs: AtomicU64::new(0), service: None };
         let passphrase = machine.private("passphrase", PASSPHRASE);
         machine.with("HOLDFAST_PASSPHRASE_FILE", passphrase)
     }
@@ -106,6 +109,21 @@ impl Machine {
     /// A machine that made a vault. It takes the recovery kit, which costs no Argon2id.
     pub(crate) fn with_vault() -> Self {
         let machine = Self::new();
+        let kit = machine.path("kit");
+        machine.ok(&["init", "--name", "machine", "--kit", kit.to_str().unwrap()]);
+        machine.with_kit()
+    }
+
+    /// A machine that logged in to a vault service and made a vault there.
+    pub(crate) fn with_service() -> Self {
+        let mut machine = Self::new();
+        let service = RunningService::start(&machine.path("service"));
+        machine.vault = PathBuf::from(&service.url);
+        let token = machine.private("token", &service.one_time);
+        let fingerprint = service.authority.clone();
+        machine.service = Some(Arc::new(service));
+        let login = machine.ok(&["login", "--fingerprint", &fingerprint, "--token-file", token.to_str().unwrap()]);
+        assert_eq!(login["role"], "administrator");
         let kit = machine.path("kit");
         machine.ok(&["init", "--name", "machine", "--kit", kit.to_str().unwrap()]);
         machine.with_kit()
@@ -139,7 +157,14 @@ impl Machine {
         let home = self.path(name);
         fs::create_dir(&home).unwrap();
         let variables = self.variables.clone();
-        Self { root: self.root.clone(), home, vault: self.vault.clone(), variables, runs: AtomicU64::new(0) }
+        Self {
+            root: self.root.clone(),
+            home,
+            vault: self.vault.clone(),
+            variables,
+            runs: AtomicU64::new(0),
+            service: self.service.clone(),
+        }
     }
 
     /// The same machine with its vault somewhere else.

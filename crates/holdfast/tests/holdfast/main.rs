@@ -5,9 +5,11 @@
 mod damage;
 mod full_disk;
 mod kill;
+mod login;
 mod machine;
 mod memory;
 mod recovery;
 mod round_trip;
 mod secrets;
+mod service;
 mod threat_model;

@@ -4,9 +4,30 @@ use crate::machine::{Machine, assert_equal, copy};
 use std::fs;
 use workloads::zoo::{self, ZooOptions};
 
-#[test]
-fn the_zoo_comes_out_as_it_went_in() {
-    let machine = Machine::with_vault();
+/// Each of these runs on an embedded vault and on a vault service: nobody can tell the difference.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod embedded {
+            $(#[test] fn $name() { super::$name(&crate::machine::Machine::with_vault()); })*
+        }
+        mod service {
+            $(#[test] fn $name() { super::$name(&crate::machine::Machine::with_service()); })*
+        }
+    };
+}
+
+on_both!(
+    the_zoo_comes_out_as_it_went_in,
+    a_second_backup_of_the_same_reads_nothing,
+    each_point_restores_what_was_there_when_it_was_made,
+    a_path_restores_alone_and_leading_directories_come_off,
+    files_that_are_there_are_overwritten_only_when_asked,
+    a_resumed_restore_keeps_what_is_finished_and_mends_the_rest,
+    points_are_named_by_prefix_or_as_the_latest_of_an_item,
+    points_expire_come_back_and_are_purged,
+);
+
+fn the_zoo_comes_out_as_it_went_in(machine: &Machine) {
     zoo::build(&machine.path("source"), ZooOptions { large_directory: 300, ..ZooOptions::default() }).unwrap();
     let report = machine.ends(3, &["backup", &machine.text("source")]);
     // The socket is said not to be kept, and nothing else is wrong.
@@ -17,9 +38,7 @@ fn the_zoo_comes_out_as_it_went_in() {
     assert!(!zoo::compare(&machine.path("source"), &restored).is_empty(), "the comparison can fail");
 }
 
-#[test]
-fn a_second_backup_of_the_same_reads_nothing() {
-    let machine = Machine::with_vault();
+fn a_second_backup_of_the_same_reads_nothing(machine: &Machine) {
     for number in 0..40 {
         machine.write(&format!("directory {}/file {number}", number % 4), format!("content {number}").repeat(number));
     }
@@ -38,9 +57,7 @@ fn a_second_backup_of_the_same_reads_nothing() {
     assert!(again["bytes_read"].as_u64().unwrap() > 0, "{again}");
 }
 
-#[test]
-fn each_point_restores_what_was_there_when_it_was_made() {
-    let machine = Machine::with_vault();
+fn each_point_restores_what_was_there_when_it_was_made(machine: &Machine) {
     machine.write("same", "stays");
     machine.write("changed", "before");
     machine.write("removed", "gone later");
@@ -62,9 +79,7 @@ fn each_point_restores_what_was_there_when_it_was_made() {
     assert!(machine.ok(&["check", "--read-data"])["sound"].as_bool().unwrap());
 }
 
-#[test]
-fn a_path_restores_alone_and_leading_directories_come_off() {
-    let machine = Machine::with_vault();
+fn a_path_restores_alone_and_leading_directories_come_off(machine: &Machine) {
     machine.write("a/one", "1");
     machine.write("b/two", "2");
     machine.backup("item");
@@ -78,9 +93,7 @@ fn a_path_restores_alone_and_leading_directories_come_off() {
     assert_eq!(missing["not_found"][0]["path"], "nowhere");
 }
 
-#[test]
-fn files_that_are_there_are_overwritten_only_when_asked() {
-    let machine = Machine::with_vault();
+fn files_that_are_there_are_overwritten_only_when_asked(machine: &Machine) {
     machine.write("file", "from the vault");
     machine.backup("item");
     let to = machine.text("out");
@@ -102,9 +115,7 @@ fn files_that_are_there_are_overwritten_only_when_asked() {
     assert_equal(&machine.path("source"), &machine.restored("out"));
 }
 
-#[test]
-fn a_resumed_restore_keeps_what_is_finished_and_mends_the_rest() {
-    let machine = Machine::with_vault();
+fn a_resumed_restore_keeps_what_is_finished_and_mends_the_rest(machine: &Machine) {
     for number in 0..20 {
         machine.write(&format!("{number}"), format!("content {number}").repeat(100));
     }
@@ -117,9 +128,7 @@ fn a_resumed_restore_keeps_what_is_finished_and_mends_the_rest() {
     assert_equal(&machine.path("source"), &restored);
 }
 
-#[test]
-fn points_are_named_by_prefix_or_as_the_latest_of_an_item() {
-    let machine = Machine::with_vault();
+fn points_are_named_by_prefix_or_as_the_latest_of_an_item(machine: &Machine) {
     machine.write("file", "1");
     let first = machine.backup("one");
     let second = machine.backup("two");
@@ -135,9 +144,7 @@ fn points_are_named_by_prefix_or_as_the_latest_of_an_item() {
     assert_eq!(listed["points"].as_array().unwrap().len(), 1);
 }
 
-#[test]
-fn points_expire_come_back_and_are_purged() {
-    let machine = Machine::with_vault();
+fn points_expire_come_back_and_are_purged(machine: &Machine) {
     machine.write("file", "1");
     let (first, second) = (machine.backup("item"), machine.backup("item"));
     machine.ok(&["expire", &first, "--dry-run"]);

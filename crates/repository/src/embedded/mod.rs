@@ -7,6 +7,7 @@
 //! index/<domain>/     index segments; derived
 //! sessions/           a lock file for each running session
 //! making.lock         held while a process makes the database
+//! in-use.lock         held by all who use the directory: programs together, or a vault service alone
 //! ```
 //! Invariant: a directory that lost everything but `objects/` is the same vault.
 
@@ -14,7 +15,7 @@ mod descriptors;
 mod lock_files;
 mod system;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Liveness};
 use crate::ledger::Ledger;
 use crate::ledger::SqliteLedger;
 use crate::rebuild::RebuildReport;
@@ -56,11 +57,27 @@ pub struct EmbeddedVault {
     descriptors: Descriptors,
     domains: Mutex<HashMap<DomainId, Arc<Repository>>>,
     rebuilt: Vec<(DomainId, RebuildReport)>,
+    /// For a service: this process alone has the vault, and goes on with the sessions of the one before.
+    is_served: bool,
+    /// Kept open: it holds the lock.
+    _in_use: fs::File,
 }
+
+/// Who tells which sessions are alive.
+type Alive = Arc<dyn Liveness>;
 
 impl EmbeddedVault {
     /// Makes a vault in a directory that is empty or not there, with its first descriptor.
     pub async fn create(directory: &Path, descriptor: Bytes) -> Result<Self> {
+        Self::create_with(directory, descriptor, None).await
+    }
+
+    /// Makes a vault like [`EmbeddedVault::create`], for [`EmbeddedVault::serve`].
+    pub async fn create_served(directory: &Path, descriptor: Bytes, liveness: Arc<dyn Liveness>) -> Result<Self> {
+        Self::create_with(directory, descriptor, Some(liveness)).await
+    }
+
+    async fn create_with(directory: &Path, descriptor: Bytes, liveness: Option<Alive>) -> Result<Self> {
         let parsed = Descriptor::open(&descriptor, None)?;
         refuse_network(directory)?;
         let is_empty = fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none());
@@ -68,7 +85,7 @@ impl EmbeddedVault {
             return Err(Error::new(ErrorKind::Conflict, format!("'{}' is not empty", directory.display()))
                 .with_hint("a vault is made in an empty or new directory"));
         }
-        let made = Self::make(directory, &parsed, &descriptor).await;
+        let made = Self::make(directory, &parsed, &descriptor, liveness).await;
         if made.is_err() {
             // Nothing was there before and nothing was promised yet: the next attempt shall find it as this one did.
             clear_attempt(directory);
@@ -76,20 +93,32 @@ impl EmbeddedVault {
         made
     }
 
-    async fn make(directory: &Path, parsed: &Descriptor, descriptor: &Bytes) -> Result<Self> {
+    async fn make(directory: &Path, parsed: &Descriptor, descriptor: &Bytes, liveness: Option<Alive>) -> Result<Self> {
         make_directory(directory)?;
         let store = open_store(directory, true).await?;
         Descriptors::new(store).put(parsed, descriptor).await?;
-        Self::open(directory, EmbeddedOptions { owner: Some(parsed.owner), rebuild: false }).await
+        Self::open_with(directory, EmbeddedOptions { owner: Some(parsed.owner), rebuild: false }, liveness).await
     }
 
     /// Opens a vault. Where the database is gone it is made anew from storage; [`EmbeddedVault::rebuilt`] tells.
     pub async fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self> {
+        Self::open_with(directory, options, None).await
+    }
+
+    /// Opens a vault for a service: nobody else uses the directory meanwhile, and sessions live as long as `liveness` says
+    /// instead of as long as their processes.
+    pub async fn serve(directory: &Path, options: EmbeddedOptions, liveness: Arc<dyn Liveness>) -> Result<Self> {
+        Self::open_with(directory, options, Some(liveness)).await
+    }
+
+    async fn open_with(directory: &Path, options: EmbeddedOptions, liveness: Option<Alive>) -> Result<Self> {
         if !directory.join("objects").is_dir() {
             return Err(Error::new(ErrorKind::Unavailable, format!("there is no vault in '{}'", directory.display()))
                 .with_hint("'holdfast init' makes one; --vault or HOLDFAST_VAULT names it"));
         }
         refuse_network(directory)?;
+        let is_served = liveness.is_some();
+        let in_use = lock_in_use(directory, is_served)?;
         let store = open_store(directory, false).await?;
         let descriptors = Descriptors::new(store.clone());
         let (descriptor, _) = descriptors.newest(options.owner.as_ref()).await?;
@@ -107,7 +136,7 @@ impl EmbeddedVault {
         let environment = Environment {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            liveness: Arc::new(LockFiles::new(sessions)),
+            liveness: liveness.unwrap_or_else(|| Arc::new(LockFiles::new(sessions))),
         };
         let mut vault = Self {
             directory: directory.to_owned(),
@@ -118,6 +147,8 @@ impl EmbeddedVault {
             descriptors,
             domains: Mutex::default(),
             rebuilt: Vec::new(),
+            is_served,
+            _in_use: in_use,
         };
         if anew {
             vault.rebuild_domains().await?;
@@ -129,6 +160,15 @@ impl EmbeddedVault {
     #[must_use]
     pub fn rebuilt(&self) -> &[(DomainId, RebuildReport)] {
         &self.rebuilt
+    }
+
+    /// Ends the sessions that are no longer alive, in the domains that were used.
+    pub async fn end_dead_sessions(&self) -> Result<()> {
+        let domains: Vec<Arc<Repository>> = self.domains.lock().await.values().cloned().collect();
+        for domain in domains {
+            domain.inner.end_dead_sessions().await?;
+        }
+        Ok(())
     }
 
     /// The directory.
@@ -180,6 +220,9 @@ impl EmbeddedVault {
             self.index_directory(domain),
         )
         .await?;
+        if self.is_served {
+            repository.inner.revive_sessions().await?;
+        }
         let repository = Arc::new(repository);
         domains.insert(domain, repository.clone());
         Ok(repository)
@@ -244,6 +287,26 @@ fn lock_making(directory: &Path) -> Result<fs::File> {
     })
 }
 
+/// A service tells by leases which sessions are alive, programs by lock files: they would end each other's.
+fn lock_in_use(directory: &Path, alone: bool) -> Result<fs::File> {
+    use rustix::fs::FlockOperation::{NonBlockingLockExclusive, NonBlockingLockShared};
+    let path = directory.join("in-use.lock");
+    let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = open().map_err(|error| {
+        Error::new(ErrorKind::Unavailable, format!("cannot lock the vault in '{}'", directory.display())).with_source(error)
+    })?;
+    let operation = if alone { NonBlockingLockExclusive } else { NonBlockingLockShared };
+    rustix::fs::flock(&file, operation).map_err(|_| {
+        let (who, hint) = if alone {
+            ("programs or another vault service use", "wait until they have ended")
+        } else {
+            ("a vault service uses", "use it through the service: HOLDFAST_VAULT=https://…")
+        };
+        Error::new(ErrorKind::Unavailable, format!("{who} the vault in '{}'", directory.display())).with_hint(hint)
+    })?;
+    Ok(file)
+}
+
 fn make_directory(directory: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
         let kind = if error.kind() == io::ErrorKind::PermissionDenied { ErrorKind::Denied } else { ErrorKind::Unavailable };
@@ -257,7 +320,7 @@ fn clear_attempt(directory: &Path) {
         // What cannot be removed stays in sight: the next attempt names the directory.
         let _ = fs::remove_dir_all(directory.join(made));
     }
-    for made in ["vault.db", "vault.db-wal", "vault.db-shm", "making.lock"] {
+    for made in ["vault.db", "vault.db-wal", "vault.db-shm", "making.lock", "in-use.lock"] {
         let _ = fs::remove_file(directory.join(made));
     }
 }

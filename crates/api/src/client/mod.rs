@@ -1,0 +1,57 @@
+//! The client: a vault behind a service.
+//!
+//! Invariant: a request is sent again only if a second time does no harm, and never once it was answered. A pack goes over
+//! the wire again only after its connection broke before the answer.
+
+mod connection;
+mod domain;
+mod pinned;
+mod readers;
+mod retry;
+mod tokens;
+mod vault;
+
+use crate::address::{Address, Fingerprint};
+use connection::{Call, Connection};
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to reach a service.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// Where it is.
+    pub address: Address,
+    /// The certificate authority that is trusted, alone; without it those that the system trusts.
+    pub authority: Option<Fingerprint>,
+    /// Who asks.
+    pub token: SecretString,
+    /// How long a request that does no harm twice is tried again, once the service was reached.
+    pub patience: Duration,
+}
+
+impl ServiceOptions {
+    /// With the usual patience: five minutes.
+    #[must_use]
+    pub fn new(address: Address, authority: Option<Fingerprint>, token: SecretString) -> Self {
+        Self { address, authority, token, patience: Duration::from_secs(300) }
+    }
+}
+
+/// A vault behind a service. Needs a running tokio runtime.
+#[derive(Clone)]
+pub struct ServiceVault {
+    connection: Arc<Connection>,
+}
+
+impl ServiceVault {
+    /// Sets the client up; nothing is sent yet.
+    pub fn new(options: ServiceOptions) -> contract::Result<Self> {
+        Ok(Self { connection: Arc::new(Connection::new(options)?) })
+    }
+
+    /// Fails if the service cannot be reached or cannot prove who it is; whose the token is does not matter.
+    pub async fn reach(&self) -> contract::Result<()> {
+        self.connection.send(Call::get("/healthz")).await.map(drop)
+    }
+}

@@ -1,0 +1,36 @@
+//! Tokens, asked of a service.
+
+use super::ServiceVault;
+use super::connection::Call;
+use crate::tokens::{Redeem, Scope, TokenIssued, TokenList, TokenRequest};
+use contract::Result;
+use reqwest::Method;
+
+impl ServiceVault {
+    /// Exchanges the one-time token that this client was made with for one that lasts. It works once.
+    pub async fn redeem(&self, name: &str) -> Result<TokenIssued> {
+        let call = Call::post("/v1/login").json(&Redeem { name: name.to_owned() })?;
+        self.connection.send_json(call).await
+    }
+
+    /// Makes a token. Administrators only.
+    pub async fn issue_token(&self, name: &str, scope: Scope) -> Result<TokenIssued> {
+        let call = Call::post("/v1/tokens").json(&TokenRequest { name: name.to_owned(), scope })?;
+        self.connection.send_json(call).await
+    }
+
+    /// All tokens, without their secrets. Administrators only.
+    pub async fn tokens(&self) -> Result<TokenList> {
+        self.connection.send_json(Call::get("/v1/tokens")).await
+    }
+
+    /// Ends a token, at once. Administrators only.
+    pub async fn revoke_token(&self, id: &str) -> Result<()> {
+        self.connection.send(Call::new(Method::DELETE, format!("/v1/tokens/{id}"))).await.map(drop)
+    }
+
+    /// What the client's own token is good for.
+    pub async fn own_scope(&self) -> Result<Scope> {
+        self.connection.send_json(Call::get("/v1/scope")).await
+    }
+}

@@ -1,0 +1,36 @@
+//! The HTTP API of the vault service: types of its bodies, its errors, and the client.
+//!
+//! The client implements the contract's `Vault` and `Domain` over HTTPS, so that the engine cannot tell it from an embedded
+//! vault. Nothing here decides anything: what a service may be asked, and by whom, stands in the service. Bodies that are hot
+//! (packs, questions what is missing, places) are bytes; the rest is JSON. Every body has a limit in [`limits`].
+
+#![forbid(unsafe_code)]
+
+mod address;
+pub mod binary;
+mod client;
+mod error;
+pub mod limits;
+mod paging;
+mod points;
+mod problem;
+mod reports;
+mod sessions;
+mod text;
+mod tokens;
+mod watch;
+
+pub use address::{Address, Fingerprint};
+pub use client::{ServiceOptions, ServiceVault};
+pub use error::{ApiError, Kind};
+pub use paging::PointsQuery;
+pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding};
+pub use problem::{Code, PROBLEM_TYPE, Problem};
+pub use reports::{
+    CheckRequest, CollectRequest, CollectResult, DamagedBlob, DamagedObject, DamagedPackBody, RecordSetAside, Soundness, Standing,
+};
+pub use sessions::{
+    CommittedPoint, KeyStored, PackNames, PackNamesRequest, ReaderOpened, ReaderRequest, SessionRequest, SessionStarted,
+};
+pub use tokens::{Redeem, Scope, Token, TokenIssued, TokenList, TokenRequest};
+pub use watch::{Line, ProgressBody};

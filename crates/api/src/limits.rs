@@ -1,0 +1,28 @@
+//! Most of everything that passes in one request or answer.
+
+/// Most ids in one question what is missing, or where blobs lie.
+pub const IDS_MAX: usize = 65_536;
+/// Most names of packs issued at once.
+pub const PACK_NAMES_MAX: u32 = 1024;
+/// Most ranges of a pack read at once.
+pub const RANGES_MAX: usize = 65_536;
+/// Most copies of a blob that an answer names.
+pub const COPIES_MAX: usize = 4096;
+/// Most points in one page of a list.
+pub const POINTS_PAGE_MAX: usize = 1000;
+/// Most points that are expired, brought back or purged in one request.
+pub const POINTS_CHANGED_MAX: usize = 40_000;
+/// Most bytes of a JSON body in a request.
+pub const JSON_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of a JSON answer: a page of points with their records, or the ids of everything that is damaged.
+pub const ANSWER_BYTES_MAX: usize = 512 << 20;
+/// Most bytes of an answer where blobs lie.
+pub const PLACES_BYTES_MAX: usize = 256 << 20;
+/// Most bytes of one line of an answer that tells progress.
+pub const LINE_BYTES_MAX: usize = 64 << 20;
+/// Most bytes of the description of an error.
+pub const PROBLEM_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of the name of a token.
+pub const TOKEN_NAME_BYTES_MAX: usize = 128;
+/// Most bytes of a token's text.
+pub const TOKEN_BYTES_MAX: usize = 256;

@@ -1,0 +1,203 @@
+//! Tokens: 256 random bits each, known here by their hash alone.
+//!
+//! ```text
+//! hf_<id, 16 digits>_<secret, 64 digits>
+//! ```
+//! The id is not secret: it finds the row. The hash of the whole text is compared in constant time.
+
+use crate::db::{Database, TokenRow};
+use crate::error::ServiceError;
+use api::{Scope, Token, TokenIssued};
+use contract::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Context of the hash of a token.
+const CONTEXT: &str = "holdfast 2026 v1 service token";
+/// A one-time token is good for so long.
+const ONE_TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// The tokens of the service.
+pub(crate) struct Tokens {
+    database: Database,
+    /// Lasting tokens that were seen; a token that is removed leaves it first.
+    known: RwLock<HashMap<String, Arc<TokenRow>>>,
+}
+
+impl Tokens {
+    pub(crate) async fn load(database: Database) -> Result<Self, ServiceError> {
+        let rows = database.tokens().await?.into_iter().filter(|row| !row.one_time);
+        let known = rows.map(|row| (row.id.clone(), Arc::new(row))).collect();
+        Ok(Self { database, known: RwLock::new(known) })
+    }
+
+    /// Whether nobody could log in: no administrator, and no way to become one.
+    pub(crate) async fn nobody_administrates(&self) -> Result<bool, ServiceError> {
+        let now = now_ms();
+        let rows = self.database.tokens().await?;
+        Ok(!rows.iter().any(|row| row.scope == Scope::Administrator && row.expires_ms.is_none_or(|expires| expires > now)))
+    }
+
+    /// What a token is good for; none if it is not good.
+    pub(crate) async fn scope(&self, text: &str) -> Result<Option<Scope>, ServiceError> {
+        let row = self.find(text).await?;
+        Ok(row.filter(|row| !row.one_time).map(|row| row.scope))
+    }
+
+    /// The row that a token's text proves to belong to.
+    async fn find(&self, text: &str) -> Result<Option<Arc<TokenRow>>, ServiceError> {
+        let Some(id) = id_of(text) else { return Ok(None) };
+        let known = self.known.read().expect("no panic under this lock").get(id).cloned();
+        let row = match known {
+            Some(row) => row,
+            None => match self.database.token(id).await? {
+                Some(row) => Arc::new(row),
+                None => return Ok(None),
+            },
+        };
+        let fits = blake3::Hash::from(row.hash) == hash(text) && row.expires_ms.is_none_or(|expires| now_ms() < expires);
+        Ok(fits.then_some(row))
+    }
+
+    /// A new token that lasts.
+    pub(crate) async fn issue(&self, name: &str, scope: Scope) -> Result<TokenIssued> {
+        check_name(name)?;
+        let (row, secret) = new_row(name, scope, None);
+        self.database.insert_token(&row).await?;
+        Ok(self.issued(row, secret))
+    }
+
+    /// A new token to be exchanged, once, within a day.
+    pub(crate) async fn issue_one_time(&self, scope: Scope) -> Result<String, ServiceError> {
+        let expires = now_ms().saturating_add(ONE_TIME.as_millis() as i64);
+        let (row, secret) = new_row("one-time", scope, Some(expires));
+        self.database.insert_token(&row).await?;
+        Ok(secret)
+    }
+
+    /// Exchanges a one-time token.
+    pub(crate) async fn redeem(&self, text: &str, name: &str) -> Result<Option<TokenIssued>> {
+        check_name(name)?;
+        let Some(one_time) = self.find(text).await?.filter(|row| row.one_time) else { return Ok(None) };
+        let (row, secret) = new_row(name, one_time.scope, None);
+        let exchanged = self.database.exchange_token(&one_time.id, &row).await?;
+        Ok(exchanged.then(|| self.issued(row, secret)))
+    }
+
+    /// All that last, oldest first.
+    pub(crate) async fn list(&self) -> Result<Vec<Token>> {
+        let rows = self.database.tokens().await?;
+        Ok(rows.iter().filter(|row| !row.one_time).map(shown).collect())
+    }
+
+    /// Ends a token at once.
+    pub(crate) async fn revoke(&self, id: &str) -> Result<()> {
+        let removed = self.database.remove_token(id).await?;
+        self.known.write().expect("no panic under this lock").remove(id);
+        if removed { Ok(()) } else { Err(Error::new(ErrorKind::NotFound, "there is no such token")) }
+    }
+
+    fn issued(&self, row: TokenRow, secret: String) -> TokenIssued {
+        let token = shown(&row);
+        self.known.write().expect("no panic under this lock").insert(row.id.clone(), Arc::new(row));
+        TokenIssued { secret, token }
+    }
+}
+
+fn shown(row: &TokenRow) -> Token {
+    Token { id: row.id.clone(), name: row.name.clone(), scope: row.scope, created_ms: row.created_ms }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > api::limits::TOKEN_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(Error::new(ErrorKind::Invalid, "the name of a token has 1 to 128 bytes and no control characters"));
+    }
+    Ok(())
+}
+
+fn new_row(name: &str, scope: Scope, expires_ms: Option<i64>) -> (TokenRow, String) {
+    let mut random = [0; 40];
+    fill(&mut random);
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (id, secret) = (digits(&random[..8]), digits(&random[8..]));
+    let text = format!("hf_{id}_{secret}");
+    let row = TokenRow {
+        id,
+        hash: *hash(&text).as_bytes(),
+        name: name.to_owned(),
+        scope,
+        one_time: expires_ms.is_some(),
+        created_ms: now_ms(),
+        expires_ms,
+    };
+    (row, text)
+}
+
+/// The id in a token's text, if it has the form of one.
+fn id_of(text: &str) -> Option<&str> {
+    let (id, secret) = text.strip_prefix("hf_")?.split_once('_')?;
+    (id.len() == 16 && secret.len() == 64).then_some(id)
+}
+
+fn hash(text: &str) -> blake3::Hash {
+    blake3::Hasher::new_derive_key(CONTEXT).update(text.as_bytes()).finalize()
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Random bytes of the system.
+pub(crate) fn fill(mut buffer: &mut [u8]) {
+    while !buffer.is_empty() {
+        let filled = rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty());
+        let filled = filled.expect("Linux answers every request for random numbers once it is up");
+        buffer = &mut buffer[filled..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scope, Tokens};
+    use crate::db::Database;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn a_token_is_good_until_it_is_revoked_and_its_secret_is_not_in_the_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("service.db");
+        let tokens = Tokens::load(Database::open(&path).await.unwrap()).await.unwrap();
+        let issued = tokens.issue("somebody", Scope::Administrator).await.unwrap();
+        assert_eq!(tokens.scope(&issued.secret).await.unwrap(), Some(Scope::Administrator));
+        let mut other = issued.secret.clone();
+        let last = if other.pop() == Some('0') { '1' } else { '0' };
+        other.push(last);
+        assert_eq!(tokens.scope(&other).await.unwrap(), None);
+        let again = Tokens::load(Database::open(&path).await.unwrap()).await.unwrap();
+        assert_eq!(again.scope(&issued.secret).await.unwrap(), Some(Scope::Administrator));
+        tokens.revoke(&issued.token.id).await.unwrap();
+        assert_eq!(tokens.scope(&issued.secret).await.unwrap(), None);
+        for file in ["service.db", "service.db-wal"] {
+            let bytes = std::fs::read(directory.path().join(file)).unwrap_or_default();
+            let secret = &issued.secret.as_bytes()[20..];
+            assert!(!bytes.windows(secret.len()).any(|some| some == secret), "{file}");
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_one_time_token_is_exchanged_once_and_opens_nothing_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let tokens = Tokens::load(Database::open(&directory.path().join("service.db")).await.unwrap()).await.unwrap();
+        assert!(tokens.nobody_administrates().await.unwrap());
+        let one_time = tokens.issue_one_time(Scope::Administrator).await.unwrap();
+        assert!(!tokens.nobody_administrates().await.unwrap());
+        assert_eq!(tokens.scope(&one_time).await.unwrap(), None);
+        let lasting = tokens.redeem(&one_time, "admin").await.unwrap().unwrap();
+        assert_eq!(tokens.scope(&lasting.secret).await.unwrap(), Some(Scope::Administrator));
+        assert!(tokens.redeem(&one_time, "admin").await.unwrap().is_none());
+        assert!(tokens.redeem(&lasting.secret, "admin").await.unwrap().is_none(), "a lasting token is not exchanged");
+    }
+}

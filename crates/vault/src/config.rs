@@ -1,0 +1,155 @@
+//! The configuration: a file, whose values the environment and the command line replace. Nothing in it is secret.
+
+use crate::error::ServiceError;
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// What the service is told. Every value has a default except the directory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where everything lies: the vault, the service's database, its certificate authority.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Names and addresses by which clients reach the service, beside this machine's own: they stand in its certificate.
+    pub names: Vec<String>,
+    /// A certificate chain (PEM) instead of one by the service's own authority.
+    pub certificate: Option<PathBuf>,
+    /// The key of that certificate (PEM).
+    pub key: Option<PathBuf>,
+    /// Least level of the log: error, warn, info, debug or trace.
+    pub log: String,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Limits of all requests together.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// Requests at once; more are answered as busy.
+    pub requests: usize,
+    /// Sessions that are open at once, of all domains; more are answered as busy.
+    pub sessions: usize,
+    /// Mebibytes of packs on their way in, in memory at once; more wait.
+    pub packs_in_mib: u32,
+    /// Mebibytes of packs on their way out, in memory at once; more wait.
+    pub packs_out_mib: u32,
+    /// Streams of one HTTP/2 connection at once.
+    pub streams: u32,
+    /// Bytes of all headers of a request.
+    pub header_bytes: u32,
+    /// A session ends unless its lease is renewed within so many seconds.
+    pub lease_seconds: u64,
+    /// A session is over after so many days, renewed or not.
+    pub session_days: u64,
+    /// A request that is not known to take long is given up after so many seconds.
+    pub request_seconds: u64,
+    /// A body of which nothing comes for so many seconds is given up.
+    pub silence_seconds: u64,
+    /// When the service ends, requests under way have so many seconds.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::new(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            names: Vec::new(),
+            certificate: None,
+            key: None,
+            log: "info".to_owned(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            requests: 1024,
+            sessions: 20_000,
+            packs_in_mib: 256,
+            packs_out_mib: 256,
+            streams: 128,
+            header_bytes: 16 << 10,
+            lease_seconds: 600,
+            session_days: 7,
+            request_seconds: 60,
+            silence_seconds: 60,
+            shutdown_seconds: 30,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, ServiceError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ServiceError::File {
+            doing: "read",
+            path: path.display().to_string(),
+            source,
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Reads its text.
+    pub fn parse(text: &str) -> Result<Self, ServiceError> {
+        toml::from_str(text).map_err(|error| ServiceError::Config(error.message().to_owned()))
+    }
+
+    /// Fails if the values do not go together.
+    pub fn check(&self) -> Result<(), ServiceError> {
+        let wrong = |what: &str| Err(ServiceError::Config(what.to_owned()));
+        if self.data.as_os_str().is_empty() {
+            return wrong("no directory is named for the data");
+        }
+        if self.certificate.is_some() != self.key.is_some() {
+            return wrong("a certificate and its key go together");
+        }
+        let limits = &self.limits;
+        let pack_mib = (format::limits::PACK_BYTES_MAX >> 20) as u32;
+        if limits.packs_in_mib < pack_mib || limits.packs_out_mib < pack_mib {
+            return wrong("packs_in_mib and packs_out_mib are at least the size of a pack: 64");
+        }
+        let counts =
+            [limits.connections, limits.requests, limits.sessions, limits.streams as usize, limits.header_bytes as usize];
+        let times = [limits.lease_seconds, limits.session_days, limits.request_seconds, limits.silence_seconds];
+        if counts.contains(&0) || times.contains(&0) {
+            return wrong("no limit is 0");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn what_a_file_does_not_say_has_its_default() {
+        let config = Config::parse("data = '/srv/vault'\nnames = ['vault.example']\n[limits]\nrequests = 9\n").unwrap();
+        config.check().unwrap();
+        assert_eq!((config.limits.requests, config.limits.streams, config.listen.port()), (9, 128, 8443));
+    }
+
+    #[test]
+    fn a_misspelt_value_is_an_error() {
+        assert!(Config::parse("dta = '/srv'").is_err());
+        assert!(Config::parse("[limits]\nrequest = 9").is_err());
+    }
+
+    #[test]
+    fn values_that_do_not_go_together_are_refused() {
+        assert!(Config::default().check().unwrap_err().to_string().contains("directory"));
+        assert!(Config::parse("data = 'x'\ncertificate = 'c'").unwrap().check().is_err());
+        assert!(Config::parse("data = 'x'\n[limits]\npacks_in_mib = 8").unwrap().check().is_err());
+        assert!(Config::parse("data = 'x'\n[limits]\nstreams = 0").unwrap().check().is_err());
+    }
+}

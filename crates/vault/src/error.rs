@@ -1,0 +1,73 @@
+//! Errors of the service itself: starting, its database, its certificates.
+
+/// What a caller can do about an error.
+pub use contract::ErrorKind as Kind;
+
+/// Why the service cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The configuration makes no sense.
+    #[error("the configuration is wrong: {0}")]
+    Config(String),
+    /// A file or directory.
+    #[error("cannot {doing} '{path}'")]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The address to listen on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The service's own database.
+    #[error("cannot {doing} in the service's database")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        source: sqlx::Error,
+    },
+    /// A database of a newer program.
+    #[error("the service's database has version {0}, this program knows version 1")]
+    Newer(i64),
+    /// A certificate or its key.
+    #[error("cannot {doing}")]
+    Certificate {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] contract::Error),
+}
+
+impl ServiceError {
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Config(_) | Self::Newer(_) | Self::Certificate { .. } => Kind::Invalid,
+            Self::File { .. } | Self::Listen { .. } | Self::Database { .. } => Kind::Unavailable,
+            Self::Vault(error) => error.kind(),
+        }
+    }
+}
+
+impl From<ServiceError> for contract::Error {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Vault(error) => error,
+            error => Self::new(error.kind(), "the service's own data cannot be used").with_source(error),
+        }
+    }
+}

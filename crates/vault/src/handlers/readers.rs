@@ -1,0 +1,33 @@
+//! Read sessions.
+
+use super::domain;
+use super::sessions::{over, room};
+use crate::app::App;
+use crate::app::work::to_the_end;
+use crate::http::answer::{Answer, json, nothing};
+use crate::http::body::Json;
+use crate::http::segments::Segments;
+use api::{ReaderOpened, ReaderRequest};
+use axum::extract::State;
+use format::SessionId;
+use std::sync::Arc;
+
+pub(crate) async fn open(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<ReaderRequest>) -> Answer {
+    room(&app)?;
+    let domain = domain(&app, &segments).await?;
+    let session = to_the_end(async move { domain.open_reader(request.point).await }).await?;
+    json(&ReaderOpened { session, lease_seconds: app.leases.lease().as_secs() })
+}
+
+pub(crate) async fn renew(State(app): State<Arc<App>>, segments: Segments) -> Answer {
+    // Opening the domain makes the leases of an earlier process known.
+    domain(&app, &segments).await?;
+    if app.leases.renew(segments.parse::<SessionId>("session")?) { nothing() } else { Err(over()) }
+}
+
+pub(crate) async fn close(State(app): State<Arc<App>>, segments: Segments) -> Answer {
+    let session: SessionId = segments.parse("session")?;
+    let domain = domain(&app, &segments).await?;
+    to_the_end(async move { domain.close_reader(session).await }).await?;
+    nothing()
+}

@@ -1,0 +1,38 @@
+//! The service itself: health, readiness, numbers, the API's document.
+
+use crate::app::App;
+use crate::http::answer::Answer;
+use crate::http::document::document;
+use crate::http::failure::Failure;
+use crate::http::metrics::Gauges;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(crate) async fn health() -> Answer {
+    Ok("ok\n".into_response())
+}
+
+/// Ready for requests: not about to end, and the database answers.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Answer {
+    if app.ending.load(Ordering::Acquire) {
+        return Err(Failure::busy("the vault service is about to end"));
+    }
+    app.database.is_ready().await.map_err(contract::Error::from)?;
+    Ok("ready\n".into_response())
+}
+
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
+    let gauges = Gauges {
+        leases: app.leases.count(),
+        packs_in_bytes: app.packs_in.lent_bytes(),
+        packs_out_bytes: app.packs_out.lent_bytes(),
+    };
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text(&gauges)).into_response())
+}
+
+pub(crate) async fn openapi() -> Answer {
+    Ok(([(CONTENT_TYPE, "application/json")], document()).into_response())
+}

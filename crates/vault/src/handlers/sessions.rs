@@ -1,0 +1,72 @@
+//! Sessions that write.
+
+use super::domain;
+use crate::app::App;
+use crate::app::work::to_the_end;
+use crate::http::access::Caller;
+use crate::http::answer::{Answer, json, nothing};
+use crate::http::body::{Json, Octets};
+use crate::http::failure::Failure;
+use crate::http::segments::Segments;
+use api::{Code, ItemEnd, KeyStored, Point, Problem, Scope, SessionRequest, SessionStarted, binary};
+use axum::Extension;
+use axum::extract::State;
+use contract::OpenSession;
+use format::SessionId;
+use format::limits::KEY_OBJECT_BYTES_MAX;
+use std::sync::Arc;
+
+pub(crate) async fn open(
+    State(app): State<Arc<App>>,
+    segments: Segments,
+    Extension(Caller(scope)): Extension<Caller>,
+    Json(request): Json<SessionRequest>,
+) -> Answer {
+    if matches!(scope, Scope::Agent { agent, .. } if agent != request.agent) {
+        return Err(Failure::new(Problem::new(Code::Denied, "an agent's token opens sessions for that agent only")));
+    }
+    room(&app)?;
+    let domain = domain(&app, &segments).await?;
+    let request = OpenSession { item: request.item, agent: request.agent };
+    let opened = to_the_end(async move { domain.open_session(request).await }).await?;
+    json(&SessionStarted {
+        session: opened.session,
+        lease_seconds: app.leases.lease().as_secs(),
+        head: opened.head.map(ItemEnd::from),
+        base: opened.base.map(Point::from),
+        damaged: binary::write_ids(&opened.damaged),
+    })
+}
+
+pub(crate) async fn renew(State(app): State<Arc<App>>, segments: Segments) -> Answer {
+    let session: SessionId = segments.parse("session")?;
+    domain(&app, &segments).await?.renew_session(session).await?;
+    if app.leases.renew(session) { nothing() } else { Err(over()) }
+}
+
+pub(crate) async fn abandon(State(app): State<Arc<App>>, segments: Segments) -> Answer {
+    let session: SessionId = segments.parse("session")?;
+    let domain = domain(&app, &segments).await?;
+    to_the_end(async move { domain.abandon_session(session).await }).await?;
+    nothing()
+}
+
+pub(crate) async fn put_key(
+    State(app): State<Arc<App>>,
+    segments: Segments,
+    Octets(bytes): Octets<KEY_OBJECT_BYTES_MAX>,
+) -> Answer {
+    let session: SessionId = segments.parse("session")?;
+    let domain = domain(&app, &segments).await?;
+    json(&KeyStored { key: to_the_end(async move { domain.put_key(session, bytes).await }).await? })
+}
+
+/// Whether there is room for one more session.
+pub(super) fn room(app: &App) -> Result<(), Failure> {
+    if app.leases.count() < app.limits.sessions { Ok(()) } else { Err(Failure::busy("too many sessions are open")) }
+}
+
+/// The answer once a lease has run out.
+pub(super) fn over() -> Failure {
+    Failure::new(Problem::new(Code::Conflict, "the session is over"))
+}

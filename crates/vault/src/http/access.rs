@@ -1,0 +1,109 @@
+//! Who may use an endpoint: the one place where that is decided.
+
+use super::failure::Failure;
+use super::segments::Segments;
+use crate::app::App;
+use api::{Code, Problem, Scope};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use format::DomainId;
+use std::sync::Arc;
+
+/// Who may use an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Everybody, without a token.
+    Open,
+    /// Who has a one-time token; the handler exchanges it.
+    OneTime,
+    /// Who has any token.
+    Anyone,
+    /// Agents, in the domain that the path names, if it is theirs; and administrators.
+    OwnDomain,
+    /// Administrators.
+    Administrator,
+}
+
+/// The token that came with a request, before anything is known of it.
+#[derive(Clone)]
+pub(crate) struct Bearer(pub(crate) String);
+
+/// What the caller's token is good for. Handlers find it where access is not open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller(pub(crate) Scope);
+
+/// Lets a request through to its handler, or answers it.
+pub(crate) async fn enforce(app: Arc<App>, access: Access, request: Request, next: Next) -> Response {
+    match identify(&app, access, request).await {
+        Ok(request) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn identify(app: &App, access: Access, request: Request) -> Result<Request, Failure> {
+    if access == Access::Open {
+        return Ok(request);
+    }
+    let (mut parts, body) = request.into_parts();
+    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = token.map(|(_, token)| token.trim()).filter(|token| token.len() <= api::limits::TOKEN_BYTES_MAX);
+    let token = token.ok_or_else(unauthenticated)?.to_owned();
+    if access == Access::OneTime {
+        parts.extensions.insert(Bearer(token));
+        return Ok(Request::from_parts(parts, body));
+    }
+    let scope = app.tokens.scope(&token).await.map_err(contract::Error::from)?.ok_or_else(unauthenticated)?;
+    let domain = match access {
+        Access::OwnDomain => Some(Segments::from_request_parts(&mut parts, &()).await?.parse::<DomainId>("domain")?),
+        _ => None,
+    };
+    authorize(access, &scope, domain)?;
+    parts.extensions.insert(Caller(scope));
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Whether a token of this scope opens an endpoint, for the domain that its path names.
+fn authorize(access: Access, scope: &Scope, domain: Option<DomainId>) -> Result<(), Failure> {
+    let allowed = match (access, scope) {
+        (Access::Open | Access::Anyone, _) | (_, Scope::Administrator) => true,
+        (Access::OwnDomain, Scope::Agent { domain: own, .. }) => domain == Some(*own),
+        (Access::OneTime | Access::Administrator, Scope::Agent { .. }) => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(Failure::new(Problem::new(Code::Denied, "the token is not good for that").with_hint(match access {
+        Access::OwnDomain => "an agent's token is good for the agent's own domain",
+        _ => "that takes an administrator's token",
+    })))
+}
+
+/// The answer to a request without a token that is good.
+pub(crate) fn unauthenticated() -> Failure {
+    Failure::new(
+        Problem::new(Code::Unauthenticated, "the vault service does not know who asks: there is no token, or it is not valid")
+            .with_hint("'holdfast login' stores a token for this address"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, authorize};
+    use api::Scope;
+    use format::{AgentKey, DomainId};
+
+    #[test]
+    fn an_agent_has_its_own_domain_and_nothing_else() {
+        let own = DomainId([1; 16]);
+        let agent = Scope::Agent { domain: own, agent: AgentKey([2; 32]) };
+        assert!(authorize(Access::OwnDomain, &agent, Some(own)).is_ok());
+        assert!(authorize(Access::Anyone, &agent, None).is_ok());
+        assert!(authorize(Access::OwnDomain, &agent, Some(DomainId([3; 16]))).is_err());
+        assert!(authorize(Access::OwnDomain, &agent, None).is_err());
+        assert!(authorize(Access::Administrator, &agent, Some(own)).is_err());
+        assert!(authorize(Access::Administrator, &Scope::Administrator, None).is_ok());
+    }
+}

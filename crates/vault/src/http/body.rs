@@ -1,0 +1,91 @@
+//! Bodies of requests, each read up to its limit and no further.
+
+use super::failure::Failure;
+use crate::app::App;
+use crate::app::budget::Lent;
+use api::{Code, Problem};
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_LENGTH;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A body of JSON.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A body of at most `MAX` bytes.
+pub(crate) struct Octets<const MAX: usize>(pub(crate) Bytes);
+
+/// A pack, for which memory was lent.
+pub(crate) struct PackBody {
+    pub(crate) bytes: Bytes,
+    pub(crate) lent: Lent,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+        let bytes = read(request, api::limits::JSON_BYTES_MAX, app).await?;
+        let value = serde_json::from_slice(&bytes);
+        value.map(Self).map_err(|error| Failure::invalid(format!("the body is not what the endpoint expects: {error}")))
+    }
+}
+
+impl<const MAX: usize> FromRequest<Arc<App>> for Octets<MAX> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+        read(request, MAX, app).await.map(Self)
+    }
+}
+
+impl FromRequest<Arc<App>> for PackBody {
+    type Rejection = Failure;
+
+    /// Memory is lent for the length that the request says, before any of it is read.
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+        const MAX: usize = format::limits::PACK_BYTES_MAX;
+        let length = length(&request)?.ok_or_else(|| Failure::invalid("a pack comes with its length"))?;
+        if length > MAX as u64 {
+            return Err(too_large(MAX));
+        }
+        let lent = app.packs_in.lend(length).await;
+        let bytes = read(request, length as usize, app).await?;
+        app.metrics.packs_in(bytes.len() as u64);
+        Ok(Self { bytes, lent })
+    }
+}
+
+fn length(request: &Request) -> Result<Option<u64>, Failure> {
+    let Some(value) = request.headers().get(CONTENT_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|value| value.parse().ok());
+    length.map(Some).ok_or_else(|| Failure::invalid("the length of the body is no number"))
+}
+
+async fn read(request: Request, max: usize, app: &App) -> Result<Bytes, Failure> {
+    let expected = length(&request)?.unwrap_or(0);
+    if expected > max as u64 {
+        return Err(too_large(max));
+    }
+    let silence = Duration::from_secs(app.limits.silence_seconds);
+    let mut body = request.into_body();
+    let mut bytes = BytesMut::with_capacity(expected as usize);
+    loop {
+        let frame = tokio::time::timeout(silence, body.frame()).await;
+        let frame = frame.map_err(|_| Failure::busy("the body of the request stopped coming"))?;
+        let Some(frame) = frame else { return Ok(bytes.freeze()) };
+        let frame = frame.map_err(|_| Failure::invalid("the body of the request broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > max {
+            return Err(too_large(max));
+        }
+        bytes.extend_from_slice(&data);
+    }
+}
+
+fn too_large(max: usize) -> Failure {
+    Failure::new(Problem::new(Code::TooLarge, format!("the body of this request has at most {max} bytes")))
+}

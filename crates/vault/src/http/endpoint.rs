@@ -1,0 +1,166 @@
+//! An endpoint: a method and a path, who may use it, what goes in and out, how long it may take.
+
+use super::access::{self, Access};
+use super::failure::Failure;
+use crate::app::App;
+use api::Line;
+use axum::Router;
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, on};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::ToSchema;
+use utoipa::openapi::{HttpMethod, RefOr, Schema};
+
+/// What a body is.
+#[derive(Clone)]
+pub(crate) enum Content {
+    /// There is none.
+    Nothing,
+    /// JSON of this schema.
+    Json(Described),
+    /// Bytes, and what they are.
+    Octets(&'static str),
+    /// Lines of JSON; the last one holds a report of this schema.
+    Lines(Described),
+    /// Text.
+    Text(&'static str),
+}
+
+/// A type of the API with its schema.
+#[derive(Clone)]
+pub(crate) struct Described {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) schema: RefOr<Schema>,
+    /// Schemas of the types in it.
+    pub(crate) parts: Vec<(String, RefOr<Schema>)>,
+    /// It may be null.
+    pub(crate) optional: bool,
+}
+
+impl Described {
+    pub(crate) fn of<T: ToSchema>() -> Self {
+        let mut parts = Vec::new();
+        T::schemas(&mut parts);
+        Self { name: T::name(), schema: T::schema(), parts, optional: false }
+    }
+}
+
+/// JSON of a type.
+pub(crate) fn json<T: ToSchema>() -> Content {
+    Content::Json(Described::of::<T>())
+}
+
+/// JSON of a type, or null.
+pub(crate) fn json_or_null<T: ToSchema>() -> Content {
+    Content::Json(Described { optional: true, ..Described::of::<T>() })
+}
+
+/// Progress, and a report of a type at last.
+pub(crate) fn lines<T: ToSchema>() -> Content {
+    // The form of the lines is described in words.
+    let _: Option<Line<T>> = None;
+    Content::Lines(Described::of::<T>())
+}
+
+/// An endpoint.
+pub struct Endpoint {
+    /// Its method.
+    pub method: HttpMethod,
+    /// Its path, with names in braces.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    pub(crate) summary: &'static str,
+    pub(crate) takes: Content,
+    pub(crate) gives: Content,
+    pub(crate) query: &'static [&'static str],
+    is_long: bool,
+    handler: MethodRouter<Arc<App>>,
+}
+
+impl Endpoint {
+    pub(crate) fn new<H, T>(method: HttpMethod, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        let handler = on(filter(&method), handler);
+        let (takes, gives) = (Content::Nothing, Content::Nothing);
+        Self { method, path, access, summary: "", takes, gives, query: &[], is_long: false, handler }
+    }
+
+    /// What it does, for people.
+    pub(crate) fn says(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    /// The body of its requests.
+    pub(crate) fn takes(mut self, content: Content) -> Self {
+        self.takes = content;
+        self
+    }
+
+    /// The body of its answers.
+    pub(crate) fn gives(mut self, content: Content) -> Self {
+        self.gives = content;
+        self
+    }
+
+    /// Names in its query.
+    pub(crate) fn query(mut self, names: &'static [&'static str]) -> Self {
+        self.query = names;
+        self
+    }
+
+    /// It may take longer than an ordinary request.
+    pub(crate) fn long(mut self) -> Self {
+        self.is_long = true;
+        self
+    }
+
+    /// Its method as a word.
+    #[must_use]
+    pub fn method_name(&self) -> &'static str {
+        match self.method {
+            HttpMethod::Get => "GET",
+            HttpMethod::Put => "PUT",
+            HttpMethod::Post => "POST",
+            HttpMethod::Delete => "DELETE",
+            _ => "OTHER",
+        }
+    }
+
+    /// Adds it, behind its access and its limit of time.
+    pub(crate) fn mount(self, router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+        let (app, access) = (app.clone(), self.access);
+        let limit = (!self.is_long).then(|| Duration::from_secs(app.limits.request_seconds));
+        let handler = self.handler.route_layer(from_fn(move |request: Request, next: Next| {
+            let app = app.clone();
+            async move { timed(limit, access::enforce(app, access, request, next)).await }
+        }));
+        router.route(self.path, handler)
+    }
+}
+
+async fn timed(limit: Option<Duration>, answer: impl Future<Output = Response>) -> Response {
+    let Some(limit) = limit else { return answer.await };
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Failure::busy("the request took too long").into_response(),
+    }
+}
+
+fn filter(method: &HttpMethod) -> axum::routing::MethodFilter {
+    match method {
+        HttpMethod::Put => axum::routing::MethodFilter::PUT,
+        HttpMethod::Post => axum::routing::MethodFilter::POST,
+        HttpMethod::Delete => axum::routing::MethodFilter::DELETE,
+        _ => axum::routing::MethodFilter::GET,
+    }
+}

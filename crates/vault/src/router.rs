@@ -1,0 +1,111 @@
+//! The whole surface of the API: every endpoint, who may use it, what goes in and out.
+
+use crate::app::App;
+use crate::handlers::{domains, packs, points, readers, service, sessions, tokens, vault};
+use crate::http::access::Access::{Administrator, Anyone, OneTime, Open, OwnDomain};
+use crate::http::admission::{Gate, admit, no_such_method, no_such_path};
+use crate::http::endpoint::Content::{Octets, Text};
+use crate::http::endpoint::{Endpoint, json, json_or_null, lines};
+use api::{
+    CheckRequest, CollectRequest, CollectResult, CommittedPoint, ItemEnd, KeyStored, PackNames, PackNamesRequest, PointIds,
+    PointList, ReaderOpened, ReaderRequest, Redeem, Scope, SessionRequest, SessionStarted, Soundness, Standing, TokenIssued,
+    TokenList, TokenRequest,
+};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use std::sync::Arc;
+use utoipa::openapi::HttpMethod::{Delete, Get, Post, Put};
+
+const IDS: &str = "ids of blobs, 32 bytes each";
+
+/// All endpoints. An agent's token opens those of its own domain, and no others: it adds points and reads.
+#[must_use]
+pub fn endpoints() -> Vec<Endpoint> {
+    let mut all = of_service();
+    all.extend(of_vault());
+    all.extend(of_writing());
+    all.extend(of_reading());
+    all.extend(of_care());
+    all
+}
+
+#[rustfmt::skip]
+fn of_service() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Get, "/healthz", Open, service::health).gives(Text("ok")).says("The process runs"),
+        Endpoint::new(Get, "/readyz", Open, service::ready).gives(Text("ready")).says("Database and vault can be used"),
+        Endpoint::new(Get, "/metrics", Administrator, service::metrics).gives(Text("numbers")).says("Numbers in the text format of Prometheus"),
+        Endpoint::new(Get, "/v1/openapi.json", Open, service::openapi).gives(Text("this document")).says("This document"),
+        Endpoint::new(Get, "/v1/scope", Anyone, tokens::own_scope).gives(json::<Scope>()).says("What the token is good for"),
+        Endpoint::new(Post, "/v1/login", OneTime, tokens::redeem).takes(json::<Redeem>()).gives(json::<TokenIssued>()).says("Exchanges a one-time token for one that lasts; it works once"),
+        Endpoint::new(Get, "/v1/tokens", Administrator, tokens::list).gives(json::<TokenList>()).says("All tokens, without their secrets"),
+        Endpoint::new(Post, "/v1/tokens", Administrator, tokens::issue).takes(json::<TokenRequest>()).gives(json::<TokenIssued>()).says("Makes a token; its secret is shown this once"),
+        Endpoint::new(Delete, "/v1/tokens/{token}", Administrator, tokens::revoke).says("Ends a token at once"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_vault() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Get, "/v1/vault/descriptor", Anyone, vault::descriptor).gives(Octets("the newest descriptor, signed by the owner")).says("The newest descriptor"),
+        Endpoint::new(Put, "/v1/vault/descriptor", Administrator, vault::publish).takes(Octets("the next descriptor")).long().says("Stores the next descriptor; the first one makes the vault"),
+        Endpoint::new(Get, "/v1/vault/passphrase-wrap", Administrator, vault::wrap).gives(Octets("the wrap")).says("The passphrase wrap, if the vault keeps one"),
+        Endpoint::new(Put, "/v1/vault/passphrase-wrap", Administrator, vault::set_wrap).takes(Octets("the wrap")).says("Keeps a passphrase wrap"),
+        Endpoint::new(Delete, "/v1/vault/passphrase-wrap", Administrator, vault::remove_wrap).says("Keeps no passphrase wrap any more"),
+        Endpoint::new(Post, "/v1/vault/checks", Administrator, vault::check).gives(json::<Soundness>()).long().says("Checks and mends what belongs to the vault as a whole"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_writing() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions", OwnDomain, sessions::open).takes(json::<SessionRequest>()).gives(json::<SessionStarted>()).says("Opens a session; what it sees is fixed now"),
+        Endpoint::new(Put, "/v1/domains/{domain}/sessions/{session}/lease", OwnDomain, sessions::renew).says("Renews a session's lease"),
+        Endpoint::new(Delete, "/v1/domains/{domain}/sessions/{session}", OwnDomain, sessions::abandon).says("Ends a session without a point; its data stays for the next one"),
+        Endpoint::new(Put, "/v1/domains/{domain}/sessions/{session}/key", OwnDomain, sessions::put_key).takes(Octets("a key object")).gives(json::<KeyStored>()).says("Stores the session's key object, once, before its first pack"),
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/pack-names", OwnDomain, packs::issue).takes(json::<PackNamesRequest>()).gives(json::<PackNames>()).says("Issues names for packs"),
+        Endpoint::new(Put, "/v1/domains/{domain}/sessions/{session}/packs/{pack}", OwnDomain, packs::put).takes(Octets("a pack")).long().says("Stores a pack under an issued name; the same pack again is no error"),
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/missing", OwnDomain, packs::missing).takes(Octets(IDS)).gives(Octets("a bit for each id, the lowest first: whether the session must send it")).says("Which blobs the session must send"),
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/point", OwnDomain, points::commit).takes(Octets("a signed record")).gives(json::<CommittedPoint>()).long().says("Commits a point; asked again with the same record the answer is the same"),
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/checkpoint", OwnDomain, points::checkpoint).takes(Octets("a signed record")).gives(json::<CommittedPoint>()).long().says("Commits a checkpoint; the session goes on"),
+        Endpoint::new(Get, "/v1/domains/{domain}/items/{item}/head", OwnDomain, points::head).gives(json_or_null::<ItemEnd>()).says("End of an item's chain, or null"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_reading() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Get, "/v1/domains/{domain}/points", OwnDomain, points::list).query(&["item", "deleted", "after", "limit"]).gives(json::<PointList>()).says("Points, oldest first"),
+        Endpoint::new(Post, "/v1/domains/{domain}/readers", OwnDomain, readers::open).takes(json::<ReaderRequest>()).gives(json::<ReaderOpened>()).says("Opens a read session, which pins a point"),
+        Endpoint::new(Put, "/v1/domains/{domain}/readers/{session}/lease", OwnDomain, readers::renew).says("Renews a read session's lease"),
+        Endpoint::new(Delete, "/v1/domains/{domain}/readers/{session}", OwnDomain, readers::close).says("Ends a read session"),
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/places", OwnDomain, packs::locate).takes(Octets(IDS)).gives(Octets("for each id: count (2), then count times pack (16), offset (4), length (4), key (32); numbers little-endian")).says("Where blobs lie, the copy to read first in front"),
+        Endpoint::new(Post, "/v1/domains/{domain}/packs/{pack}/ranges", OwnDomain, packs::read).takes(Octets("start (8) and end (8) of each range, little-endian")).gives(Octets("the ranges, one behind the other")).long().says("Bytes of a pack"),
+        Endpoint::new(Get, "/v1/domains/{domain}/packs/{pack}/footer", OwnDomain, packs::footer).gives(Octets("the footer")).long().says("The footer of a pack, without its trailer"),
+        Endpoint::new(Get, "/v1/domains/{domain}/keys/{key}", OwnDomain, packs::key).gives(Octets("the key object")).says("A key object"),
+        Endpoint::new(Post, "/v1/domains/{domain}/unreadable", OwnDomain, packs::report_unreadable).takes(Octets("pack (16) and blob (32) of each copy")).says("Reports copies that could not be opened: they are sent anew, nothing is deleted"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_care() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Get, "/v1/domains/{domain}/status", OwnDomain, domains::status).gives(json::<Standing>()).says("A domain's numbers"),
+        Endpoint::new(Post, "/v1/domains/{domain}/points/expire", Administrator, points::expire).takes(json::<PointIds>()).says("Soft-deletes points"),
+        Endpoint::new(Post, "/v1/domains/{domain}/points/undelete", Administrator, points::undelete).takes(json::<PointIds>()).says("Makes soft-deleted points listed again"),
+        Endpoint::new(Post, "/v1/domains/{domain}/points/purge", Administrator, points::purge).takes(json::<PointIds>()).long().says("Purges points for ever"),
+        Endpoint::new(Post, "/v1/domains/{domain}/collections", Administrator, domains::collect).takes(json::<CollectRequest>()).gives(lines::<CollectResult>()).long().says("Frees what no point needs; lines tell how far it is"),
+        Endpoint::new(Post, "/v1/domains/{domain}/checks", Administrator, domains::check).takes(json::<CheckRequest>()).gives(lines::<Soundness>()).long().says("Checks without keys, and mends what has another copy; lines tell how far it is"),
+    ]
+}
+
+/// All endpoints, and what all requests go through.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let routes = endpoints().into_iter().fold(Router::new(), |router, endpoint| endpoint.mount(router, &app));
+    let gate = Arc::new(Gate::new(app.clone()));
+    routes
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(gate, admit))
+        .with_state(app)
+}

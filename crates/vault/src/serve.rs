@@ -1,0 +1,127 @@
+//! The service from its start to its end.
+
+use crate::app::App;
+use crate::config::Config;
+use crate::db::Database;
+use crate::error::ServiceError;
+use crate::http::accept;
+use crate::router::router;
+use crate::tls::ServerTls;
+use api::{Fingerprint, Scope};
+use std::fs::DirBuilder;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Sessions whose leases ran out are ended at least this often.
+const SWEEP_EVERY_MAX: Duration = Duration::from_secs(30);
+
+/// A service that listens, and serves once it runs.
+pub struct Service {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: ServerTls,
+    app: Arc<App>,
+    url: String,
+    one_time: Option<String>,
+}
+
+impl Service {
+    /// Opens everything and listens. At the first start the certificate authority and a one-time token are made.
+    pub async fn start(config: Config) -> Result<Self, ServiceError> {
+        config.check()?;
+        make_directory(&config.data)?;
+        let tls = ServerTls::open(&config)?;
+        let app = App::open(config.data.clone(), config.limits.clone()).await?;
+        let one_time = if app.tokens.nobody_administrates().await? {
+            Some(app.tokens.issue_one_time(Scope::Administrator).await?)
+        } else {
+            None
+        };
+        let failed = |source| ServiceError::Listen { address: config.listen.to_string(), source };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let url = url(address, config.names.first());
+        Ok(Self { listener, address, tls, app, url, one_time })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// An address by which clients reach it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Fingerprint of its own certificate authority, if it uses that.
+    #[must_use]
+    pub fn authority(&self) -> Option<Fingerprint> {
+        self.tls.authority
+    }
+
+    /// The token that makes its holder the first administrator, at the first start. It is shown nowhere else.
+    #[must_use]
+    pub fn one_time(&self) -> Option<&str> {
+        self.one_time.as_deref()
+    }
+
+    /// Serves until `end`.
+    pub async fn run(self, end: impl Future<Output = ()>) {
+        let Self { listener, tls, app, .. } = self;
+        let ending = app.clone();
+        let end = async move {
+            end.await;
+            ending.ending.store(true, Ordering::Release);
+        };
+        tokio::select! {
+            () = accept::serve(listener, tls.config.clone(), router(app.clone()), app.clone(), end) => {}
+            () = sweep(&app) => {}
+            () = tls.keep_young() => {}
+        }
+        app.database.close().await;
+    }
+}
+
+/// A new one-time token for whoever administrates the machine: works while the service runs, too.
+pub async fn one_time_token(data: &Path) -> Result<String, ServiceError> {
+    let database = Database::open(&data.join("service.db")).await?;
+    let tokens = crate::app::tokens::Tokens::load(database).await?;
+    tokens.issue_one_time(Scope::Administrator).await
+}
+
+/// Ends sessions whose leases ran out, for ever.
+async fn sweep(app: &App) {
+    let every = (app.leases.lease() / 4).clamp(Duration::from_millis(100), SWEEP_EVERY_MAX);
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(vault) = app.vault.find().await else { continue };
+        if let Err(error) = vault.end_dead_sessions().await {
+            tracing::warn!(%error, "sessions whose leases ran out could not be ended");
+        }
+    }
+}
+
+/// A configured name comes first; one that listens everywhere has at least its machine's name.
+fn url(address: SocketAddr, name: Option<&String>) -> String {
+    match name {
+        Some(name) => format!("https://{name}:{}", address.port()),
+        None if address.ip().is_unspecified() => {
+            format!("https://{}:{}", rustix::system::uname().nodename().to_string_lossy(), address.port())
+        }
+        None => format!("https://{address}"),
+    }
+}
+
+fn make_directory(data: &Path) -> Result<(), ServiceError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|source| ServiceError::File { doing: "make", path: data.display().to_string(), source })
+}

@@ -1,0 +1,14 @@
+//! The service, asked over real TLS on loopback: its API's own client, the engine through it, and requests that no client
+//! would send.
+
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod interruptions;
+mod openapi;
+mod program;
+mod requests;
+mod running;
+mod sessions;
+mod trees;
+mod trust;

@@ -1,0 +1,128 @@
+//! Requests that no client of ours would send, and what all answers have in common.
+
+use crate::running::{DOMAIN, Protected, Running};
+use api::{Code, Problem};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use vault::Limits;
+
+/// An answer, read by hand.
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answered {
+    pub(crate) fn problem(&self) -> Problem {
+        assert!(self.headers.contains("content-type: application/problem+json"), "{}", self.headers);
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// Trusts anybody: these tests are about what stands behind TLS.
+async fn connect(running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let pem = std::fs::read(running.directory.path().join("data/authority.pem")).unwrap();
+    let certificate = <rustls::pki_types::CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// Sends bytes as they are and reads until the service closes the connection.
+pub(crate) async fn raw(running: &Running, request: &[u8]) -> Answered {
+    let mut stream = connect(running).await;
+    stream.write_all(request).await.unwrap();
+    let mut bytes = Vec::new();
+    // A service that closes without a farewell has said everything all the same.
+    let _ = stream.read_to_end(&mut bytes).await;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
+    let headers = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+    let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
+    Answered { status, headers, body: bytes[end + 4..].to_vec() }
+}
+
+/// An ordinary request over HTTP/1.1.
+pub(crate) async fn ask(running: &Running, method: &str, path: &str, token: Option<&str>, body: Vec<u8>) -> Answered {
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{token}\r\n");
+    raw(running, &[head.into_bytes(), body].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_healthy_ready_and_counted() {
+    let protected = Protected::new().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(ask(&protected.running, "GET", path, None, Vec::new()).await.status, 200);
+    }
+    let metrics = ask(&protected.running, "GET", "/metrics", Some(&protected.admin_token), Vec::new()).await;
+    let text = String::from_utf8(metrics.body).unwrap();
+    assert!(text.contains("route=\"/healthz\",method=\"GET\",status=\"200\""), "{text}");
+    assert!(!text.contains(&protected.admin_token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_has_a_body_with_the_id_of_its_request() {
+    let protected = Protected::new().await;
+    let running = &protected.running;
+    let token = Some(protected.admin_token.as_str());
+    let nowhere = ask(running, "GET", "/v1/nowhere", token, Vec::new()).await;
+    assert_eq!((nowhere.status, nowhere.problem().code), (404, Code::NotFound));
+    assert!(nowhere.headers.contains(&format!("x-request-id: {}", nowhere.problem().request_id)), "{}", nowhere.headers);
+    let method = ask(running, "PATCH", "/v1/tokens", token, Vec::new()).await;
+    assert_eq!((method.status, method.problem().status), (405, 405));
+    let torn = ask(running, "POST", "/v1/tokens", token, b"{\"name\": 3".to_vec()).await;
+    assert_eq!((torn.status, torn.problem().code), (400, Code::Invalid));
+    let unknown =
+        ask(running, "POST", "/v1/tokens", token, b"{\"name\":\"a\",\"scope\":{\"role\":\"administrator\"},\"x\":1}".to_vec());
+    assert_eq!(unknown.await.status, 400);
+    let nobody = ask(running, "GET", "/v1/scope", None, Vec::new()).await;
+    assert!(nobody.status == 401 && nobody.headers.contains("www-authenticate: bearer"), "{}", nobody.headers);
+    let query = ask(running, "GET", &format!("/v1/domains/{DOMAIN}/points?limit=x"), token, Vec::new()).await;
+    assert_eq!((query.status, query.problem().code), (400, Code::Invalid));
+    let limit = ask(running, "GET", &format!("/v1/domains/{DOMAIN}/points?limit=100000"), token, Vec::new()).await;
+    assert_eq!(limit.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_and_headers_over_their_limits_are_refused_before_they_are_read() {
+    let protected = Protected::new().await;
+    let (running, token) = (&protected.running, &protected.admin_token);
+    let pack = format!("/v1/domains/{DOMAIN}/sessions/{0}/packs/{0}", "a7".repeat(16));
+    let head = |path: &str, method: &str, more: &str| {
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{more}\r\n")
+            .into_bytes()
+    };
+    let huge = raw(running, &head(&pack, "PUT", "content-length: 99999999999\r\n")).await;
+    assert_eq!((huge.status, huge.problem().code), (413, Code::TooLarge));
+    let json = raw(running, &head("/v1/tokens", "POST", "content-length: 99999999\r\n")).await;
+    assert_eq!(json.status, 413);
+    let endless = raw(running, &head(&pack, "PUT", "transfer-encoding: chunked\r\n")).await;
+    assert_eq!(endless.status, 400, "a pack comes with its length");
+    let ids =
+        ask(running, "POST", &format!("/v1/domains/{DOMAIN}/sessions/{}/missing", "a7".repeat(16)), Some(token), vec![0; 33])
+            .await;
+    assert_eq!(ids.status, 400);
+    let long = raw(running, &head(&format!("/v1/{}", "x".repeat(200_000)), "GET", "")).await;
+    assert!(matches!(long.status, 400 | 414 | 431), "{}", long.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_requests_than_the_limit_are_answered_as_busy_and_the_client_comes_again() {
+    let protected = Protected::with(Limits { requests: 1, ..Limits::default() }).await;
+    let many = (0..20).map(|_| {
+        let admin = protected.admin().clone();
+        tokio::spawn(async move { admin.own_scope().await })
+    });
+    for one in many.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+}
