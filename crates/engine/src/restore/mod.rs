@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! leaves (read ahead) → planner ─ directories, symlinks, devices: at once
-//!                               └ content: windows → fetching thread (pack by pack) → writing threads: open, verify, write
+//!                               └ content: windows → locating thread → reading threads (pack by pack)
+//!                                                                        → writing threads: open, verify, write
 //! then: further names of files → attributes of directories, the deepest first
 //! ```
 //! Every blob that is written was opened and its id computed anew. A file of which anything is damaged is not left there:
@@ -40,6 +41,8 @@ use window::Window;
 
 /// Blobs that wait to be opened.
 const FETCHED_WAITING: usize = 16;
+/// Packs that are read at once: one is used while the answers of the others are on their way.
+const READERS: usize = 3;
 
 /// How a restore is done.
 #[derive(Debug, Clone)]
@@ -123,9 +126,16 @@ impl Restore<'_> {
         let (windows, planned_windows) = bounded(1);
         let (fetched, to_write) = bounded(FETCHED_WAITING);
         let mut threads = Vec::new();
-        let (blobs, stopping, counting) = (self.blobs.clone(), stop.clone(), progress.clone());
-        let fetch = move || window::fetch(&blobs, &stopping, &counting, &planned_windows, &fetched);
-        threads.push(stop.spawn("fetch", fetch));
+        let (reads, planned_reads) = bounded(0);
+        for _ in 0..READERS {
+            let (blobs, stopping, counting) = (self.blobs.clone(), stop.clone(), progress.clone());
+            let (planned_reads, fetched) = (planned_reads.clone(), fetched.clone());
+            threads.push(stop.spawn("read", move || window::read(&blobs, &stopping, &counting, &planned_reads, &fetched)));
+        }
+        drop(planned_reads);
+        let (blobs, stopping) = (self.blobs.clone(), stop.clone());
+        let locate = move || window::locate(&blobs, &stopping, &planned_windows, &reads, &fetched);
+        threads.push(stop.spawn("locate", locate));
         for _ in 0..self.request.options.workers.max(1) {
             let (blobs, writing, to_write) = (self.blobs.clone(), self.writing.clone(), to_write.clone());
             let (stopping, counting) = (stop.clone(), progress.clone());

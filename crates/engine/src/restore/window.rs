@@ -59,15 +59,19 @@ pub(crate) struct Fetched {
     pieces: Vec<Piece>,
 }
 
-/// Reads the blobs of windows, pack by pack.
-pub(crate) fn fetch(
+/// What one call reads for a window.
+pub(crate) type WindowRead = PackRead<(BlobId, Vec<Piece>)>;
+
+const ENDED_EARLY: EngineError = EngineError::Internal("the stages of the restore ended early");
+
+/// Looks the blobs of windows up and groups them by pack, each of which is read once for a window.
+pub(crate) fn locate(
     blobs: &BlobReader,
     stop: &Stop,
-    progress: &Progress,
     windows: &Receiver<Window>,
+    reads: &Sender<WindowRead>,
     fetched: &Sender<Fetched>,
 ) -> Result<()> {
-    let send = |blob| fetched.send(blob).map_err(|_| EngineError::Internal("the writing threads ended early"));
     for window in windows.iter() {
         stop.check()?;
         let (ids, pieces): (Vec<BlobId>, Vec<Vec<Piece>>) = window.blobs.into_iter().unzip();
@@ -76,22 +80,37 @@ pub(crate) fn fetch(
         for ((id, pieces), copies) in ids.into_iter().zip(pieces).zip(copies) {
             match copies.first() {
                 Some(at) => found.push((*at, (id, pieces))),
-                None => send(Fetched { id, sealed: None, pieces })?,
+                None => fetched.send(Fetched { id, sealed: None, pieces }).map_err(|_| ENDED_EARLY)?,
             }
         }
         for read in group_by_pack(found) {
             stop.check()?;
-            let parts = match blobs.read(&read) {
-                Ok(parts) => parts.into_iter().map(Some).collect(),
-                // each blob is looked for by itself then, in its other copies too
-                Err(error) if is_damage(&error) => vec![None; read.blobs.len()],
-                Err(error) => return Err(error),
-            };
-            let PackRead { blobs: wanted, .. } = read;
-            for ((at, (id, pieces)), part) in wanted.into_iter().zip(parts) {
-                progress.bytes_read.add(u64::from(at.length));
-                send(Fetched { id, sealed: part.map(|bytes: Bytes| (at, bytes)), pieces })?;
-            }
+            reads.send(read).map_err(|_| ENDED_EARLY)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads packs. Several threads do, so that the next answer is on its way while one is used.
+pub(crate) fn read(
+    blobs: &BlobReader,
+    stop: &Stop,
+    progress: &Progress,
+    reads: &Receiver<WindowRead>,
+    fetched: &Sender<Fetched>,
+) -> Result<()> {
+    for read in reads.iter() {
+        stop.check()?;
+        let parts = match blobs.read(&read) {
+            Ok(parts) => parts.into_iter().map(Some).collect(),
+            // each blob is looked for by itself then, in its other copies too
+            Err(error) if is_damage(&error) => vec![None; read.blobs.len()],
+            Err(error) => return Err(error),
+        };
+        for ((at, (id, pieces)), part) in read.blobs.into_iter().zip(parts) {
+            progress.bytes_read.add(u64::from(at.length));
+            let sealed = part.map(|bytes: Bytes| (at, bytes));
+            fetched.send(Fetched { id, sealed, pieces }).map_err(|_| ENDED_EARLY)?;
         }
     }
     Ok(())
