@@ -48,7 +48,8 @@ thread_local! {
 pub fn opened_blob(data: &[u8]) {
     let (keys, id) = (&*KEYS, BlobId([7; 32]));
     let sealed = keys.key.seal(BlobKind::Data, id, data.to_vec()).expect("the input is short");
-    let opened = OPENER.with_borrow_mut(|opener| opener.open(&keys.key, &keys.writer, BlobKind::Data, id, &[], &sealed).map(<[u8]>::to_vec));
+    let opened = OPENER
+        .with_borrow_mut(|opener| opener.open(&keys.key, &keys.writer, BlobKind::Data, id, &[], &sealed).map(<[u8]>::to_vec));
     assert!(opened.is_err(), "no plaintext has this id");
 }
 
