@@ -87,6 +87,9 @@ pub enum EngineError {
     /// Something that is signed is not what it claims to be.
     #[error("the vault shows a point that cannot be trusted: {0}")]
     Untrusted(&'static str),
+    /// The vault shows less than it showed before.
+    #[error("the vault shows an older state than was seen before")]
+    SetBack(#[source] crate::point::Alarm),
     /// Nothing of that name.
     #[error("{0}")]
     NotFound(String),
@@ -114,7 +117,7 @@ impl EngineError {
             Self::Format { source: format::FormatError::Version { .. } | format::FormatError::Feature(_), .. } => {
                 ErrorKind::Invalid
             }
-            Self::Format { .. } | Self::Damaged { .. } | Self::Untrusted(_) => ErrorKind::Corrupt,
+            Self::Format { .. } | Self::Damaged { .. } | Self::Untrusted(_) | Self::SetBack(_) => ErrorKind::Corrupt,
             Self::Source { source, .. } | Self::Target { source, .. } => io_kind(source),
             Self::Spill(_) => ErrorKind::Unavailable,
             Self::NotFound(_) => ErrorKind::NotFound,

@@ -6,7 +6,7 @@ use std::io;
 /// What to do with what is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overwrite {
-    /// Fail before anything is written to it.
+    /// Name it as a conflict and leave it.
     #[default]
     Fail,
     /// Leave it and skip the entry.
@@ -33,33 +33,40 @@ pub enum Placement {
     Write,
     /// It is there and stays.
     Skip,
+    /// Something is there that must neither be replaced nor passed over in silence.
+    Conflict,
+}
+
+/// Where a directory stands in a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectoryRole {
+    /// It is restored.
+    Restored,
+    /// It is on the way to something that is restored.
+    OnTheWay,
 }
 
 /// A directory tree below one destination. Paths are components joined by `/`, relative to the destination. Nothing is ever
 /// written outside the destination, whatever the paths say and whatever symlinks stand in it: every step is resolved
 /// beneath it without following symlinks.
+///
+/// An entry that is no directory appears under its name whole, with all its attributes, or not at all; what is replaced stays until then.
 pub trait TreeTarget: Send + Sync {
-    /// Makes a directory (mode 0700 until it is finished) or keeps the one that is there.
-    fn make_directory(&self, path: &[u8]) -> io::Result<()>;
+    /// Makes a directory (mode 0700 until it is finished) or keeps the one that is there. Answers whether it is to be finished:
+    /// a directory that was there keeps its attributes unless `Overwrite` says otherwise.
+    fn make_directory(&self, path: &[u8], role: DirectoryRole) -> io::Result<bool>;
 
-    /// Decides about an entry that is not a directory, and removes what is in its way where `Overwrite` says so.
+    /// Decides about an entry that is not a directory. Nothing is changed yet.
     fn place(&self, path: &[u8], metadata: &Metadata) -> io::Result<Placement>;
 
-    /// Whether an entry of this kind, size and modification time is there already, from a restore that was interrupted: a
-    /// file gets its modification time last, when everything else of it is right.
+    /// Whether an entry of this kind, size and modification time is there already, from a restore that was interrupted.
     fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
         let _ = (path, metadata);
         Ok(false)
     }
 
-    /// Removes what was restored of an entry that turned out to be damaged. What is not there is no error.
-    fn discard(&self, path: &[u8]) -> io::Result<()>;
-
-    /// Creates a regular file of the given size, all hole. It must have been placed.
+    /// Creates a regular file of the given size, all hole, which gets its name when it is finished. It must have been placed.
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>>;
-
-    /// Opens a file again that `create_file` made in this restore.
-    fn open_file(&self, path: &[u8]) -> io::Result<Box<dyn TargetFile>>;
 
     /// Makes a symlink with its attributes.
     fn make_symlink(
@@ -80,11 +87,11 @@ pub trait TreeTarget: Send + Sync {
     fn finish_directory(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>>;
 }
 
-/// A regular file being restored.
+/// A regular file being restored; dropped before it is finished, it is gone.
 pub trait TargetFile: Send + Sync {
     /// Writes at a place.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Sets owner, mode, attributes and times.
+    /// Sets owner, mode, attributes and times, and gives it its name. Called once.
     fn finish(&self, metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>>;
 }

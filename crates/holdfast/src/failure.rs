@@ -130,6 +130,9 @@ impl From<contract::Error> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
+        if let EngineError::SetBack(alarm) = &error {
+            return crate::local::alarm(alarm);
+        }
         let exit = match error.kind() {
             EngineErrorKind::Cancelled => Exit::Interrupted,
             EngineErrorKind::Invalid | EngineErrorKind::NotFound | EngineErrorKind::Internal => Exit::Failed,

@@ -1,6 +1,6 @@
 //! Restores many small files below a directory and says how fast that was: `restore [--threads N] DIRECTORY`.
 
-use engine::target::{Overwrite, TreeTarget};
+use engine::target::{DirectoryRole, Overwrite, TreeTarget};
 use format::page::{EntryKind, Metadata, Owner, Timestamp};
 use holdfast_workloads::files::{RestoreOptions, RestoreTarget};
 use std::io::{self, Write};
@@ -43,10 +43,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         RestoreOptions { overwrite: Overwrite::Always, ..RestoreOptions::new(destination.ok_or("a directory to restore to")?) };
     let target = RestoreTarget::new(options)?;
     let start = Instant::now();
-    target.make_directory(b"top")?;
+    target.make_directory(b"top", DirectoryRole::Restored)?;
     for number in 0..DIRECTORIES {
         for path in directory(number) {
-            target.make_directory(path.as_bytes())?;
+            target.make_directory(path.as_bytes(), DirectoryRole::Restored)?;
         }
     }
     let made = start.elapsed();

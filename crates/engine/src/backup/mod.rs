@@ -35,14 +35,14 @@ use crate::call::{Calls, on_thread};
 use crate::cancel::Cancel;
 use crate::cut::{Chunker, CutParameters};
 use crate::error::{EngineError, Result, printable};
-use crate::point::{Alarm, PointDetails, Remembered, verify_point};
+use crate::point::{PointDetails, Remembered, verify_point};
 use crate::progress::Progress;
 use crate::read::{BlobReader, FILES_PART, KeyRing, LeafStream, PageReader, ReadKeys, files_part, is_damage};
 use crate::source::{TreeSource, Warning, WarningKind};
 use crate::stop::Stop;
 use boundary::Boundaries;
 use checkpoint::Checkpoints;
-use contract::{Committed, Domain, OpenSession};
+use contract::{Committed, Domain, ItemHead, OpenSession};
 use crossbeam_channel::{bounded, unbounded};
 use findings::Notices;
 use format::descriptor::Descriptor;
@@ -170,8 +170,6 @@ pub struct BackupReport {
     pub findings: Findings,
     /// What to remember of the item.
     pub remembered: Remembered,
-    /// The vault showed less than was remembered.
-    pub alarm: Option<Alarm>,
 }
 
 /// Backs a file set up. Must be called within a multi-threaded runtime.
@@ -189,7 +187,6 @@ struct Backup {
     notices: Arc<Notices>,
     totals: Arc<Totals>,
     stop: Arc<Stop>,
-    alarm: Option<Alarm>,
 }
 
 impl Backup {
@@ -199,8 +196,7 @@ impl Backup {
         let (keys, options) = (&request.keys, &request.options);
         let agent = keys.signer.key();
         let session = Session::open(&calls, OpenSession { item: options.item.clone(), agent })?;
-        let remembered = options.remembered.as_ref();
-        let alarm = remembered.and_then(|seen| seen.check(session.opened.head, request.descriptor.version).err());
+        compare_with_remembered(&request, session.opened.head)?;
         let (object, key) = keys.writer.new_session_key().map_err(EngineError::seal("make a session key"))?;
         let stored = calls.wait("store the session's key", calls.domain.put_key(session.id(), object.into()))?;
         if stored != key.id() {
@@ -210,7 +206,7 @@ impl Backup {
         let recorder = Arc::new(Recorder::new(&request, key.clone()));
         let stop = Stop::new(request.cancel.clone());
         let totals = Arc::default();
-        Ok(Self { request, calls, session, recorder, key, notices, totals, stop, alarm })
+        Ok(Self { request, calls, session, recorder, key, notices, totals, stop })
     }
 
     fn run(self) -> Result<BackupReport> {
@@ -337,6 +333,8 @@ impl Backup {
         let recorder = &self.recorder;
         let mut sequence = Sequence::default();
         let sign = |head| {
+            // It may be another one by now.
+            compare_with_remembered(&self.request, head)?;
             let record = recorder.record(RecordKind::Point, head, manifest, &details)?;
             sequence = record.body.sequence;
             Ok(record.encode().into())
@@ -354,8 +352,15 @@ impl Backup {
             bytes_stored: self.request.progress.bytes_stored.get(),
             findings,
             remembered: Remembered { item, point: point.point, sequence, descriptor_version },
-            alarm: self.alarm,
         })
+    }
+}
+
+/// A vault that shows less than was seen before gets no point: it would make the older state the one that is remembered.
+fn compare_with_remembered(request: &BackupRequest, head: Option<ItemHead>) -> Result<()> {
+    match &request.options.remembered {
+        Some(seen) => seen.check(head, request.descriptor.version).map_err(EngineError::SetBack),
+        None => Ok(()),
     }
 }
 

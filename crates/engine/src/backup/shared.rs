@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 use format::page::{EntryKind, Metadata, Timestamp};
 use seal::DomainWriter;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Times closer to being read than this do not tell whether there was another change behind the first.
 const SETTLED_NS: i128 = 2_000_000_000;
@@ -58,6 +59,14 @@ pub(crate) fn same_state(left: &Metadata, right: &Metadata) -> bool {
         && left.modified == right.modified
         && left.changed == right.changed
         && left.inode == right.inode
+}
+
+/// The machine's clock, in nanoseconds since 1970.
+pub(crate) fn now_ns() -> i128 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i128::try_from(since.as_nanos()).unwrap_or(i128::MAX),
+        Err(before) => -i128::try_from(before.duration().as_nanos()).unwrap_or(i128::MAX),
+    }
 }
 
 /// Whether an entry was changed so shortly before it was observed that its times would not tell another change.

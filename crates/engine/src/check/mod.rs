@@ -122,10 +122,14 @@ pub async fn run(request: CheckRequest) -> Result<CheckReport> {
 }
 
 fn open_points(request: &CheckRequest, calls: &Calls, report: &mut CheckReport) -> Result<Vec<OpenPoint>> {
-    let mut points = Vec::new();
+    let mut points: Vec<OpenPoint> = Vec::new();
     for info in &request.points {
         request.cancel.check()?;
-        match OpenPoint::open(calls, &request.descriptor, &request.keys, info) {
+        let opened = match points.first() {
+            Some(first) => first.open_beside(&request.descriptor, info),
+            None => OpenPoint::open(calls, &request.descriptor, &request.keys, info),
+        };
+        match opened {
             Ok(point) => points.push(point),
             // purged since it was listed
             Err(EngineError::Vault { source, .. }) if source.kind() == contract::ErrorKind::NotFound => {}

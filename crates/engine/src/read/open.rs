@@ -21,6 +21,14 @@ pub(crate) struct OpenPoint {
 }
 
 impl OpenPoint {
+    /// Opens a further point with the readers of this one, and what they keep: memory does not grow with the number of points.
+    pub(crate) fn open_beside(&self, descriptor: &Descriptor, info: &PointInfo) -> Result<Self> {
+        let calls = &self.blobs.calls;
+        let point = verify_whole_point(descriptor, calls.domain.id(), info)?;
+        let session = ReadSession::open(calls, point.id)?;
+        Ok(Self { point, blobs: self.blobs.clone(), pages: self.pages.clone(), _session: session })
+    }
+
     pub(crate) fn open(calls: &Calls, descriptor: &Descriptor, keys: &ReadKeys, info: &PointInfo) -> Result<Self> {
         let point = verify_whole_point(descriptor, calls.domain.id(), info)?;
         let session = ReadSession::open(calls, point.id)?;

@@ -86,12 +86,9 @@ impl FileJob {
                 Err(error) => self.fail(writing, error)?,
             }
         }
-        self.lock().file = None;
         // rather nothing than something that looks right
-        match writing.target.discard(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => self.fail(writing, error),
-            _ => Ok(()),
-        }
+        self.lock().file = None;
+        Ok(())
     }
 
     fn finish(&self, writing: &Writing) -> io::Result<()> {

@@ -7,7 +7,7 @@
 //! then: further names of files → attributes of directories, the deepest first
 //! ```
 //! Every blob that is written was opened and its id computed anew. A file of which anything is damaged is not left there:
-//! rather nothing than something that looks right. Nobody waits in a circle: each stage waits for the next one only.
+//! rather nothing than something that looks right, and what it would have replaced stays. Nobody waits in a circle: each stage waits for the next one only.
 
 mod directories;
 mod file_job;
@@ -174,7 +174,9 @@ impl Restore<'_> {
             match self.writing.target.make_link(&existing, &path) {
                 Ok(()) => self.writing.tally.files.add(1),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.writing.tally.damaged(&path, "it is a further name of a file that could not be restored");
+                    let first = crate::error::printable(&existing);
+                    let what = std::io::Error::other(format!("it is a further name of '/{first}', which was not restored"));
+                    self.writing.tally.failed(&path, &what);
                 }
                 Err(error) if concerns_entry_only(&error) => self.writing.tally.failed(&path, &error),
                 Err(error) => return Err(EngineError::target(&path)(error)),

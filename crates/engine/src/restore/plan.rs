@@ -11,7 +11,7 @@ use crate::path;
 use crate::progress::Progress;
 use crate::read::{ContentReader, LeafStream, PageReader, is_damage, read_attributes};
 use crate::stop::Stop;
-use crate::target::Placement;
+use crate::target::{DirectoryRole, Placement};
 use crossbeam_channel::Sender;
 use format::page::{Attribute, EntryKind, Extent, TreeEntry};
 use std::collections::BTreeSet;
@@ -64,16 +64,21 @@ impl Planner<'_> {
     fn entry(&mut self, entry: TreeEntry) -> Result<()> {
         let origin = path::join(&entry.directory, &entry.entry.name);
         let is_directory = entry.entry.metadata.kind == EntryKind::Directory;
-        match self.selection.of(&origin) {
-            Selected::Yes(place) => {
-                self.found.insert(place);
-            }
-            Selected::OnTheWay if is_directory => {}
+        let role = match self.selection.of(&origin) {
+            Selected::Yes => DirectoryRole::Restored,
+            Selected::OnTheWay if is_directory => DirectoryRole::OnTheWay,
             Selected::OnTheWay | Selected::No => return Ok(()),
-        }
-        let Some(path) = self.selection.target(&origin).map(<[u8]>::to_vec) else { return Ok(()) };
+        };
+        self.found.extend(self.selection.naming(&origin));
+        let Some(path) = self.selection.target(&origin).map(<[u8]>::to_vec) else {
+            if !is_directory {
+                let what = io::Error::other("--strip takes off more than it lies deep");
+                self.writing.tally.failed(&origin, &what);
+            }
+            return Ok(());
+        };
         self.progress.entries_found.add(1);
-        let done = if is_directory { self.directory(&path, &origin, entry) } else { self.other(path, &origin, entry) };
+        let done = if is_directory { self.directory(&path, role, entry) } else { self.other(path, &origin, entry) };
         match done {
             Ok(()) => {
                 self.progress.entries_done.add(1);
@@ -88,10 +93,10 @@ impl Planner<'_> {
         }
     }
 
-    fn directory(&mut self, path: &[u8], origin: &[u8], entry: TreeEntry) -> Result<(), Failure> {
-        self.writing.target.make_directory(path)?;
-        let _ = origin;
-        self.directories.push(entry)?;
+    fn directory(&mut self, path: &[u8], role: DirectoryRole, entry: TreeEntry) -> Result<(), Failure> {
+        if self.writing.target.make_directory(path, role)? {
+            self.directories.push(entry)?;
+        }
         Ok(())
     }
 
@@ -106,10 +111,16 @@ impl Planner<'_> {
             self.progress.bytes_done.add(entry.metadata.size);
             return Ok(());
         }
-        if target.place(&path, &entry.metadata)? == Placement::Skip {
-            self.writing.tally.skipped.add(1);
-            self.progress.bytes_done.add(entry.metadata.size);
-            return Ok(());
+        match target.place(&path, &entry.metadata)? {
+            Placement::Write => {}
+            stays => {
+                match stays {
+                    Placement::Conflict => self.writing.tally.in_the_way(origin),
+                    _ => self.writing.tally.skipped.add(1),
+                }
+                self.progress.bytes_done.add(entry.metadata.size);
+                return Ok(());
+            }
         }
         if let Some(group) = &entry.link_group {
             if let Some(existing) = self.links.first(group)? {

@@ -62,6 +62,8 @@ pub struct RestoreReport {
     pub bytes_verified: u64,
     /// What is damaged in the vault: these files were not restored, or these parts of the tree could not be read.
     pub damaged: Troubles,
+    /// Entries that stayed as they were and must not have been there.
+    pub in_the_way: Troubles,
     /// Entries that could not be written.
     pub failed: Troubles,
     /// Attributes that could not be restored.
@@ -76,7 +78,8 @@ impl RestoreReport {
     /// Whether everything that was selected is there, as it was.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.damaged.count == 0 && self.failed.count == 0 && self.shortfalls.count == 0 && self.not_found.is_empty()
+        let troubles = [&self.damaged, &self.in_the_way, &self.failed, &self.shortfalls];
+        troubles.iter().all(|troubles| troubles.count == 0) && self.not_found.is_empty()
     }
 }
 
@@ -105,6 +108,11 @@ impl Tally {
         self.lock().damaged.push(path, what.to_string());
     }
 
+    pub(crate) fn in_the_way(&self, path: &[u8]) {
+        self.progress.warnings.add(1);
+        self.lock().in_the_way.push(path, "it is there already".to_owned());
+    }
+
     pub(crate) fn failed(&self, path: &[u8], error: &io::Error) {
         self.progress.warnings.add(1);
         self.lock().failed.push(path, error.to_string());
@@ -125,6 +133,7 @@ impl Tally {
     pub(crate) fn report(&self, not_found: Vec<Vec<u8>>) -> RestoreReport {
         let mut report = self.lock().clone();
         report.damaged.sort();
+        report.in_the_way.sort();
         report.failed.sort();
         report.shortfalls.sort();
         RestoreReport {
@@ -153,7 +162,6 @@ pub(crate) fn concerns_entry_only(error: &io::Error) -> bool {
         io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::AlreadyExists
             | io::ErrorKind::OutOfMemory
     ) && error.raw_os_error() != Some(EIO)
         && !matches!(error.raw_os_error(), Some(EMFILE | ENFILE))

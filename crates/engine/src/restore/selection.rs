@@ -12,8 +12,8 @@ pub(crate) enum Selected {
     No,
     /// A directory on the way to something selected.
     OnTheWay,
-    /// It is selected itself, or something above it is: this one.
-    Yes(usize),
+    /// It is selected itself, or something above it is.
+    Yes,
 }
 
 /// Paths whose entries, with all that is below them, are restored.
@@ -44,10 +44,15 @@ impl Selection {
 
     /// How the entry at this path stands to the selection.
     pub(crate) fn of(&self, path: &[u8]) -> Selected {
-        if let Some(place) = self.paths.iter().position(|selected| is_at_or_below(path, selected)) {
-            return Selected::Yes(place);
+        if self.paths.iter().any(|selected| is_at_or_below(path, selected)) {
+            return Selected::Yes;
         }
         if self.paths.iter().any(|selected| is_at_or_below(selected, path)) { Selected::OnTheWay } else { Selected::No }
+    }
+
+    /// Places of the selected paths that the entry at this path is proof of.
+    pub(crate) fn naming<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        self.paths.iter().enumerate().filter(|(_, selected)| is_at_or_below(path, selected)).map(|(place, _)| place)
     }
 
     /// Where the entry at this path is restored to; nowhere if it is stripped whole.
@@ -108,10 +113,17 @@ mod tests {
     fn a_selected_directory_brings_what_is_below_it_and_what_is_on_the_way() {
         let selection = Selection::new(&[b"/usr/lib/".to_vec()], 0);
         assert_eq!(selection.of(b"usr"), Selected::OnTheWay);
-        assert_eq!(selection.of(b"usr/lib"), Selected::Yes(0));
-        assert_eq!(selection.of(b"usr/lib/a/b"), Selected::Yes(0));
+        assert_eq!(selection.of(b"usr/lib"), Selected::Yes);
+        assert_eq!(selection.of(b"usr/lib/a/b"), Selected::Yes);
         assert_eq!(selection.of(b"usr/library"), Selected::No);
         assert_eq!(selection.of(b"us"), Selected::No);
+    }
+
+    #[test]
+    fn a_path_within_another_selected_one_is_found_too() {
+        let selection = Selection::new(&[b"usr".to_vec(), b"usr/lib".to_vec(), b"var".to_vec()], 0);
+        assert_eq!(selection.naming(b"usr/lib/a").collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(selection.naming(b"usr").collect::<Vec<_>>(), [0]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::memory_source::{MemorySource, Trouble};
 use crate::vault::{TestVault, noise, quick};
 use holdfast_engine::backup;
 use holdfast_engine::source::WarningKind;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn tree() -> MemorySource {
     let source = MemorySource::new();
@@ -184,6 +185,25 @@ async fn an_unsettled_file_is_read_again() {
     assert_eq!(source.opened(), 1);
     let (target, _) = vault.restore(vault.latest().await).await;
     assert_eq!(target.bytes("fresh"), b"2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_changed_between_the_walk_and_its_reading_is_read_again() {
+    let vault = TestVault::new().await;
+    for size in [1, 3_000_000] {
+        let source = MemorySource::new();
+        source.file("fresh", noise(1, size)).file("old", "1");
+        // the walk is far from its last change, the reading is not
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        source.change("fresh", |entry| entry.metadata.modified.seconds = now);
+        vault.backup(source.shared()).await;
+        source.opened();
+        source.change("fresh", |entry| entry.content = vec![crate::memory_source::Bytes::Data(noise(2, size))]);
+        vault.backup(source.shared()).await;
+        assert_eq!(source.opened(), 1);
+        let (target, _) = vault.restore(vault.latest().await).await;
+        assert_eq!(target.bytes("fresh"), noise(2, size));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

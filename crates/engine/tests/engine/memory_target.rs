@@ -2,7 +2,7 @@
 
 use crate::memory_source::{MemorySource, split};
 use format::page::{Attribute, EntryKind, Metadata};
-use holdfast_engine::target::{Placement, Shortfall, TargetFile, TreeTarget};
+use holdfast_engine::target::{DirectoryRole, Placement, Shortfall, TargetFile, TreeTarget};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -74,6 +74,11 @@ impl MemoryTarget {
         differences
     }
 
+    /// Somebody removes an entry.
+    pub fn remove(&self, path: &str) {
+        self.map.lock().unwrap().remove(path.as_bytes());
+    }
+
     fn put(&self, path: &[u8], restored: Restored) -> io::Result<()> {
         let mut map = self.map.lock().unwrap();
         let (parent, _) = split(path);
@@ -90,12 +95,15 @@ impl MemoryTarget {
 }
 
 impl TreeTarget for MemoryTarget {
-    fn make_directory(&self, path: &[u8]) -> io::Result<()> {
-        if self.map.lock().unwrap().contains_key(path) { Ok(()) } else { self.put(path, Restored::default()) }
+    fn make_directory(&self, path: &[u8], _role: DirectoryRole) -> io::Result<bool> {
+        if !self.map.lock().unwrap().contains_key(path) {
+            self.put(path, Restored::default())?;
+        }
+        Ok(true)
     }
 
     fn place(&self, path: &[u8], _metadata: &Metadata) -> io::Result<Placement> {
-        if self.map.lock().unwrap().contains_key(path) { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(Placement::Write) }
+        Ok(if self.map.lock().unwrap().contains_key(path) { Placement::Conflict } else { Placement::Write })
     }
 
     fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
@@ -110,17 +118,8 @@ impl TreeTarget for MemoryTarget {
         Ok(holds)
     }
 
-    fn discard(&self, path: &[u8]) -> io::Result<()> {
-        self.map.lock().unwrap().remove(path);
-        Ok(())
-    }
-
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
         self.put(path, Restored { bytes: vec![0; size as usize], ..Restored::default() })?;
-        self.open_file(path)
-    }
-
-    fn open_file(&self, path: &[u8]) -> io::Result<Box<dyn TargetFile>> {
         Ok(Box::new(MemoryTargetFile { map: self.map.clone(), path: path.to_vec() }))
     }
 
@@ -165,6 +164,15 @@ impl TreeTarget for MemoryTarget {
 struct MemoryTargetFile {
     map: Map,
     path: Vec<u8>,
+}
+
+impl Drop for MemoryTargetFile {
+    fn drop(&mut self) {
+        let mut map = self.map.lock().unwrap();
+        if map.get(&self.path).is_some_and(|restored| !restored.finished) {
+            map.remove(&self.path);
+        }
+    }
 }
 
 impl TargetFile for MemoryTargetFile {

@@ -88,10 +88,12 @@ async fn a_full_disk_ends_a_restore_and_resuming_it_finishes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_already_ends_a_restore_by_default() {
+async fn what_is_there_already_is_named_and_left_by_default_and_the_rest_is_restored() {
     let vault = TestVault::new().await;
     vault.backup(tree().shared()).await;
-    let (target, _) = vault.restore(vault.latest().await).await;
-    let again = vault.try_restore(vault.latest().await, Arc::new(target), RestoreOptions::default()).await.unwrap_err();
-    assert_eq!(again.kind(), ErrorKind::Conflict);
+    let (target, first) = vault.restore(vault.latest().await).await;
+    target.remove("home/bob/large");
+    let again = vault.try_restore(vault.latest().await, Arc::new(target), RestoreOptions::default()).await.unwrap();
+    assert_eq!((again.files, again.in_the_way.count), (1, first.files - 1));
+    assert!(!again.is_clean());
 }

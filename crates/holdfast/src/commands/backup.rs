@@ -4,14 +4,13 @@ use super::interrupt::cancel_on_signals;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Keys, Opened, open_keyless};
-use crate::terminal::{self, EngineProgress, Json, name_json};
+use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use clap::Args;
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
 use engine::source::{LeftOut, Warning, WarningKind};
 use engine::{Progress, ReadKeys};
 use format::{DomainId, ItemName};
 use serde_json::Map;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,11 +74,12 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         None => default_item(&arguments.paths)?,
     };
     let domain = contract::Vault::domain(opened.vault.as_ref(), domain_id).await?;
-    opened.remembered.check_item(domain_id, &item, domain.head(&item).await?)?;
+    opened.check_items(domain.as_ref()).await?;
     let source = Arc::new(file_set(&opened, &arguments)?);
+    let absolute = |root: &Vec<u8>| [b"/", root.as_slice()].concat();
     let mut options = BackupOptions::new(item.clone());
     options.host = terminal::host_name();
-    options.paths = arguments.paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    options.paths = source.roots().iter().map(absolute).collect();
     options.level = arguments.level;
     options.ignore_base = arguments.reread;
     options.remembered = opened.remembered.item(domain_id, &item)?;
@@ -174,8 +174,8 @@ fn file_set(opened: &Opened, arguments: &Arguments) -> Outcome<FileSet> {
 fn event_sink(global: &Global) -> BackupSink {
     let (json, quiet) = (global.json, global.quiet);
     Arc::new(move |event| match event {
-        BackupEvent::Warning(warning) if !json => eprintln!("warning: {}", sentence(warning)),
-        BackupEvent::Checkpoint { entries } if !json && !quiet => eprintln!("checkpoint: {entries} entries are safe"),
+        BackupEvent::Warning(warning) if !json => note!("warning: {}", sentence(warning)),
+        BackupEvent::Checkpoint { entries } if !json && !quiet => note!("checkpoint: {entries} entries are safe"),
         _ => {}
     })
 }
@@ -219,8 +219,8 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
         return;
     }
     let counts = &report.details.counts;
-    println!("point {} of {item}", &report.point.point.to_string()[..8]);
-    println!(
+    say!("point {} of {item}", &report.point.point.to_string()[..8]);
+    say!(
         "{} files, {} directories, {} links, {} others; {} in all",
         counts.files,
         counts.directories,
@@ -228,7 +228,7 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
         counts.others,
         terminal::bytes(report.details.bytes)
     );
-    println!(
+    say!(
         "{} entries read ({}), {} unchanged; {} stored in {} ({})",
         report.entries_read,
         terminal::bytes(report.bytes_read),
@@ -238,13 +238,13 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
         terminal::rate(report.details.bytes, started.elapsed())
     );
     if findings.left_out_count > 0 && !global.quiet {
-        println!("{} left out on purpose:", findings.left_out_count);
+        say!("{} left out on purpose:", findings.left_out_count);
         for left_out in findings.left_out.iter().take(10) {
-            println!("  /{}: {}", terminal::printable(&left_out.path), left_out.why);
+            say!("  /{}: {}", terminal::printable(&left_out.path), left_out.why);
         }
     }
     if findings.warnings_count() > 0 {
-        println!("{} warnings", findings.warnings_count());
+        say!("{} warnings", findings.warnings_count());
     }
 }
 

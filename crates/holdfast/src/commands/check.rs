@@ -1,11 +1,11 @@
 //! `holdfast check`
 
 use super::interrupt::cancel_on_signals;
-use super::point_names::verified_points;
+use super::point_names::{Points, verified_points};
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::{Keys, Opened, open_keyless, open_with_keys};
-use crate::terminal::{self, EngineProgress, Json, VaultProgress, name_json};
+use crate::terminal::{self, EngineProgress, Json, VaultProgress, name_json, say};
 use clap::Args;
 use contract::{CheckOptions, CheckReport, Domain, PointFilter};
 use engine::check::{self, CheckReport as KeyedReport, CheckRequest};
@@ -43,6 +43,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         Some(keys) => opened.vault.domain(keys.domain).await?,
         None => opened.domain(global).await?,
     };
+    let points = verified_points(&opened, domain.as_ref(), PointFilter { item: None, deleted: true }).await?;
     let progress = VaultProgress::new(global);
     let mut keyless = opened.vault.check().await?;
     // With keys, data is read once: by those who can open it. Their checksums are part of that.
@@ -51,7 +52,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     progress.finish();
     merge(&mut keyless, checked?);
     let keyed = match keys {
-        Some(keys) => Some(check_with_keys(global, &opened, keys, domain, arguments.read_data).await?),
+        Some(keys) => Some(check_with_keys(global, &opened, keys, domain, points, arguments.read_data).await?),
         None => None,
     };
     let sound = keyless.is_sound() && keyed.as_ref().is_none_or(KeyedReport::is_sound);
@@ -68,9 +69,12 @@ async fn check_with_keys(
     opened: &Opened,
     keys: Keys,
     domain: Arc<dyn Domain>,
+    points: Points,
     read_data: bool,
 ) -> Outcome<KeyedReport> {
-    let (points, _) = verified_points(opened, domain.as_ref(), PointFilter { item: None, deleted: true }).await?;
+    // The engine says of the untrusted ones why they are bad.
+    let untrusted = points.untrusted.into_iter().map(|(point, _)| point);
+    let points = points.trusted.into_iter().chain(untrusted).collect();
     let counters = Progress::default();
     let request = CheckRequest {
         domain,
@@ -97,7 +101,7 @@ fn merge(all: &mut CheckReport, domain: CheckReport) {
 }
 
 fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, started: Instant) {
-    println!(
+    say!(
         "{} points, {} packs, {} blobs; {} read in {}",
         keyless.points,
         keyless.packs,
@@ -106,41 +110,41 @@ fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, starte
         terminal::seconds(started.elapsed())
     );
     if let Some(keyed) = keyed {
-        println!(
+        say!(
             "{} pages and {} data blobs opened, {} verified",
             keyed.pages,
             keyed.data_blobs_opened,
             terminal::bytes(keyed.bytes_verified)
         );
     }
-    keyless.mended.iter().for_each(|object| println!("mended: {object}"));
+    keyless.mended.iter().for_each(|object| say!("mended: {object}"));
     for pack in &keyless.damaged_packs {
-        println!("damaged: pack {}: {}", pack.pack, pack.what);
+        say!("damaged: pack {}: {}", pack.pack, pack.what);
     }
     for copy in &keyless.damaged_copies {
         let other = if copy.other_copy { " (another copy is sound)" } else { "" };
-        println!("damaged: blob {} in pack {}{other}", copy.blob, copy.pack);
+        say!("damaged: blob {} in pack {}{other}", copy.blob, copy.pack);
     }
-    keyless.missing.iter().for_each(|blob| println!("missing: blob {blob}"));
+    keyless.missing.iter().for_each(|blob| say!("missing: blob {blob}"));
     for (object, what) in &keyless.damaged_objects {
-        println!("damaged: {object}: {what}");
+        say!("damaged: {object}: {what}");
     }
     for aside in &keyless.set_aside {
-        println!("set aside: record {}: {}", aside.number, aside.why);
+        say!("set aside: record {}: {}", aside.number, aside.why);
     }
     if let Some(keyed) = keyed {
         for (point, why) in &keyed.bad_points {
-            println!("damaged: point {}: {why}", &point.to_string()[..8]);
+            say!("damaged: point {}: {why}", &point.to_string()[..8]);
         }
         for affected in &keyed.affected {
             let path = terminal::printable(&affected.path);
-            println!("affected: {} in point {}: /{path}: {}", affected.item, &affected.point.to_string()[..8], affected.what);
+            say!("affected: {} in point {}: /{path}: {}", affected.item, &affected.point.to_string()[..8], affected.what);
         }
         if keyed.affected_count > keyed.affected.len() as u64 {
-            println!("and {} more paths", keyed.affected_count - keyed.affected.len() as u64);
+            say!("and {} more paths", keyed.affected_count - keyed.affected.len() as u64);
         }
     }
-    println!(
+    say!(
         "{}",
         if sound {
             "sound"

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open_keyless;
-use crate::terminal::{self, Json, VaultProgress};
+use crate::terminal::{self, Json, VaultProgress, say};
 use clap::Args;
 use contract::CollectOptions;
 
@@ -36,17 +36,14 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         json.print();
         return Ok(Exit::Clean);
     }
-    println!(
+    say!(
         "freed {} ({} packs deleted, {} rewritten)",
         terminal::bytes(report.bytes_deleted.saturating_sub(report.bytes_rewritten)),
         report.packs_deleted,
         report.packs_rewritten
     );
     if report.waiting_for_sessions > 0 {
-        println!(
-            "{} running backups are older than this collection: run it again when they have ended",
-            report.waiting_for_sessions
-        );
+        say!("{} running backups are older than this collection: run it again when they have ended", report.waiting_for_sessions);
     }
     Ok(Exit::Clean)
 }

@@ -5,7 +5,7 @@ use super::point_names::find_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open_with_keys;
-use crate::terminal::{self, Json, name_json};
+use crate::terminal::{self, Json, name_json, say};
 use clap::Args;
 use engine::ReadKeys;
 use engine::diff::{self, Change, DiffRequest, Differences};
@@ -48,9 +48,19 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         cancel: cancel_on_signals(),
     };
     if !global.json {
-        let report = diff::run(request, |change| println!("{}", line(&change))).await?;
+        let cancel = request.cancel.clone();
+        let compared = diff::run(request, move |change| {
+            say!("{}", line(&change));
+            if terminal::nobody_reads() {
+                cancel.cancel();
+            }
+        });
+        let report = match compared.await {
+            Err(_) if terminal::nobody_reads() => return Ok(Exit::Clean),
+            compared => compared?,
+        };
         if !global.quiet {
-            println!("{} added, {} removed, {} changed", report.added, report.removed, report.changed);
+            say!("{} added, {} removed, {} changed", report.added, report.removed, report.changed);
         }
         return Ok(Exit::Clean);
     }

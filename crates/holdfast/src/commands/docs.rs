@@ -10,7 +10,7 @@ pub(crate) fn run() -> Outcome<Exit> {
     let mut command = Cli::command().term_width(100);
     command.build();
     describe(&mut text, &mut command, "holdfast");
-    print!("{text}");
+    crate::terminal::say_text(format_args!("{text}"));
     Ok(Exit::Clean)
 }
 

@@ -1,10 +1,10 @@
 //! `holdfast expire` and `holdfast undelete`
 
-use super::point_names::find_point;
+use super::point_names::find_any_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::open_keyless;
-use crate::terminal::{self, Json};
+use crate::terminal::{self, Json, say};
 use clap::Args;
 use format::{ItemName, PointId};
 
@@ -48,9 +48,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let domain = opened.domain(global).await?;
     let mut ids: Vec<PointId> = Vec::new();
     for name in &arguments.points {
-        let point = find_point(&opened, domain.as_ref(), name, arguments.item.as_ref()).await?;
-        if !ids.contains(&point.id) {
-            ids.push(point.id);
+        let id = find_any_point(&opened, domain.as_ref(), name, arguments.item.as_ref()).await?;
+        if !ids.contains(&id) {
+            ids.push(id);
         }
     }
     let what = if arguments.purge { "purged" } else { "soft-deleted" };
@@ -74,7 +74,7 @@ pub(crate) async fn run_undelete(global: &Global, arguments: UndeleteArguments) 
     let domain = opened.domain(global).await?;
     let mut ids = Vec::new();
     for name in &arguments.points {
-        ids.push(find_point(&opened, domain.as_ref(), name, None).await?.id);
+        ids.push(find_any_point(&opened, domain.as_ref(), name, None).await?);
     }
     domain.undelete(&ids).await?;
     report(global, "undelete", "", "back", &ids);
@@ -91,6 +91,6 @@ fn report(global: &Global, command: &'static str, prefix: &str, what: &str, ids:
         return;
     }
     for id in ids {
-        println!("{} {prefix}{what}", &id.to_string()[..8]);
+        say!("{} {prefix}{what}", &id.to_string()[..8]);
     }
 }

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Directories, Login, VaultHome, VaultPlace, new_passphrase, secret_bytes, write_private};
-use crate::terminal::{self, Json};
+use crate::terminal::{self, Json, say};
 use bytes::Bytes;
 use clap::Args;
 use contract::{ErrorKind, Vault};
@@ -76,7 +76,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     };
     if arguments.passphrase_in_vault {
         let wrap = seal::wrap_with_passphrase(&seed, descriptor.vault, &passphrase, seal::default_argon2())?;
-        vault.set_passphrase_wrap(Some(wrap.encode().into())).await?;
+        if let Err(error) = vault.set_passphrase_wrap(Some(wrap.encode().into())).await {
+            report(global, &place, &descriptor, &kit, generated.as_ref());
+            let hint = "the vault is made, and keeps no passphrase: 'holdfast key passphrase --in-vault' tries again";
+            return Err(Failure::from(error).with_hint(hint));
+        }
     }
     vault.domain(descriptor.domains[0].id).await?;
     report(global, &place, &descriptor, &kit, generated.as_ref());
@@ -172,18 +176,18 @@ fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Pa
         json.print();
         return;
     }
-    println!("made vault {} in {place}", descriptor.vault);
-    println!("owner fingerprint  {}", descriptor.owner.fingerprint());
-    println!("domain             {}", descriptor.domains[0].name);
-    println!("recovery kit       {}", kit.display());
+    say!("made vault {} in {place}", descriptor.vault);
+    say!("owner fingerprint  {}", descriptor.owner.fingerprint());
+    say!("domain             {}", descriptor.domains[0].name);
+    say!("recovery kit       {}", kit.display());
     if let Some(generated) = generated {
-        println!("passphrase         {}", generated.expose_secret());
-        println!("Write the passphrase down: it is shown this once.");
+        say!("passphrase         {}", generated.expose_secret());
+        say!("Write the passphrase down: it is shown this once.");
     }
     if !global.quiet {
-        println!(
+        say!(
             "Print the recovery kit, put it in a safe place and delete the file: without it and without the passphrase, nothing"
         );
-        println!("in the vault can ever be read again. Next: holdfast backup PATH");
+        say!("in the vault can ever be read again. Next: holdfast backup PATH");
     }
 }

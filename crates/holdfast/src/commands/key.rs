@@ -3,8 +3,9 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Opened, WriteOnly, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private};
-use crate::terminal::{self, Json, Table};
+use crate::terminal::{self, Json, Table, note, say};
 use clap::{Args, Subcommand};
+use contract::ErrorKind;
 use format::descriptor::{Descriptor, Recipient};
 use format::{ItemName, limits};
 use secrecy::{ExposeSecret, SecretString};
@@ -129,29 +130,52 @@ async fn passphrase(global: &Global, arguments: PassphraseArguments) -> Outcome<
         }
     };
     let wrap = seal::wrap_with_passphrase(&keys.seed, opened.descriptor.vault, &passphrase, seal::default_argon2())?.encode();
+    // The vault first: until it has the wrap, this machine keeps the passphrase that it has.
+    if let Some(generated) = &generated {
+        store_in_vault(&opened, &wrap, generated).await?;
+        report_passphrase(global, Some(generated));
+    }
     write_private(&opened.home.passphrase_wrap(), &wrap)?;
     opened.home.set_domain(keys.domain)?;
-    if arguments.in_vault {
-        opened.vault.set_passphrase_wrap(Some(wrap.into())).await?;
-    } else if opened.vault.passphrase_wrap().await?.is_some() {
-        eprintln!(
-            "note: the vault still keeps a wrap under its old, generated passphrase; --in-vault or --out-of-vault changes that"
-        );
-    }
-    if let (Some(generated), false) = (&generated, global.json) {
-        println!("passphrase  {}", generated.expose_secret());
-    }
-    let mut json = Json::new("key");
-    json.set("done", "the passphrase is set");
-    if let Some(generated) = &generated {
-        json.set("passphrase", generated.expose_secret());
-    }
-    if global.json {
-        json.print()
-    } else {
-        println!("the passphrase is set")
+    if generated.is_none() {
+        // Not everybody may ask.
+        if let Ok(Some(_)) = opened.vault.passphrase_wrap().await {
+            note!(
+                "note: the vault still keeps a wrap under its old, generated passphrase; --in-vault or --out-of-vault changes that"
+            );
+        }
+        report_passphrase(global, None);
     }
     Ok(Exit::Clean)
+}
+
+/// Nobody has seen the generated passphrase yet: if the vault may have taken it although it did not say so, it is told.
+async fn store_in_vault(opened: &Opened, wrap: &[u8], generated: &SecretString) -> Outcome<()> {
+    let stored = opened.vault.set_passphrase_wrap(Some(wrap.to_vec().into())).await;
+    stored.map_err(|error| {
+        let perhaps = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal);
+        let failure = Failure::from(error);
+        if !perhaps {
+            return failure;
+        }
+        failure.with_hint(format!("if the vault has it all the same, its passphrase is: {}", generated.expose_secret()))
+    })
+}
+
+fn report_passphrase(global: &Global, generated: Option<&SecretString>) {
+    if global.json {
+        let mut json = Json::new("key");
+        json.set("done", "the passphrase is set");
+        if let Some(generated) = generated {
+            json.set("passphrase", generated.expose_secret());
+        }
+        json.print();
+        return;
+    }
+    if let Some(generated) = generated {
+        say!("passphrase  {}", generated.expose_secret());
+    }
+    say!("the passphrase is set");
 }
 
 async fn kit(global: &Global, arguments: KitArguments) -> Outcome<Exit> {
@@ -164,7 +188,7 @@ async fn kit(global: &Global, arguments: KitArguments) -> Outcome<Exit> {
             done(global, &format!("the recovery kit is in '{}'", path.display()))
         }
         None => {
-            print!("{}", kit.expose_secret());
+            terminal::say_text(format_args!("{}", kit.expose_secret()));
             Ok(Exit::Clean)
         }
     }
@@ -182,7 +206,7 @@ fn generate(global: &Global, arguments: &GenerateArguments) -> Outcome<Exit> {
         json.set("public", public);
         json.print();
     } else {
-        println!("{public}");
+        say!("{public}");
     }
     Ok(Exit::Clean)
 }
@@ -213,12 +237,13 @@ async fn write_only(global: &Global, arguments: WriteOnlyArguments) -> Outcome<E
     let signer = seal::AgentSigner::generate();
     let certificate = keys.seed.certify(opened.descriptor.vault, signer.key(), keys.domain, &arguments.item);
     let agent = signer.key();
-    opened.store_write_only(&WriteOnly { writer: keys.secret.writer(keys.domain), signer })?;
+    // The certificate first: keys that are not certified must not take the place of those that are.
     publish(&opened, &keys.seed, |descriptor| {
         descriptor.certificates.push(certificate);
         Ok(())
     })
     .await?;
+    opened.store_write_only(&WriteOnly { writer: keys.secret.writer(keys.domain), signer })?;
     opened.home.set_domain(keys.domain)?;
     if arguments.only {
         let path = opened.home.passphrase_wrap();
@@ -278,10 +303,10 @@ async fn list(global: &Global) -> Outcome<Exit> {
     }
     table.print();
     for recipient in &descriptor.recipients {
-        println!("recipient {}", terminal::printable(recipient.name.as_bytes()));
+        say!("recipient {}", terminal::printable(recipient.name.as_bytes()));
     }
-    println!("passphrase wrap on this machine: {}", yes(opened.home.passphrase_wrap().exists()));
-    println!("passphrase wrap in the vault: {}", yes(opened.vault.passphrase_wrap().await?.is_some()));
+    say!("passphrase wrap on this machine: {}", yes(opened.home.passphrase_wrap().exists()));
+    say!("passphrase wrap in the vault: {}", yes(opened.vault.passphrase_wrap().await?.is_some()));
     Ok(Exit::Clean)
 }
 
@@ -306,7 +331,7 @@ fn done(global: &Global, what: &str) -> Outcome<Exit> {
         json.set("done", what);
         json.print();
     } else {
-        println!("{what}");
+        say!("{what}");
     }
     Ok(Exit::Clean)
 }

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Directories, Login, VaultPlace, token};
-use crate::terminal::{self, Json};
+use crate::terminal::{self, Json, say};
 use api::{Address, Fingerprint, Scope};
 use clap::Args;
 use contract::ErrorKind;
@@ -80,8 +80,8 @@ fn report(global: &Global, address: &Address, scope: Scope) {
         json.print();
         return;
     }
-    println!("logged in to {address} as {role}");
+    say!("logged in to {address} as {role}");
     if !global.quiet {
-        println!("Next: export HOLDFAST_VAULT={address}");
+        say!("Next: export HOLDFAST_VAULT={address}");
     }
 }

@@ -6,7 +6,7 @@ use super::restore::tree_path;
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open_with_keys;
-use crate::terminal::{self, Json, name_json};
+use crate::terminal::{self, Json, name_json, say};
 use clap::Args;
 use engine::ReadKeys;
 use engine::list::{self, ListRequest, Listed};
@@ -53,6 +53,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         recursive: arguments.recursive,
         cancel: cancel_on_signals(),
     };
+    let cancel = request.cancel.clone();
     if global.json {
         let entries = Arc::new(Mutex::new(Vec::new()));
         let sink = entries.clone();
@@ -65,8 +66,16 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         return Ok(Exit::Clean);
     }
     let long = arguments.long;
-    list::run(request, move |listed| println!("{}", if long { long_line(&listed) } else { short_line(&listed) })).await?;
-    Ok(Exit::Clean)
+    let listed = list::run(request, move |listed| {
+        say!("{}", if long { long_line(&listed) } else { short_line(&listed) });
+        if terminal::nobody_reads() {
+            cancel.cancel();
+        }
+    });
+    match listed.await {
+        Err(_) if terminal::nobody_reads() => Ok(Exit::Clean),
+        listed => Ok(listed.map(|_| Exit::Clean)?),
+    }
 }
 
 fn short_line(listed: &Listed) -> String {

@@ -2,8 +2,10 @@
 
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::Opened;
+use crate::terminal::note;
 use contract::{Domain, PointFilter, PointInfo, PointState};
-use format::ItemName;
+use engine::EngineError;
+use format::{ItemName, PointId};
 use std::collections::BTreeSet;
 
 /// Least characters of a prefix that is accepted.
@@ -11,21 +13,63 @@ const PREFIX_MIN: usize = 4;
 /// Least characters of a prefix that is shown.
 const SHOWN_MIN: usize = 8;
 
-/// Points whose records are signed as they must be, and how many characters of their ids tell them apart.
-pub(crate) async fn verified_points(
-    opened: &Opened,
-    domain: &dyn Domain,
-    filter: PointFilter,
-) -> Outcome<(Vec<PointInfo>, usize)> {
+/// A domain's points as this machine may see them.
+pub(crate) struct Points {
+    /// Those whose records are signed as they must be, oldest first.
+    pub(crate) trusted: Vec<PointInfo>,
+    /// The others, and why.
+    pub(crate) untrusted: Vec<(PointInfo, EngineError)>,
+    /// How many characters of their ids tell all points apart.
+    pub(crate) shown: usize,
+}
+
+/// The points of a domain. An alarm if the vault shows less of any item than this machine has seen.
+pub(crate) async fn verified_points(opened: &Opened, domain: &dyn Domain, filter: PointFilter) -> Outcome<Points> {
+    opened.check_items(domain).await?;
     let all = domain.points(PointFilter { item: None, deleted: true }).await?;
-    for point in &all {
-        engine::verify_point(&opened.descriptor, domain.id(), point)?;
+    let shown = shortest_prefix(&all);
+    let mut points = Points { trusted: Vec::new(), untrusted: Vec::new(), shown };
+    for point in all {
+        let is_listed = filter.deleted || point.state == PointState::Committed;
+        if !is_listed || filter.item.as_ref().is_some_and(|item| *item != point.item) {
+            continue;
+        }
+        match engine::verify_point(&opened.descriptor, domain.id(), &point) {
+            Ok(_) => points.trusted.push(point),
+            Err(error) => points.untrusted.push((point, error)),
+        }
     }
-    let shortest = shortest_prefix(&all);
-    let wanted = |point: &PointInfo| {
-        (filter.deleted || point.state == PointState::Committed) && filter.item.as_ref().is_none_or(|item| *item == point.item)
-    };
-    Ok((all.into_iter().filter(wanted).collect(), shortest))
+    Ok(points)
+}
+
+impl Points {
+    /// Says which points cannot be trusted.
+    pub(crate) fn warn(&self) {
+        for (point, error) in &self.untrusted {
+            let id = &point.id.to_string()[..self.shown];
+            note!("warning: point {id} of item {} cannot be trusted: {error}", point.item);
+        }
+    }
+
+    /// The point whose id begins like this, and why it cannot be trusted, if it cannot.
+    fn named(&self, name: &str) -> Outcome<(&PointInfo, Option<&EngineError>)> {
+        if name.len() < PREFIX_MIN {
+            return Err(Failure::new(Exit::Usage, format!("a point is named by at least {PREFIX_MIN} characters of its id")));
+        }
+        let trusted = self.trusted.iter().map(|point| (point, None));
+        let all = trusted.chain(self.untrusted.iter().map(|(point, error)| (point, Some(error))));
+        let fits: Vec<_> = all.filter(|(point, _)| point.id.to_string().starts_with(name)).collect();
+        match fits.as_slice() {
+            [one] => Ok(*one),
+            [] => {
+                Err(Failure::new(Exit::Failed, format!("there is no point '{name}'")).with_hint("'holdfast points' lists them"))
+            }
+            several => {
+                let ids: Vec<String> = several.iter().map(|(point, _)| point.id.to_string()[..self.shown].to_owned()).collect();
+                Err(Failure::new(Exit::Usage, format!("'{name}' is the beginning of several points")).with_hint(ids.join(", ")))
+            }
+        }
+    }
 }
 
 fn shortest_prefix(points: &[PointInfo]) -> usize {
@@ -35,24 +79,31 @@ fn shortest_prefix(points: &[PointInfo]) -> usize {
     ids.windows(2).map(common).max().map_or(SHOWN_MIN, |longest| (longest + 1).max(SHOWN_MIN))
 }
 
-/// The point that the user means.
+/// The point that the user means, which can be trusted.
 pub(crate) async fn find_point(opened: &Opened, domain: &dyn Domain, name: &str, item: Option<&ItemName>) -> Outcome<PointInfo> {
-    let (points, shortest) = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
+    let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
     if name == "latest" {
-        return latest(points);
+        points.warn();
+        return latest(points.trusted);
     }
-    let fits: Vec<&PointInfo> = points.iter().filter(|point| point.id.to_string().starts_with(name)).collect();
-    match fits.as_slice() {
-        _ if name.len() < PREFIX_MIN => {
-            Err(Failure::new(Exit::Usage, format!("a point is named by at least {PREFIX_MIN} characters of its id")))
-        }
-        [one] => Ok((*one).clone()),
-        [] => Err(Failure::new(Exit::Failed, format!("there is no point '{name}'")).with_hint("'holdfast points' lists them")),
-        several => {
-            let ids: Vec<String> = several.iter().map(|point| point.id.to_string()[..shortest].to_owned()).collect();
-            Err(Failure::new(Exit::Usage, format!("'{name}' is the beginning of several points")).with_hint(ids.join(", ")))
+    match points.named(name)? {
+        (point, None) => Ok(point.clone()),
+        (point, Some(error)) => {
+            let id = &point.id.to_string()[..points.shown];
+            Err(Failure::new(Exit::Damage, format!("point {id} cannot be trusted")).because(error))
         }
     }
+}
+
+/// The point that the user means to be rid of, or to have back: also one that cannot be trusted.
+pub(crate) async fn find_any_point(
+    opened: &Opened,
+    domain: &dyn Domain,
+    name: &str,
+    item: Option<&ItemName>,
+) -> Outcome<PointId> {
+    let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
+    if name == "latest" { Ok(latest(points.trusted)?.id) } else { Ok(points.named(name)?.0.id) }
 }
 
 fn latest(points: Vec<PointInfo>) -> Outcome<PointInfo> {

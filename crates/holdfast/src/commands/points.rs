@@ -4,7 +4,7 @@ use super::point_names::verified_points;
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open_keyless;
-use crate::terminal::{self, Json, Table};
+use crate::terminal::{self, Json, Table, note};
 use clap::Args;
 use contract::{PointFilter, PointState};
 use format::ItemName;
@@ -25,9 +25,10 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let opened = open_keyless(global).await?;
     let domain = opened.domain(global).await?;
     let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
-    let (points, shortest) = verified_points(&opened, domain.as_ref(), filter).await?;
+    let points = verified_points(&opened, domain.as_ref(), filter).await?;
+    let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
     if global.json {
-        let list = points.iter().map(|point| {
+        let list = points.trusted.iter().map(|point| {
             serde_json::json!({
                 "id": point.id.to_string(),
                 "item": point.item.as_str(),
@@ -39,20 +40,25 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         });
         let mut json = Json::new("points");
         json.set("points", list.collect::<Vec<_>>());
+        let untrusted = points.untrusted.iter().map(|(point, error)| {
+            serde_json::json!({ "id": point.id.to_string(), "item": point.item.as_str(), "why": error.to_string() })
+        });
+        json.set("untrusted", untrusted.collect::<Vec<_>>());
         json.print();
-        return Ok(Exit::Clean);
+        return Ok(exit);
     }
     let mut table = Table::new(&["POINT", "ITEM", "TIME", "STATE"]);
-    for point in &points {
-        let id = point.id.to_string()[..shortest].to_owned();
+    for point in &points.trusted {
+        let id = point.id.to_string()[..points.shown].to_owned();
         table.row(vec![id, point.item.to_string(), terminal::local(point.time_ms), state_word(point.state).to_owned()]);
     }
-    if points.is_empty() {
-        eprintln!("no points; 'holdfast backup PATH' makes one");
+    if points.trusted.is_empty() {
+        note!("no points; 'holdfast backup PATH' makes one");
     } else {
         table.print();
     }
-    Ok(Exit::Clean)
+    points.warn();
+    Ok(exit)
 }
 
 fn state_word(state: PointState) -> &'static str {

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open;
-use crate::terminal::Json;
+use crate::terminal::{Json, say};
 use clap::Args;
 
 /// Make the vault's database and index anew from storage.
@@ -32,15 +32,15 @@ pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
             }));
             continue;
         }
-        println!("domain {domain}: {} points in {} packs", report.points, report.packs);
+        say!("domain {domain}: {} points in {} packs", report.points, report.packs);
         for (pack, why) in &report.unreadable_packs {
-            println!("  pack {pack} cannot be read: {why}");
+            say!("  pack {pack} cannot be read: {why}");
         }
         for (number, why) in &report.unreadable_entries {
-            println!("  journal entry {number} cannot be read: {why}");
+            say!("  journal entry {number} cannot be read: {why}");
         }
         for aside in &report.set_aside {
-            println!("  record {} is set aside: {}", aside.number, aside.why);
+            say!("  record {} is set aside: {}", aside.number, aside.why);
         }
     }
     if global.json {

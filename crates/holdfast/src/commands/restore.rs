@@ -5,7 +5,7 @@ use super::point_names::find_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::open_with_keys;
-use crate::terminal::{self, EngineProgress, Json, name_json};
+use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use clap::{Args, ValueEnum};
 use contract::PointInfo;
 use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
@@ -22,8 +22,9 @@ use workloads::files::{RestoreOptions as TargetOptions, RestoreTarget};
 /// Restore a recovery point, or paths of it, into a directory.
 ///
 /// Below the destination, paths keep their absolute form: /etc/hosts becomes DIR/etc/hosts; --strip takes leading directories
-/// off. Every blob is verified before it is written; a file of which anything is damaged is named and not left there (exit
-/// code 4). Owners are set by name, then by number; without being root they are skipped and counted (exit code 3). File flags
+/// off. Every blob is verified before it is written; a file appears under its name when it is whole, and one of which anything
+/// is damaged is named and left out (exit code 4). Directories that are there keep their attributes, except with
+/// --overwrite always. Owners are set by name, then by number; without being root they are skipped and counted (exit code 3). File flags
 /// (chattr) and access times are not restored.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -51,7 +52,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = OverwriteArgument::Fail)]
     overwrite: OverwriteArgument,
 
-    /// Go on with a restore that was interrupted: files that it finished are kept.
+    /// Go on with a restore that was interrupted: files that it finished since this machine was started are kept, what it left
+    /// unfinished is removed. Do not run two restores into one directory then.
     #[arg(long)]
     resume: bool,
 
@@ -89,7 +91,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
     let mut target = TargetOptions::new(&arguments.to);
-    target.overwrite = if arguments.resume { Overwrite::Always } else { arguments.overwrite.into() };
+    target.overwrite = arguments.overwrite.into();
+    target.resume = arguments.resume;
     target.numeric_owner = arguments.numeric_owner;
     let target = RestoreTarget::new(target).map_err(|error| {
         let failure = Failure::new(Exit::Failed, error.to_string());
@@ -137,13 +140,14 @@ fn exit_of(report: &RestoreReport) -> Exit {
     match report {
         report if report.damaged.count > 0 => Exit::Damage,
         report if report.failed.count > 0 || !report.not_found.is_empty() => Exit::Failed,
+        report if report.in_the_way.count > 0 => Exit::Conflict,
         report if report.shortfalls.count > 0 => Exit::Warnings,
         _ => Exit::Clean,
     }
 }
 
 fn print(global: &Global, point: &PointInfo, report: &RestoreReport, started: Instant) {
-    println!(
+    say!(
         "restored {} files, {} directories, {} others of point {}: {} in {} ({})",
         report.files,
         report.directories,
@@ -154,24 +158,25 @@ fn print(global: &Global, point: &PointInfo, report: &RestoreReport, started: In
         terminal::rate(report.bytes_written, started.elapsed())
     );
     if !global.quiet {
-        println!("verified {} blobs, {}", report.blobs_verified, terminal::bytes(report.bytes_verified));
+        say!("verified {} blobs, {}", report.blobs_verified, terminal::bytes(report.bytes_verified));
     }
     if report.skipped + report.resumed > 0 {
-        println!("{} left as they were, {} finished before", report.skipped, report.resumed);
+        say!("{} left as they were, {} finished before", report.skipped, report.resumed);
     }
     list("damaged in the vault, not restored", &report.damaged);
+    list("there already, left as they are (--overwrite says what else to do)", &report.in_the_way);
     list("cannot be written", &report.failed);
     list("without all attributes", &report.shortfalls);
     for path in &report.not_found {
-        eprintln!("error: the point has no '/{}'", terminal::printable(path));
+        note!("error: the point has no '/{}'", terminal::printable(path));
     }
 }
 
 fn list(what: &str, troubles: &Troubles) {
     if troubles.count > 0 {
-        eprintln!("{} {what}:", troubles.count);
+        note!("{} {what}:", troubles.count);
         for trouble in &troubles.first {
-            eprintln!("  /{}: {}", terminal::printable(&trouble.path), trouble.what);
+            note!("  /{}: {}", terminal::printable(&trouble.path), trouble.what);
         }
     }
 }
@@ -189,7 +194,12 @@ fn print_json(point: &PointInfo, report: &RestoreReport, started: Instant) {
     json.set("bytes_written", report.bytes_written);
     json.set("blobs_verified", report.blobs_verified);
     json.set("bytes_verified", report.bytes_verified);
-    for (name, troubles) in [("damaged", &report.damaged), ("failed", &report.failed), ("shortfalls", &report.shortfalls)] {
+    for (name, troubles) in [
+        ("damaged", &report.damaged),
+        ("in_the_way", &report.in_the_way),
+        ("failed", &report.failed),
+        ("shortfalls", &report.shortfalls),
+    ] {
         json.set(&format!("{name}_count"), troubles.count);
         json.set(name, troubles_json(troubles));
     }

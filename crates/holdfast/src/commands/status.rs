@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open_keyless;
-use crate::terminal::{self, Json};
+use crate::terminal::{self, Json, say};
 use clap::Args;
 
 /// Show what the vault holds.
@@ -38,23 +38,23 @@ pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
         json.print();
         return Ok(Exit::Clean);
     }
-    println!("vault        {} in {}", opened.descriptor.vault, opened.place);
-    println!(
+    say!("vault        {} in {}", opened.descriptor.vault, opened.place);
+    say!(
         "owner        {}{}",
         opened.descriptor.owner.fingerprint(),
         if opened.home.owner()?.is_some() { "" } else { " (not known to this machine)" }
     );
-    println!("domain       {name} ({})", status.domain);
-    println!("items        {}", status.items);
-    println!("points       {} ({} soft-deleted)", status.points, status.points_deleted);
-    println!("stored       {} in {} packs, {} blobs", terminal::bytes(status.pack_bytes), status.packs, status.blobs);
-    println!("sessions     {} open", status.sessions_open);
-    println!("authority    incarnation {}", status.incarnation);
+    say!("domain       {name} ({})", status.domain);
+    say!("items        {}", status.items);
+    say!("points       {} ({} soft-deleted)", status.points, status.points_deleted);
+    say!("stored       {} in {} packs, {} blobs", terminal::bytes(status.pack_bytes), status.packs, status.blobs);
+    say!("sessions     {} open", status.sessions_open);
+    say!("authority    incarnation {}", status.incarnation);
     if status.copies_condemned > 0 {
-        println!("garbage      {} copies wait for a collection", status.copies_condemned);
+        say!("garbage      {} copies wait for a collection", status.copies_condemned);
     }
     if status.copies_damaged > 0 {
-        println!("damage       {} copies are known to be damaged; the next backup heals what it can", status.copies_damaged);
+        say!("damage       {} copies are known to be damaged; the next backup heals what it can", status.copies_damaged);
     }
     Ok(Exit::Clean)
 }

@@ -12,6 +12,7 @@ use super::vault_home::VaultHome;
 use super::vault_place::VaultPlace;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::terminal::note;
 use contract::{Domain, Vault};
 use format::descriptor::{Descriptor, DomainEntry};
 use format::wrap::Wrap;
@@ -78,13 +79,14 @@ pub(crate) async fn open(global: &Global, rebuild: bool) -> Outcome<Opened> {
             .with_hint("somebody put another vault in its place; nothing was read or written"));
     }
     descriptor.check_features(true)?;
-    let mut remembered = if global.accept_rollback { Remembered::default() } else { Remembered::load(&home)? };
+    let mut remembered = Remembered::load(&home, global.accept_rollback)?;
     remembered.see_descriptor(descriptor.version)?;
     for (domain, report) in embedded.iter().flat_map(|embedded| embedded.rebuilt()) {
         if !global.quiet && !rebuild {
-            eprintln!(
+            note!(
                 "note: the vault's database was not there; made anew from storage for domain {domain}: {} points in {} packs",
-                report.points, report.packs
+                report.points,
+                report.packs
             );
         }
     }
@@ -187,6 +189,14 @@ impl Opened {
     /// The chosen domain's repository.
     pub(crate) async fn domain(&self, global: &Global) -> Outcome<Arc<dyn Domain>> {
         Ok(self.vault.domain(self.domain_entry(global)?.id).await?)
+    }
+
+    /// An alarm if the vault shows less of any item of the domain than this machine has seen.
+    pub(crate) async fn check_items(&self, domain: &dyn Domain) -> Outcome<()> {
+        for item in self.remembered.items(domain.id()) {
+            self.remembered.check_item(domain.id(), &item, domain.head(&item).await?)?;
+        }
+        Ok(())
     }
 
     /// Write-only keys of this machine, if it has them.

@@ -14,5 +14,6 @@ pub(crate) use files::write_private;
 pub(crate) use keyring::{Keys, Opened, WriteOnly, open, open_keyless, open_with_keys, secret_bytes};
 pub(crate) use login::Login;
 pub(crate) use passphrase::{new_passphrase, token};
+pub(crate) use remembered::alarm;
 pub(crate) use vault_home::VaultHome;
 pub(crate) use vault_place::VaultPlace;

@@ -7,7 +7,8 @@ use contract::ItemHead;
 use engine::Alarm;
 use format::{DomainId, ItemName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 
 /// The newest state seen.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -16,11 +17,21 @@ pub(crate) struct Remembered {
     descriptor: u64,
     /// For each `domain/item`, what the engine remembers of it.
     items: BTreeMap<String, String>,
+    /// What this process learnt itself.
+    #[serde(skip)]
+    learnt: BTreeSet<String>,
+    /// The user takes the state that is there, whatever was seen before.
+    #[serde(skip)]
+    accepts_less: bool,
 }
 
 impl Remembered {
     /// What was written last; nothing, where this machine never saw the vault.
-    pub(crate) fn load(home: &VaultHome) -> Outcome<Self> {
+    pub(crate) fn load(home: &VaultHome, accepts_less: bool) -> Outcome<Self> {
+        Ok(Self { accepts_less, ..Self::read(home)? })
+    }
+
+    fn read(home: &VaultHome) -> Outcome<Self> {
         let path = home.seen();
         let Some(bytes) = VaultHome::read(&path)? else { return Ok(Self::default()) };
         serde_json::from_slice(&bytes).map_err(|error| {
@@ -30,15 +41,25 @@ impl Remembered {
         })
     }
 
+    /// Adds what this process learnt to what others wrote meanwhile: the newest state counts, unless less was accepted here.
     pub(crate) fn store(&self, home: &VaultHome) -> Outcome<()> {
+        let _alone = lock(home)?;
+        let mut all = Self::read(home)?;
+        all.descriptor = if self.accepts_less { self.descriptor } else { all.descriptor.max(self.descriptor) };
+        for (name, seen) in self.items.iter().filter(|(name, _)| self.learnt.contains(*name)) {
+            let is_newer = |there: &String| sequence(there) < sequence(seen);
+            if self.accepts_less || all.items.get(name).is_none_or(is_newer) {
+                all.items.insert(name.clone(), seen.clone());
+            }
+        }
         let bytes =
-            serde_json::to_vec_pretty(self).map_err(|error| Failure::new(Exit::Failed, "cannot remember").because(&error))?;
+            serde_json::to_vec_pretty(&all).map_err(|error| Failure::new(Exit::Failed, "cannot remember").because(&error))?;
         write_private(&home.seen(), &bytes)
     }
 
     /// Fails if the vault shows an older descriptor than before.
     pub(crate) fn see_descriptor(&mut self, version: u64) -> Outcome<()> {
-        if version < self.descriptor {
+        if version < self.descriptor && !self.accepts_less {
             return Err(alarm(&Alarm::DescriptorSetBack { shown: version, seen: self.descriptor }));
         }
         self.descriptor = version;
@@ -53,20 +74,109 @@ impl Remembered {
         }
     }
 
+    /// The items of a domain of which anything is remembered that counts.
+    pub(crate) fn items(&self, domain: DomainId) -> Vec<ItemName> {
+        if self.accepts_less {
+            return Vec::new();
+        }
+        let prefix = format!("{domain}/");
+        self.items.keys().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect()
+    }
+
     /// What is remembered of an item.
     pub(crate) fn item(&self, domain: DomainId, item: &ItemName) -> Outcome<Option<engine::Remembered>> {
+        if self.accepts_less {
+            return Ok(None);
+        }
         let text = self.items.get(&format!("{domain}/{item}"));
         Ok(text.map(|text| engine::Remembered::from_text(text)).transpose()?)
     }
 
     pub(crate) fn remember_item(&mut self, domain: DomainId, seen: &engine::Remembered) {
-        self.items.insert(format!("{domain}/{}", seen.item), seen.to_text());
+        let name = format!("{domain}/{}", seen.item);
+        self.items.insert(name.clone(), seen.to_text());
+        self.learnt.insert(name);
     }
 }
 
-fn alarm(alarm: &Alarm) -> Failure {
+/// Place in the chain; what cannot be read is behind everything.
+fn sequence(text: &str) -> u64 {
+    engine::Remembered::from_text(text).map_or(0, |seen| seen.sequence.0)
+}
+
+/// Held while the file is read and written anew; other processes wait.
+fn lock(home: &VaultHome) -> Outcome<File> {
+    let path = home.seen().with_extension("lock");
+    let lock = || {
+        fs::create_dir_all(&home.state)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    lock().map_err(|error: std::io::Error| Failure::io(format!("cannot lock '{}'", path.display()), &error))
+}
+
+pub(crate) fn alarm(alarm: &Alarm) -> Failure {
     Failure::new(Exit::Damage, "the vault shows an older state than this machine has seen").because(alarm).with_hint(
         "somebody put an old copy of the vault in its place, or points were lost: compare with other copies before you trust it; \
          --accept-rollback goes on with the state that is there",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format::{PointId, Sequence};
+
+    const DOMAIN: DomainId = DomainId([7; 16]);
+
+    fn home() -> (tempfile::TempDir, VaultHome) {
+        let directory = tempfile::tempdir().unwrap();
+        let home = VaultHome { config: directory.path().join("config"), state: directory.path().join("state") };
+        (directory, home)
+    }
+
+    fn seen(item: &str, sequence: u64) -> engine::Remembered {
+        let (point, sequence) = (PointId([sequence as u8; 32]), Sequence(sequence));
+        engine::Remembered { item: item.parse().unwrap(), point, sequence, descriptor_version: 1 }
+    }
+
+    fn stored(home: &VaultHome, item: &str) -> Option<u64> {
+        let remembered = Remembered::load(home, false).unwrap();
+        remembered.item(DOMAIN, &item.parse().unwrap()).unwrap().map(|seen| seen.sequence.0)
+    }
+
+    #[test]
+    fn processes_that_run_at_once_forget_nothing_of_each_other() {
+        let (_directory, home) = home();
+        let mut slow = Remembered::load(&home, false).unwrap();
+        slow.see_descriptor(1).unwrap();
+        let mut quick = Remembered::load(&home, false).unwrap();
+        quick.see_descriptor(2).unwrap();
+        quick.remember_item(DOMAIN, &seen("quick", 5));
+        quick.remember_item(DOMAIN, &seen("both", 9));
+        quick.store(&home).unwrap();
+        slow.remember_item(DOMAIN, &seen("slow", 3));
+        slow.remember_item(DOMAIN, &seen("both", 8));
+        slow.store(&home).unwrap();
+        assert_eq!([stored(&home, "quick"), stored(&home, "slow"), stored(&home, "both")], [Some(5), Some(3), Some(9)]);
+        assert!(Remembered::load(&home, false).unwrap().see_descriptor(1).is_err());
+    }
+
+    #[test]
+    fn accepting_less_of_one_item_forgets_no_other() {
+        let (_directory, home) = home();
+        let mut before = Remembered::load(&home, false).unwrap();
+        before.see_descriptor(4).unwrap();
+        before.remember_item(DOMAIN, &seen("one", 5));
+        before.remember_item(DOMAIN, &seen("two", 6));
+        before.store(&home).unwrap();
+        let mut accepting = Remembered::load(&home, true).unwrap();
+        accepting.see_descriptor(3).unwrap();
+        assert!(accepting.items(DOMAIN).is_empty() && accepting.item(DOMAIN, &"one".parse().unwrap()).unwrap().is_none());
+        accepting.remember_item(DOMAIN, &seen("one", 2));
+        accepting.store(&home).unwrap();
+        assert_eq!([stored(&home, "one"), stored(&home, "two")], [Some(2), Some(6)]);
+        Remembered::load(&home, false).unwrap().see_descriptor(3).unwrap();
+    }
 }

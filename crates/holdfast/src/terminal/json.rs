@@ -1,6 +1,7 @@
 //! Machine-readable output: one object a command, `"schema": "holdfast.<command>/1"`, fields only ever added.
 
 use crate::failure::Failure;
+use crate::terminal::say;
 use serde_json::{Map, Value, json};
 
 /// The object that a command prints.
@@ -18,7 +19,7 @@ impl Json {
     }
 
     pub(crate) fn print(self) {
-        println!("{}", Value::Object(self.0));
+        say!("{}", Value::Object(self.0));
     }
 }
 

@@ -1,11 +1,13 @@
 //! What users see: tables, sizes, times, progress, JSON.
 
 mod json;
+mod output;
 mod progress;
 mod table;
 mod text;
 
 pub(crate) use json::{Json, name_json, print_failure};
+pub(crate) use output::{nobody_reads, note, note_line, output_failed, say, say_line, say_text};
 pub(crate) use progress::{EngineProgress, VaultProgress};
 pub(crate) use table::Table;
 pub(crate) use text::{bytes, confirm, host_name, local, now_ms, printable, random, rate, seconds, utc, utc_nanoseconds};

@@ -2,6 +2,7 @@
 
 use super::text;
 use crate::cli::Global;
+use crate::terminal::note;
 use contract::ProgressSink;
 use engine::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -139,7 +140,7 @@ fn print_json(what: &str, counters: &Progress, took: Duration) {
         "warnings": counters.warnings.get(),
         "seconds_left": time_left(done, bytes_total, took).map(|left| left.as_secs_f64()),
     });
-    eprintln!("{line}");
+    note!("{line}");
 }
 
 /// Progress of the vault's own work: check and collect.
@@ -176,7 +177,7 @@ impl VaultProgress {
                     "total": progress.total,
                     "bytes_done": progress.bytes,
                 });
-                eprintln!("{line}");
+                note!("{line}");
             }
         });
         Self { channel, line, sink }

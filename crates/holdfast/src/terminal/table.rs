@@ -1,5 +1,6 @@
 //! Tables for people.
 
+use crate::terminal::say;
 use comfy_table::presets::NOTHING;
 
 /// A table without lines.
@@ -18,7 +19,7 @@ impl Table {
 
     pub(crate) fn print(&self) {
         for line in self.0.to_string().lines() {
-            println!("{}", line.trim());
+            say!("{}", line.trim());
         }
     }
 }

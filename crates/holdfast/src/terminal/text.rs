@@ -99,7 +99,8 @@ pub(crate) fn confirm(question: &str) -> Outcome<bool> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
-    eprint!("{question} [y/N] ");
+    // If nobody can see the question, nobody answers it with yes.
+    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
     let failed = |error| Failure::io("cannot ask", &error);
     std::io::stderr().flush().map_err(failed)?;
     let mut answer = String::new();

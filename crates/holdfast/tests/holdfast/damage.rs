@@ -141,3 +141,21 @@ fn files_beside_a_damaged_one_restore() {
     let check = machine.ends(4, &["check", "--read-data"]);
     assert!(check["affected"][0]["path"].as_str().unwrap().contains("source/large"), "{check}");
 }
+
+#[test]
+fn a_damaged_file_does_not_cost_the_one_that_it_would_replace() {
+    let machine = Machine::with_vault();
+    machine.write("file", Rng::new(6).vec(3_000_000));
+    machine.backup("item");
+    let there = machine.restore("latest", "out").join("file");
+    fs::write(&there, "mine").unwrap();
+    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let report = machine.ends(4, &["restore", "latest", "--to", &machine.text("out"), "--overwrite", "always"]);
+    assert_eq!(report["damaged_count"], 1, "{report}");
+    assert_eq!(fs::read(&there).unwrap(), b"mine");
+    assert_eq!(files(&machine.restored("out")).len(), 1, "nothing temporary is left");
+}

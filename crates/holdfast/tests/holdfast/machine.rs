@@ -204,13 +204,18 @@ impl Machine {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let (out, err) = (self.home.join(format!("{number}.out")), self.home.join(format!("{number}.err")));
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        command.args(arguments).env_clear().current_dir(self.root.path()).stdin(Stdio::null());
-        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        self.surround(&mut command);
+        command.args(arguments).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        Running { child: command.spawn().unwrap(), out, err }
+    }
+
+    /// Directory, standard input and all of the environment that a process of this machine has.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        command.env_clear().current_dir(self.root.path()).stdin(Stdio::null());
         for (variable, name) in [("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")] {
             command.env(variable, self.home.join(name));
         }
         command.env("HOLDFAST_VAULT", &self.vault).envs(self.variables.iter().cloned());
-        Running { child: command.spawn().unwrap(), out, err }
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {

@@ -23,6 +23,9 @@ on_both!(
     a_path_restores_alone_and_leading_directories_come_off,
     files_that_are_there_are_overwritten_only_when_asked,
     a_resumed_restore_keeps_what_is_finished_and_mends_the_rest,
+    paths_are_taken_as_they_are_named,
+    a_directory_on_the_way_stays_as_it_is,
+    the_scope_of_a_point_is_where_its_paths_are_and_not_how_they_are_written,
     points_are_named_by_prefix_or_as_the_latest_of_an_item,
     points_expire_come_back_and_are_purged,
 );
@@ -95,14 +98,17 @@ fn a_path_restores_alone_and_leading_directories_come_off(machine: &Machine) {
 
 fn files_that_are_there_are_overwritten_only_when_asked(machine: &Machine) {
     machine.write("file", "from the vault");
+    machine.write("beside", "from the vault, too");
     machine.backup("item");
     let to = machine.text("out");
     let there = machine.restore("latest", "out").join("file");
     let restore = |code, policy: &str| machine.ends(code, &["restore", "latest", "--to", &to, "--overwrite", policy]);
     fs::write(&there, "mine").unwrap();
-    restore(7, "fail");
+    fs::remove_file(there.with_file_name("beside")).unwrap();
+    let report = restore(7, "fail");
     assert_eq!(fs::read(&there).unwrap(), b"mine");
-    assert_eq!(restore(0, "never")["skipped"], 1);
+    assert_eq!((&report["in_the_way_count"], &report["files"]), (&1.into(), &1.into()), "the others are restored: {report}");
+    assert_eq!(restore(0, "never")["skipped"], 2);
     assert_eq!(fs::read(&there).unwrap(), b"mine");
     // Mine is newer.
     restore(0, "older");
@@ -121,11 +127,50 @@ fn a_resumed_restore_keeps_what_is_finished_and_mends_the_rest(machine: &Machine
     }
     machine.backup("item");
     let restored = machine.restore("latest", "out");
-    fs::write(restored.join("3"), "half").unwrap();
+    fs::write(restored.join("3"), "somebody's").unwrap();
     fs::remove_file(restored.join("7")).unwrap();
-    let report = machine.ok(&["restore", "latest", "--to", &machine.text("out"), "--resume"]);
-    assert_eq!(report["resumed"], 18, "{report}");
+    fs::write(restored.join(".holdfast-restore-0123456789abcdef-1"), "half").unwrap();
+    let resume = |code, policy: &str| {
+        machine.ends(code, &["restore", "latest", "--to", &machine.text("out"), "--resume", "--overwrite", policy])
+    };
+    let report = resume(7, "fail");
+    assert_eq!((&report["resumed"], &report["in_the_way_count"]), (&18.into(), &1.into()), "{report}");
+    assert_eq!(resume(0, "never")["skipped"], 1);
+    assert_eq!(fs::read(restored.join("3")).unwrap(), b"somebody's", "going on does not mean to overwrite");
+    assert_eq!(resume(0, "always")["resumed"], 19);
     assert_equal(&machine.path("source"), &restored);
+}
+
+fn the_scope_of_a_point_is_where_its_paths_are_and_not_how_they_are_written(machine: &Machine) {
+    machine.write("a/file", "1");
+    machine.write("b/file", "2");
+    let (a, b) = (machine.text("source/a"), machine.text("source/b"));
+    machine.ok(&["backup", &a, &b, "--item", "item"]);
+    machine.ok(&["backup", "source/b/", "source/./a", "--item", "item"]);
+    let report = machine.ends(3, &["backup", "source/a", "--item", "item"]);
+    assert_eq!(report["warnings_by_kind"], serde_json::json!({"scope_changed": 1}), "{report}");
+}
+
+fn paths_are_taken_as_they_are_named(machine: &Machine) {
+    machine.write("a/one", "1");
+    machine.write("a/b/two", "2");
+    machine.backup("item");
+    let (outer, inner) = (machine.text("source/a"), machine.text("source/a/b"));
+    machine.ok(&["restore", "latest", "--path", &outer, "--path", &inner, "--to", &machine.text("both")]);
+    let depth = (machine.path("source").components().count() + 1).to_string();
+    let report = machine.ends(1, &["restore", "latest", "--path", &outer, "--strip", &depth, "--to", &machine.text("flat")]);
+    assert_eq!((&report["failed_count"], &report["files"]), (&1.into(), &1.into()), "nothing is left out in silence: {report}");
+}
+
+fn a_directory_on_the_way_stays_as_it_is(machine: &Machine) {
+    machine.write("a/one", "1");
+    machine.backup("item");
+    let directory = machine.restore("latest", "out").join("a");
+    fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::remove_file(directory.join("one")).unwrap();
+    machine.ok(&["restore", "latest", "--path", &machine.text("source/a/one"), "--to", &machine.text("out")]);
+    assert!(directory.join("one").exists());
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&directory).unwrap()) & 0o7777, 0o700);
 }
 
 fn points_are_named_by_prefix_or_as_the_latest_of_an_item(machine: &Machine) {

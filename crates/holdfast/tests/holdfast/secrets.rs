@@ -84,3 +84,42 @@ fn output_that_is_piped_is_quiet() {
     let ended = machine.run(&["--quiet", "restore", "latest", "--to", &machine.text("out")]);
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
 }
+
+#[test]
+fn a_passphrase_that_the_vault_does_not_take_changes_nothing_here() {
+    let machine = Machine::with_passphrase();
+    machine.write("file", "content");
+    machine.backup("item");
+    // Where wraps would go stands a file.
+    fs::create_dir_all(machine.vault().join("objects/wrap")).unwrap();
+    fs::write(machine.vault().join("objects/wrap/passphrase"), "").unwrap();
+    let ended = machine.run(&["key", "passphrase", "--in-vault", "--json"]);
+    assert_ne!(ended.code, 0, "{}", ended.out);
+    machine.ok(&["ls", "latest"]);
+}
+
+#[test]
+fn what_is_said_may_go_unheard_and_is_done_all_the_same() {
+    use std::process::{Command, Stdio};
+    let machine = Machine::with_vault();
+    for number in 0..20_000 {
+        machine.write(&format!("{number}"), "");
+    }
+    // A socket is a warning, and the warning goes nowhere.
+    let _socket = std::os::unix::net::UnixListener::bind(machine.path("source/socket")).unwrap();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        machine.surround(&mut command);
+        command.args(arguments);
+        command
+    };
+    let source = machine.text("source");
+    let mut backup = command(&["backup", &source, "--item", "item"]);
+    assert_eq!(backup.stdout(Stdio::null()).stderr(full()).status().unwrap().code(), Some(3));
+    assert_eq!(command(&["points"]).stdout(full()).stderr(Stdio::null()).status().unwrap().code(), Some(1));
+    let mut list = command(&["ls", "latest", "-r"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(list.stdout.take());
+    let ended = list.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+}

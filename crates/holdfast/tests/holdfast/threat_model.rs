@@ -97,6 +97,40 @@ fn a_point_signed_by_an_unknown_agent_is_refused() {
 }
 
 #[test]
+fn a_point_that_cannot_be_trusted_does_not_hide_the_others() {
+    let machine = Machine::with_vault();
+    machine.write("file", "content");
+    let (good, bad) = (machine.backup("good"), machine.backup("bad"));
+    forge_signature(&machine, &bad);
+    let listed = machine.ends(4, &["points"]);
+    assert_eq!(listed["points"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["untrusted"][0]["id"], bad.as_str(), "{listed}");
+    machine.assert_restores(&good, &machine.path("source"));
+    let error = machine.ends(4, &["restore", &bad, "--to", &machine.text("out")]);
+    assert!(error["error"]["message"].as_str().unwrap().contains(&bad[..8]), "{error}");
+    let check = machine.ends(4, &["check"]);
+    assert_eq!(check["bad_points"][0]["point"], bad.as_str(), "{check}");
+    machine.ok(&["expire", &bad, "--purge", "--yes"]);
+    machine.ok(&["points"]);
+}
+
+/// Changes the last byte of a point's record in the database, which is of its signature.
+fn forge_signature(machine: &Machine, point: &str) {
+    use sqlx::{Connection, Executor, SqliteConnection};
+    let forged =
+        format!("UPDATE points SET record = CAST(substr(record, 1, length(record) - 1) || x'5a' AS BLOB) WHERE id = x'{point}'");
+    let path = format!("sqlite://{}", machine.vault().join("vault.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let done = runtime.block_on(async {
+        let mut connection = SqliteConnection::connect(&path).await.unwrap();
+        let done = connection.execute(sqlx::AssertSqlSafe(forged)).await.unwrap();
+        connection.close().await.unwrap();
+        done
+    });
+    assert_eq!(done.rows_affected(), 1);
+}
+
+#[test]
 fn an_agent_cannot_write_an_item_that_it_is_not_certified_for() {
     let machine = vault_with_a_point();
     machine.ok(&["key", "write-only", "--item", "allowed"]);
@@ -176,7 +210,14 @@ fn a_vault_set_back_to_an_earlier_copy_raises_an_alarm_at_its_agent() {
     fs::remove_dir_all(machine.vault()).unwrap();
     copy(&machine.path("old"), machine.vault());
     machine.ends(4, &["backup", &source, "--item", "item"]);
+    machine.ends(4, &["backup", &source, "--item", "other"]);
+    for command in [&["points"][..], &["check"], &["restore", "latest", "--to", &machine.text("out")]] {
+        let error = machine.ends(4, command);
+        assert!(error["error"]["hint"].as_str().unwrap().contains("--accept-rollback"), "{error}");
+    }
+    machine.ok(&["points", "--accept-rollback"]);
     machine.ok(&["backup", &source, "--item", "item", "--accept-rollback"]);
+    machine.ok(&["points"]);
 }
 
 #[test]

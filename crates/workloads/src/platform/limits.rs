@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const OPEN_FILES_WANTED: u64 = 16_384;
 
 /// Raises the soft limit of open files towards the hard one and answers what it is now.
-pub(crate) fn raise_open_files() -> u64 {
+pub fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let Some(current) = limit.current else { return OPEN_FILES_WANTED };
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(OPEN_FILES_WANTED);

@@ -17,7 +17,7 @@ pub(crate) use attributes::{
     ACL_ACCESS, ACL_DEFAULT, has_default_acl, is_privileged_attribute, read_attributes, remove_attribute, set_attribute,
 };
 pub(crate) use content::{read_at, segment, truncate, write_at};
-pub(crate) use limits::raise_open_files;
+pub use limits::raise_open_files;
 pub(crate) use list::list_names;
 pub(crate) use mounts::pseudo_file_system;
 pub(crate) use open::{
@@ -25,7 +25,7 @@ pub(crate) use open::{
     split_components, split_name,
 };
 pub(crate) use placing::{
-    Named, create_file, effective_user_is_root, make_directory, make_link, make_node, make_symlink, open_handle,
-    open_named_directory, open_to_write, read_link, remove_file, set_mode, set_owner, set_times,
+    Named, create_file, effective_user_is_root, is_own, make_directory, make_link, make_node, make_symlink, open_handle,
+    open_named_directory, random_number, read_link, remove_file, rename_new, rename_over, set_mode, set_owner, set_times,
 };
-pub(crate) use stat::{Found, Stat, now_ns, stat_at, stat_open};
+pub(crate) use stat::{Found, Stat, booted, now_ns, stat_at, stat_open};

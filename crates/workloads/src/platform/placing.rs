@@ -1,12 +1,16 @@
 //! Making entries and setting what belongs to them, always by an open directory and one name in it.
 
 use super::attributes::handle_path;
+use super::stat::{Stat, now_ns};
 use format::page::{EntryKind, Timestamp};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat, fchmod, fchown, futimens,
-    linkat, makedev, mkdirat, mknodat, openat, readlinkat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat, fchmod,
+    fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, readlinkat, renameat, renameat_with, symlinkat, unlinkat,
+    utimensat,
 };
+use rustix::io::Errno;
 use rustix::process::geteuid;
+use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -24,6 +28,21 @@ pub(crate) fn effective_user_is_root() -> bool {
     geteuid().is_root()
 }
 
+/// Whether something belongs to the user of this process.
+pub(crate) fn is_own(stat: &Stat) -> bool {
+    stat.user == geteuid().as_raw()
+}
+
+/// A number that nobody else comes to.
+pub(crate) fn random_number() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom(&mut bytes, GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        // A kernel without randomness this early: the time and the process are told apart from all others here.
+        _ => (now_ns() as u64) ^ (u64::from(std::process::id()) << 40),
+    }
+}
+
 /// Makes a directory that nobody else can enter.
 pub(crate) fn make_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     Ok(mkdirat(parent, name, Mode::RWXU)?)
@@ -39,12 +58,6 @@ pub(crate) fn open_named_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::R
 pub(crate) fn create_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?)
-}
-
-/// Opens a file that is there to write to it; never waits for a fifo.
-pub(crate) fn open_to_write(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    Ok(openat(parent, name, flags, Mode::empty())?)
 }
 
 /// Makes a symlink.
@@ -77,6 +90,23 @@ pub(crate) fn make_node(parent: BorrowedFd<'_>, name: &[u8], kind: EntryKind, de
 /// Removes an entry that is not a directory.
 pub(crate) fn remove_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     Ok(unlinkat(parent, name, AtFlags::empty())?)
+}
+
+/// Gives an entry another name in its directory, which must be free.
+pub(crate) fn rename_new(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> io::Result<()> {
+    match renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
+        // A file system that cannot: a further name never replaces anything either.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            linkat(parent, from, parent, to, AtFlags::empty())?;
+            Ok(unlinkat(parent, from, AtFlags::empty())?)
+        }
+        renamed => Ok(renamed?),
+    }
+}
+
+/// Gives an entry another name in its directory; what had it is gone, unless it is a directory.
+pub(crate) fn rename_over(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> io::Result<()> {
+    Ok(renameat(parent, from, parent, to)?)
 }
 
 /// A handle of an entry, which may be a symlink.

@@ -2,6 +2,7 @@
 
 use format::page::{EntryKind, Timestamp};
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, StatxTimestamp, makedev, statx};
+use rustix::time::{ClockId, clock_gettime};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -52,9 +53,10 @@ impl Stat {
     }
 }
 
-/// Looks at an entry of a directory without following a symlink and without waiting for a remote server or an automounter.
+/// Looks at an entry of a directory without following a symlink and without mounting anything. A remote server is asked as often
+/// as for any `stat`: an answer of any age would hide changes.
 pub(crate) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     Ok(convert(&statx(directory, name, flags, StatxFlags::BASIC_STATS)?))
 }
 
@@ -69,6 +71,14 @@ pub(crate) fn now_ns() -> i128 {
         Ok(since) => since.as_nanos() as i128,
         Err(before) => -(before.duration().as_nanos() as i128),
     }
+}
+
+/// When this machine was started, by the clock that it has now.
+pub(crate) fn booted() -> Timestamp {
+    let since = clock_gettime(ClockId::Boottime);
+    let booted_ns = now_ns() - i128::from(since.tv_sec) * 1_000_000_000 - i128::from(since.tv_nsec);
+    let seconds = booted_ns.div_euclid(1_000_000_000);
+    Timestamp { seconds: seconds as i64, nanoseconds: booted_ns.rem_euclid(1_000_000_000) as u32 }
 }
 
 fn convert(stat: &Statx) -> Stat {

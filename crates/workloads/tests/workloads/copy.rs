@@ -1,7 +1,7 @@
 //! A copy from a source to a target without anything between: what the engine does, at its simplest.
 
 use engine::source::{LeftOut, Segment, SourceEntry, TreeSource, WalkEvent, Warning};
-use engine::target::{Placement, Shortfall, TreeTarget};
+use engine::target::{DirectoryRole, Placement, Shortfall, TreeTarget};
 use format::page::{EntryKind, Metadata, compare_paths};
 use holdfast_workloads::files::{FileSet, FileSetOptions, RestoreOptions, RestoreTarget};
 use std::collections::HashMap;
@@ -86,7 +86,7 @@ pub(crate) fn copy_to(options: FileSetOptions, target: &RestoreTarget) -> Copied
             let details = batch.directory.details(&entry.name, metadata.kind).unwrap();
             assert_eq!(details.unreadable, None, "{}", path.escape_ascii());
             if metadata.kind == EntryKind::Directory {
-                target.make_directory(&path).unwrap();
+                target.make_directory(&path, DirectoryRole::Restored).unwrap();
                 directories.push((path, metadata, details.attributes));
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Nothing is ever written outside the destination.
 
 use crate::walk::{Ground, ground};
-use engine::target::{Overwrite, TreeTarget};
+use engine::target::{DirectoryRole, Overwrite, TreeTarget};
 use format::page::{EntryKind, Metadata, Owner, Timestamp};
 use holdfast_workloads::files::{RestoreOptions, RestoreTarget};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -33,17 +33,15 @@ pub(crate) fn target(destination: &Path, overwrite: Overwrite) -> RestoreTarget 
 fn touch(target: &RestoreTarget, path: &[u8]) -> Vec<&'static str> {
     let directory = metadata(EntryKind::Directory);
     let file = metadata(EntryKind::File);
-    let ways: [(&'static str, bool); 11] = [
+    let ways: [(&'static str, bool); 9] = [
         ("place", target.place(path, &file).is_ok()),
-        ("make_directory", target.make_directory(path).is_ok()),
+        ("make_directory", target.make_directory(path, DirectoryRole::Restored).is_ok()),
         ("create_file", target.create_file(path, 1).and_then(|file| file.write_at(b"x", 0)).is_ok()),
-        ("open_file", target.open_file(path).and_then(|file| file.write_at(b"x", 0)).is_ok()),
         ("make_symlink", target.make_symlink(path, b"/etc", &metadata(EntryKind::Symlink), &[]).is_ok()),
         ("make_node", target.make_node(path, &metadata(EntryKind::Fifo), &[]).is_ok()),
         ("make_link to", target.make_link(b"inside", path).is_ok()),
         ("make_link from", target.make_link(path, b"new name").is_ok()),
         ("finish_directory", target.finish_directory(path, &directory, &[]).is_ok()),
-        ("discard", target.discard(path).is_ok()),
         ("holds", target.holds(path, &file).is_ok()),
     ];
     ways.into_iter().filter(|(_, succeeded)| *succeeded).map(|(way, _)| way).collect()
@@ -145,9 +143,8 @@ fn a_symlink_in_the_place_of_an_entry_is_replaced_itself() {
     let target = target(&inside, Overwrite::Always);
     for path in ["link", "directory"] {
         let path = path.as_bytes();
-        assert!(target.create_file(path, 1).is_err());
-        assert!(target.open_file(path).is_err());
-        assert!(target.make_directory(path).is_err());
+        assert!(target.make_directory(path, DirectoryRole::Restored).is_err());
+        assert!(target.make_directory(path, DirectoryRole::OnTheWay).is_err());
         assert!(target.finish_directory(path, &metadata(EntryKind::Directory), &[]).is_err());
     }
     target.place(b"link", &metadata(EntryKind::File)).unwrap();
@@ -165,12 +162,13 @@ fn a_file_that_somebody_linked_into_the_destination_is_not_written_to() {
     fs::hard_link(stage.path.join("outside/secret"), inside.join("planted")).unwrap();
     let before = snapshot(&stage);
     let target = target(&inside, Overwrite::Always);
-    assert!(target.open_file(b"planted").is_err());
-    assert!(target.create_file(b"planted", 1).is_err());
+    target.place(b"planted", &metadata(EntryKind::File)).unwrap();
+    let file = target.create_file(b"planted", 1).unwrap();
+    file.write_at(b"x", 0).unwrap();
     assert_eq!(snapshot(&stage), before);
     // Replacing it leaves the other name alone.
-    target.place(b"planted", &metadata(EntryKind::File)).unwrap();
-    target.create_file(b"planted", 1).unwrap().write_at(b"x", 0).unwrap();
+    file.finish(&metadata(EntryKind::File), &[]).unwrap();
+    assert_eq!(fs::read(inside.join("planted")).unwrap(), b"x");
     assert_eq!(fs::read(stage.path.join("outside/secret")).unwrap(), b"secret");
 }
 
@@ -202,13 +200,11 @@ fn a_directory_that_becomes_a_symlink_at_any_moment_leads_nowhere() {
                 file.write_at(b"x", 0)?;
                 file.finish(&metadata(EntryKind::File), &[])
             });
-            let _ = target.make_directory(b"swapped/below/new");
+            let _ = target.make_directory(b"swapped/below/new", DirectoryRole::Restored);
             let _ = target.finish_directory(b"swapped/below", &metadata(EntryKind::Directory), &[]);
-            let _ = target.discard(b"swapped/below/secret");
             let _ = target.finish_directory(b"swapped", &metadata(EntryKind::Directory), &[]);
             let _ = target.make_symlink(b"swapped/link", b"x", &metadata(EntryKind::Symlink), &[]);
-            let _ = target.discard(b"swapped/secret");
-            let _ = target.discard(b"swapped/link");
+            drop(target.create_file(b"swapped/secret", 1));
             match wrote {
                 Ok(_) => made += 1,
                 Err(_) => refused += 1,

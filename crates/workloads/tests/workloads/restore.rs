@@ -4,13 +4,14 @@ use crate::copy::{copy, copy_to, file_set};
 use crate::hostile::{metadata, target};
 use crate::round_trip::below;
 use crate::walk::{MEMORY, ground, ground_in};
-use engine::target::{Overwrite, Placement, TargetFile, TreeTarget};
+use engine::target::{DirectoryRole, Overwrite, Placement, TargetFile, TreeTarget};
 use format::page::{Attribute, EntryKind, Metadata, Owner, Timestamp};
 use holdfast_workloads::files::{RestoreOptions, RestoreTarget};
 use holdfast_workloads::zoo::{self, ZooOptions};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 fn write(file: &dyn TargetFile, content: &[u8], metadata: &Metadata) {
@@ -22,25 +23,22 @@ fn write(file: &dyn TargetFile, content: &[u8], metadata: &Metadata) {
 fn what_is_there_is_treated_as_asked() {
     let (older, equal, newer) = (999_999_999, 1_000_000_000, 1_000_000_001);
     for (overwrite, there, expected) in [
-        (Overwrite::Fail, older, None),
-        (Overwrite::Never, older, Some(Placement::Skip)),
-        (Overwrite::Older, older, Some(Placement::Write)),
-        (Overwrite::Older, equal, Some(Placement::Skip)),
-        (Overwrite::Older, newer, Some(Placement::Skip)),
-        (Overwrite::Always, newer, Some(Placement::Write)),
+        (Overwrite::Fail, older, Placement::Conflict),
+        (Overwrite::Never, older, Placement::Skip),
+        (Overwrite::Older, older, Placement::Write),
+        (Overwrite::Older, equal, Placement::Skip),
+        (Overwrite::Older, newer, Placement::Skip),
+        (Overwrite::Always, newer, Placement::Write),
     ] {
         let ground = ground();
         ground.plant(&["there"]);
         let file = fs::File::options().append(true).open(ground.path.join("there")).unwrap();
         file.set_modified(UNIX_EPOCH + Duration::new(there, 5)).unwrap();
         let target = target(&ground.path, overwrite);
-        let placed = target.place(b"there", &metadata(EntryKind::File));
-        assert_eq!(placed.as_ref().ok(), expected.as_ref(), "{overwrite:?} {there}");
-        assert_eq!(ground.path.join("there").exists(), expected != Some(Placement::Write));
+        let placed = target.place(b"there", &metadata(EntryKind::File)).unwrap();
+        assert_eq!(placed, expected, "{overwrite:?} {there}");
+        assert!(ground.path.join("there").exists(), "nothing is removed before there is something better");
         assert_eq!(target.place(b"new", &metadata(EntryKind::File)).unwrap(), Placement::Write);
-        if expected.is_none() {
-            assert_eq!(placed.unwrap_err().kind(), ErrorKind::AlreadyExists);
-        }
     }
 }
 
@@ -52,15 +50,125 @@ fn a_directory_in_the_way_and_one_that_is_needed_are_errors() {
         let target = target(&ground.path, overwrite);
         let error = target.place(b"directory", &metadata(EntryKind::File)).unwrap_err();
         assert_eq!(error.to_string(), "a directory is in its way");
-        let error = target.make_directory(b"file").unwrap_err();
+        let error = target.make_directory(b"file", DirectoryRole::Restored).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotADirectory);
         assert!(target.create_file(b"file/below", 1).is_err());
-        target.make_directory(b"directory").unwrap();
+        target.make_directory(b"directory", DirectoryRole::Restored).unwrap();
         assert!(ground.path.join("directory/file").exists());
-        assert!(target.discard(b"directory").is_err());
-        target.discard(b"file").unwrap();
-        target.discard(b"file").unwrap();
+        let file = target.create_file(b"directory", 0).unwrap();
+        assert!(file.finish(&metadata(EntryKind::File), &[]).is_err());
+        drop(file);
+        assert_eq!(names(&ground.path), ["directory", "file"]);
     }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_replaced_stays_until_the_new_one_is_whole() {
+    for there in ["file", "link", "fifo"] {
+        let ground = ground();
+        fs::write(ground.path.join(there), "the old one").unwrap();
+        let target = target(&ground.path, Overwrite::Always);
+        let kind = match there {
+            "file" => EntryKind::File,
+            "link" => EntryKind::Symlink,
+            _ => EntryKind::Fifo,
+        };
+        let (path, entry) = (there.as_bytes(), metadata(kind));
+        assert_eq!(target.place(path, &entry).unwrap(), Placement::Write);
+        if kind == EntryKind::File {
+            let file = target.create_file(path, 3).unwrap();
+            file.write_at(b"new", 0).unwrap();
+            drop(file);
+            assert_eq!(fs::read(ground.path.join(there)).unwrap(), b"the old one", "an unfinished one is dropped");
+            write(&*target.create_file(path, 3).unwrap(), b"new", &entry);
+            assert_eq!(fs::read(ground.path.join(there)).unwrap(), b"new");
+        } else if kind == EntryKind::Symlink {
+            target.make_symlink(path, b"to", &entry, &[]).unwrap();
+        } else {
+            target.make_node(path, &entry, &[]).unwrap();
+        }
+        assert!(target.holds(path, &Metadata { size: if kind == EntryKind::File { 3 } else { 2 }, ..entry }).unwrap());
+        assert_eq!(names(&ground.path), [there], "nothing temporary is left");
+    }
+}
+
+#[test]
+fn what_came_meanwhile_is_not_replaced_unless_asked() {
+    for overwrite in [Overwrite::Fail, Overwrite::Never] {
+        let ground = ground();
+        let target = target(&ground.path, overwrite);
+        assert_eq!(target.place(b"file", &metadata(EntryKind::File)).unwrap(), Placement::Write);
+        let file = target.create_file(b"file", 1).unwrap();
+        file.write_at(b"x", 0).unwrap();
+        ground.plant(&["file"]);
+        let error = file.finish(&metadata(EntryKind::File), &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        drop(file);
+        assert_eq!(fs::read(ground.path.join("file")).unwrap(), b"file", "what came meanwhile is there");
+        assert_eq!(names(&ground.path), ["file"]);
+    }
+}
+
+#[test]
+fn a_further_name_replaces_what_has_it_even_if_it_is_the_same_file() {
+    let ground = ground();
+    ground.plant(&["first", "other"]);
+    fs::hard_link(ground.path.join("first"), ground.path.join("second")).unwrap();
+    let target = target(&ground.path, Overwrite::Always);
+    target.make_link(b"first", b"second").unwrap();
+    target.make_link(b"first", b"other").unwrap();
+    assert_eq!(fs::metadata(ground.path.join("first")).unwrap().nlink(), 3);
+    assert_eq!(names(&ground.path), ["first", "other", "second"]);
+}
+
+#[test]
+fn a_directory_that_was_there_keeps_what_belongs_to_it_unless_it_is_to_be_replaced() {
+    let options = |overwrite, resume, path: &Path| RestoreOptions { overwrite, resume, ..RestoreOptions::new(path) };
+    let (restored, on_the_way) = (DirectoryRole::Restored, DirectoryRole::OnTheWay);
+    for (overwrite, resume, mode, role, expected) in [
+        (Overwrite::Fail, false, 0o755, restored, false),
+        (Overwrite::Never, false, 0o755, restored, false),
+        (Overwrite::Older, false, 0o700, restored, false),
+        (Overwrite::Always, false, 0o755, restored, true),
+        (Overwrite::Always, false, 0o755, on_the_way, false),
+        (Overwrite::Fail, true, 0o755, restored, false),
+        (Overwrite::Fail, true, 0o700, restored, true),
+        (Overwrite::Fail, true, 0o700, on_the_way, true),
+    ] {
+        let ground = ground();
+        ground.plant(&["there/"]);
+        fs::set_permissions(ground.path.join("there"), PermissionsExt::from_mode(mode)).unwrap();
+        let target = RestoreTarget::new(options(overwrite, resume, &ground.path)).unwrap();
+        assert_eq!(target.make_directory(b"there", role).unwrap(), expected, "{overwrite:?} {resume} {mode:o} {role:?}");
+        assert!(target.make_directory(b"new", role).unwrap(), "what is made is finished");
+    }
+}
+
+#[test]
+fn a_restore_that_goes_on_removes_what_was_left_unfinished() {
+    let ground = ground();
+    ground.plant(&["directory/"]);
+    for directory in ["", "directory/"] {
+        for name in [".holdfast-restore-0011223344556677-5", ".holdfast-mine", "file"] {
+            fs::write(ground.path.join(format!("{directory}{name}")), "x").unwrap();
+        }
+    }
+    let before = names(&ground.path.join("directory"));
+    target(&ground.path, Overwrite::Always).make_directory(b"directory", DirectoryRole::Restored).unwrap();
+    assert_eq!(names(&ground.path.join("directory")), before, "perhaps another restore is at work");
+    let target = RestoreTarget::new(RestoreOptions { resume: true, ..RestoreOptions::new(&ground.path) }).unwrap();
+    let file = target.create_file(b"directory/new", 1).unwrap();
+    target.make_directory(b"directory", DirectoryRole::Restored).unwrap();
+    write(&*file, b"x", &metadata(EntryKind::File));
+    assert_eq!(names(&ground.path.join("directory")), [".holdfast-mine", "file", "new"]);
+    assert_eq!(names(&ground.path), [".holdfast-mine", "directory", "file"]);
 }
 
 #[test]
@@ -84,10 +192,11 @@ fn owners_are_found_by_name_first() {
 fn until_it_is_finished_an_entry_is_its_owners_alone() {
     let ground = ground();
     let target = target(&ground.path, Overwrite::Fail);
-    target.make_directory(b"directory").unwrap();
+    target.make_directory(b"directory", DirectoryRole::Restored).unwrap();
     let file = target.create_file(b"directory/file", 10).unwrap();
     let mode = |path: &str| fs::metadata(ground.path.join(path)).unwrap().mode() & 0o7777;
-    assert_eq!((mode("directory"), mode("directory/file")), (0o700, 0o600));
+    let [temporary] = names(&ground.path.join("directory")).try_into().unwrap();
+    assert_eq!((mode("directory"), mode(&format!("directory/{temporary}"))), (0o700, 0o600));
     assert!(!target.holds(b"directory/file", &Metadata { size: 10, ..metadata(EntryKind::File) }).unwrap());
     write(&*file, b"0123456789", &metadata(EntryKind::File));
     assert_eq!(mode("directory/file"), 0o644);
@@ -108,34 +217,28 @@ fn a_file_gets_its_size_however_it_is_written() {
         let file = target.create_file(name("hole").as_bytes(), size).unwrap();
         file.finish(&metadata(EntryKind::File), &[]).unwrap();
         assert_eq!(size_of(&name("hole")), size);
-        // Closed, opened again, the end written by either.
-        if size > 1 {
-            for early in [true, false] {
-                let name = name(if early { "early end" } else { "late end" });
-                let file = target.create_file(name.as_bytes(), size).unwrap();
-                file.write_at(b"a", if early { size - 1 } else { 0 }).unwrap();
-                drop(file);
-                assert_eq!(size_of(&name), size);
-                let file = target.open_file(name.as_bytes()).unwrap();
-                file.write_at(b"b", if early { 0 } else { size - 1 }).unwrap();
-                file.finish(&metadata(EntryKind::File), &[]).unwrap();
-                drop(file);
-                assert_eq!(size_of(&name), size);
-                let content = fs::read(ground.path.join(&name)).unwrap();
-                let ends = (content[0], content[size as usize - 1]);
-                assert_eq!(ends, if early { (b'b', b'a') } else { (b'a', b'b') });
-                assert!(content[1..size as usize - 1].iter().all(|byte| *byte == 0));
+        // One end is written, then perhaps the other.
+        for (early, both) in [(true, true), (false, true), (true, false), (false, false)] {
+            if size < 2 {
+                continue;
             }
+            let name = name(&format!("{early} {both}"));
+            let file = target.create_file(name.as_bytes(), size).unwrap();
+            file.write_at(b"a", if early { size - 1 } else { 0 }).unwrap();
+            if both {
+                file.write_at(b"b", if early { 0 } else { size - 1 }).unwrap();
+            }
+            file.finish(&metadata(EntryKind::File), &[]).unwrap();
+            drop(file);
+            assert_eq!(size_of(&name), size);
+            let content = fs::read(ground.path.join(&name)).unwrap();
+            let other = if both { b'b' } else { 0 };
+            let ends = (content[0], content[size as usize - 1]);
+            assert_eq!(ends, if early { (other, b'a') } else { (b'a', other) });
+            assert!(content[1..size as usize - 1].iter().all(|byte| *byte == 0));
+            let stat = fs::metadata(ground.path.join(&name)).unwrap();
+            assert_eq!((stat.mtime(), stat.mtime_nsec()), (1_000_000_000, 5));
         }
-        // Two at once: the second finishes, the first is closed later.
-        let name = name("two");
-        let first = target.create_file(name.as_bytes(), size).unwrap();
-        let second = target.open_file(name.as_bytes()).unwrap();
-        second.write_at(&vec![7; size as usize], 0).unwrap();
-        second.finish(&metadata(EntryKind::File), &[]).unwrap();
-        drop((first, second));
-        let stat = fs::metadata(ground.path.join(&name)).unwrap();
-        assert_eq!((stat.len(), stat.mtime(), stat.mtime_nsec()), (size, 1_000_000_000, 5));
     }
 }
 
@@ -219,7 +322,7 @@ fn many_directories_are_restored_with_few_open_files() {
     let target = target(&ground.path, Overwrite::Fail);
     for n in 0..6000 {
         let directory = format!("{n}");
-        target.make_directory(directory.as_bytes()).unwrap();
+        target.make_directory(directory.as_bytes(), DirectoryRole::Restored).unwrap();
         let file = target.create_file(format!("{directory}/file").as_bytes(), 1).unwrap();
         write(&*file, b"x", &metadata(EntryKind::File));
     }

@@ -14,6 +14,8 @@ use std::io;
 pub(super) struct Read {
     /// As it was when the content was read.
     pub(super) metadata: Metadata,
+    /// When reading it began, in nanoseconds since 1970.
+    pub(super) begun_ns: i128,
     pub(super) content: Content,
     pub(super) details: Details,
     /// It changed while it was read.
@@ -40,8 +42,8 @@ pub(super) fn read_details(shared: &Shared, task: &Task) -> Option<Details> {
 /// Reads an entry without content.
 pub(super) fn read_bare(shared: &Shared, job: &LeafJob, task: Task) {
     let Some(details) = read_details(shared, &task) else { return };
-    let metadata = task.found.metadata.clone();
-    let read = Read { metadata, content: Content::none(), details, changed: false };
+    let (metadata, begun_ns) = (task.found.metadata.clone(), task.found.observed_ns);
+    let read = Read { metadata, begun_ns, content: Content::none(), details, changed: false };
     if let Err(error) = keep(shared, job, task, read) {
         shared.stop.fail(error);
     }
@@ -49,7 +51,7 @@ pub(super) fn read_bare(shared: &Shared, job: &LeafJob, task: Task) {
 
 /// Makes the entry and puts it into its leaf.
 pub(super) fn keep(shared: &Shared, job: &LeafJob, task: Task, read: Read) -> Result<()> {
-    let Read { mut metadata, content, details, changed } = read;
+    let Read { mut metadata, begun_ns, content, details, changed } = read;
     if let Some(detail) = details.unreadable {
         shared.notices.warn(task.warning(WarningKind::AttributesUnreadable, detail));
     }
@@ -62,7 +64,8 @@ pub(super) fn keep(shared: &Shared, job: &LeafJob, task: Task, read: Read) -> Re
     } else {
         put_attributes(&shared.store, &details.attributes)?
     };
-    let unsettled = changed || is_unsettled(&metadata, task.found.observed_ns);
+    // The walk may be minutes ahead: both looks must be far from the last change.
+    let unsettled = changed || [task.found.observed_ns, begun_ns].iter().any(|at| is_unsettled(&metadata, *at));
     let linked = LinkedContent { metadata, attributes, content, target: details.target, unsettled };
     if is_linked(&linked.metadata) {
         shared.links.insert(task.found.file_system, linked.clone());

@@ -3,7 +3,7 @@
 use super::details::{Read, is_linked, keep, keep_linked, read_details};
 use super::run::read_full;
 use crate::backup::leaf_job::{LeafJob, Task};
-use crate::backup::shared::{Shared, same_state};
+use crate::backup::shared::{Shared, now_ns, same_state};
 use crate::backup::stream_builder::ContentBuilder;
 use crate::cut::Cutter;
 use crate::error::{EngineError, Result};
@@ -16,6 +16,14 @@ use std::io;
 pub(crate) struct OwnReader {
     /// All of it initialised.
     buffer: Vec<u8>,
+}
+
+/// A file that was read into blobs of its own.
+struct OwnContent {
+    metadata: Metadata,
+    begun_ns: i128,
+    content: Content,
+    changed: bool,
 }
 
 /// Why a file could not be read to its end.
@@ -48,12 +56,12 @@ impl OwnReader {
             return Ok(());
         }
         match self.read_content(shared, &task) {
-            Ok((metadata, content, changed)) => {
+            Ok(OwnContent { metadata, begun_ns, content, changed }) => {
                 if changed {
                     shared.notices.warn(task.warning(WarningKind::Changed, "it changed while it was read"));
                 }
                 match read_details(shared, &task) {
-                    Some(details) => keep(shared, job, task, Read { metadata, content, details, changed }),
+                    Some(details) => keep(shared, job, task, Read { metadata, begun_ns, content, details, changed }),
                     None => Ok(()),
                 }
             }
@@ -67,8 +75,9 @@ impl OwnReader {
         }
     }
 
-    fn read_content(&mut self, shared: &Shared, task: &Task) -> Result<(Metadata, Content, bool), Failure> {
+    fn read_content(&mut self, shared: &Shared, task: &Task) -> Result<OwnContent, Failure> {
         let file = task.handle.open(&task.found.name)?;
+        let begun_ns = now_ns();
         let before = file.metadata()?;
         if before.kind != EntryKind::File {
             return Err(io::Error::other("it is no regular file any more").into());
@@ -103,7 +112,7 @@ impl OwnReader {
         let read = content.bytes();
         let changed = !same || read != after.size;
         after.size = read;
-        Ok((after, content.finish(&shared.store)?, changed))
+        Ok(OwnContent { metadata: after, begun_ns, content: content.finish(&shared.store)?, changed })
     }
 
     /// Cuts `length` bytes from `start`; fewer if the file ends before. Answers how many there were.

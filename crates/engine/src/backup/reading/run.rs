@@ -2,7 +2,7 @@
 
 use super::details::{Read, keep, read_details};
 use crate::backup::leaf_job::{LeafJob, Task};
-use crate::backup::shared::{Shared, same_state};
+use crate::backup::shared::{Shared, now_ns, same_state};
 use crate::backup::storing::Buffer;
 use crate::error::Result;
 use crate::source::{Segment, SourceFile, WarningKind};
@@ -26,7 +26,7 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
     for task in tasks {
         let start = buffer.len();
         match read_file(&task, &mut buffer, bytes) {
-            Ok(Outcome::Read { metadata, extents, changed }) => {
+            Ok(Outcome::Read { metadata, begun_ns, extents, changed }) => {
                 let Some(details) = read_details(shared, &task) else {
                     buffer.truncate(start);
                     continue;
@@ -35,7 +35,7 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
                     shared.notices.warn(task.warning(WarningKind::Changed, "it changed while it was read"));
                 }
                 let content = Content::Extents(extents);
-                pieces.push(Piece { task, read: Read { metadata, content, details, changed } });
+                pieces.push(Piece { task, read: Read { metadata, begun_ns, content, details, changed } });
             }
             Ok(Outcome::Grown) => {
                 buffer.truncate(start);
@@ -77,6 +77,7 @@ fn name_blob(extents: &mut [Extent], id: BlobId) {
 enum Outcome {
     Read {
         metadata: Metadata,
+        begun_ns: i128,
         extents: Vec<Extent>,
         /// It kept changing while it was read.
         changed: bool,
@@ -92,6 +93,7 @@ fn read_file(task: &Task, buffer: &mut Buffer, fits: usize) -> io::Result<Outcom
     let mut before = task.found.metadata.clone();
     for attempt in 0..2 {
         buffer.truncate(start);
+        let begun_ns = now_ns();
         let extents = read_segments(file.as_ref(), before.size, buffer)?;
         let mut metadata = file.metadata()?;
         let same = same_state(&before, &metadata);
@@ -102,7 +104,7 @@ fn read_file(task: &Task, buffer: &mut Buffer, fits: usize) -> io::Result<Outcom
             // what was read is what can be restored
             metadata.size = extents.iter().map(Extent::length).sum();
             let changed = !same || metadata.size != before.size;
-            return Ok(Outcome::Read { metadata, extents, changed });
+            return Ok(Outcome::Read { metadata, begun_ns, extents, changed });
         }
         // in room that others count on, it could not be read; nor does a file that got a second name belong into a run
         if start as u64 + metadata.size > fits as u64 || metadata.names > 1 {

@@ -3,13 +3,14 @@
 use super::attributes::apply;
 use super::directories::OpenDirectory;
 use super::target::Policy;
+use super::unfinished::Unfinished;
 use crate::platform::{self, Named};
 use engine::target::{Shortfall, TargetFile};
 use format::page::{Attribute, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Files up to this size get it at the end, and only where the last byte was not written: for small files that saves a call.
 const SIZE_LATER_BYTES_MAX: u64 = 1 << 20;
@@ -17,28 +18,22 @@ const SIZE_LATER_BYTES_MAX: u64 = 1 << 20;
 /// An open file beneath the destination.
 pub(super) struct RestoredFile {
     file: OwnedFd,
-    parent: Arc<OpenDirectory>,
+    entry: Unfinished<Arc<OpenDirectory>>,
     policy: Arc<Policy>,
-    /// Size that it still has to get.
     size: u64,
     /// End of what was written behind everything else.
     written: AtomicU64,
-    settled: AtomicBool,
 }
 
 impl RestoredFile {
-    /// A file that was just created, to become so large.
-    pub(super) fn created(file: OwnedFd, parent: Arc<OpenDirectory>, policy: Arc<Policy>, size: u64) -> io::Result<Self> {
-        let settled = size > SIZE_LATER_BYTES_MAX;
-        if settled {
-            platform::truncate(&file, size)?;
+    /// A file that is to become so large.
+    pub(super) fn create(entry: Unfinished<Arc<OpenDirectory>>, policy: Arc<Policy>, size: u64) -> io::Result<Self> {
+        let file = platform::create_file(entry.parent().as_fd(), entry.temporary())?;
+        let file = Self { file, entry, policy, size, written: AtomicU64::new(0) };
+        if size > SIZE_LATER_BYTES_MAX {
+            platform::truncate(&file.file, size)?;
         }
-        Ok(Self { file, parent, policy, size, written: AtomicU64::new(0), settled: AtomicBool::new(settled) })
-    }
-
-    /// A file that was created before and has its size.
-    pub(super) fn opened(file: OwnedFd, parent: Arc<OpenDirectory>, policy: Arc<Policy>) -> Self {
-        Self { file, parent, policy, size: 0, written: AtomicU64::new(0), settled: AtomicBool::new(true) }
+        Ok(file)
     }
 }
 
@@ -50,28 +45,12 @@ impl TargetFile for RestoredFile {
     }
 
     fn finish(&self, metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
-        self.settle_size()?;
-        Ok(apply(Named::Open(self.file.as_fd()), self.parent.has_default_acl, &self.policy, metadata, attributes))
-    }
-}
-
-impl RestoredFile {
-    /// Gives it its size, once.
-    fn settle_size(&self) -> io::Result<()> {
-        if self.settled.swap(true, Ordering::Relaxed) || self.written.load(Ordering::Relaxed) >= self.size {
-            return Ok(());
+        if self.size <= SIZE_LATER_BYTES_MAX && self.written.load(Ordering::Relaxed) < self.size {
+            platform::truncate(&self.file, self.size)?;
         }
-        platform::truncate(&self.file, self.size)
-    }
-}
-
-impl Drop for RestoredFile {
-    /// Closed before it was finished: it will be opened again, and then nobody knows its size.
-    fn drop(&mut self) {
-        let is_shorter = || platform::stat_open(self.file.as_fd()).is_ok_and(|stat| stat.size < self.size);
-        if !self.settled.load(Ordering::Relaxed) && is_shorter() {
-            // Where that fails the file is short; whoever finishes it finds an error of the same kind.
-            let _ = self.settle_size();
-        }
+        let may_inherit = self.entry.parent().has_default_acl;
+        let shortfalls = apply(Named::Open(self.file.as_fd()), may_inherit, &self.policy, metadata, attributes);
+        self.entry.give_name(self.policy.overwrite)?;
+        Ok(shortfalls)
     }
 }

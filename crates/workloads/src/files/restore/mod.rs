@@ -6,11 +6,12 @@
 //! by an open directory and one name in it, or on what is open.
 //!
 //! Entries are made for their owner only and get what belongs to them in the order of [`attributes`]: owner, plain
-//! attributes, mode, ACLs and capabilities, times last.
+//! attributes, mode, ACLs and capabilities, times last, and then their name ([`unfinished`]).
 
 mod attributes;
 mod directories;
 mod file;
 mod target;
+mod unfinished;
 
 pub use target::{RestoreOptions, RestoreTarget};

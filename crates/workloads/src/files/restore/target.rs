@@ -3,11 +3,12 @@
 use super::attributes::apply;
 use super::directories::{Directories, OpenDirectory};
 use super::file::RestoredFile;
+use super::unfinished::{TemporaryNames, Unfinished};
 use crate::error::WorkloadError;
 use crate::files::owners::Owners;
 use crate::platform::{self, Found, Named, Stat};
-use engine::target::{Overwrite, Placement, Shortfall, TargetFile, TreeTarget};
-use format::page::{Attribute, EntryKind, Metadata};
+use engine::target::{DirectoryRole, Overwrite, Placement, Shortfall, TargetFile, TreeTarget};
+use format::page::{Attribute, EntryKind, Metadata, Timestamp};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub struct RestoreOptions {
     pub destination: PathBuf,
     /// What to do with what is there already.
     pub overwrite: Overwrite,
+    /// Go on with an interrupted restore: what it left unfinished is removed, directories that it left unfinished are finished.
+    pub resume: bool,
     /// Set owners by number even where their name is known here.
     pub numeric_owner: bool,
     /// Set owners at all. Without, an entry whose owner would be another one is reported, and loses its set-id bits.
@@ -33,6 +36,7 @@ impl RestoreOptions {
         Self {
             destination: destination.into(),
             overwrite: Overwrite::default(),
+            resume: false,
             numeric_owner: false,
             owners: platform::effective_user_is_root(),
         }
@@ -43,12 +47,15 @@ impl RestoreOptions {
 pub struct RestoreTarget {
     directories: Directories,
     policy: Arc<Policy>,
+    names: TemporaryNames,
+    booted: Timestamp,
 }
 
 /// What holds for all entries.
 #[derive(Debug)]
 pub(super) struct Policy {
-    overwrite: Overwrite,
+    pub(super) overwrite: Overwrite,
+    resume: bool,
     numeric_owner: bool,
     pub(super) owners: bool,
     names: Owners,
@@ -89,11 +96,19 @@ impl RestoreTarget {
         let most = (platform::raise_open_files() / 4).clamp(8, 4096) as usize;
         let policy = Policy {
             overwrite: options.overwrite,
+            resume: options.resume,
             numeric_owner: options.numeric_owner,
             owners: options.owners,
             names: Owners::of_this_machine(),
         };
-        Ok(Self { directories: Directories::new(destination, most), policy: Arc::new(policy) })
+        let target = Self {
+            directories: Directories::new(destination, most),
+            policy: Arc::new(policy),
+            names: TemporaryNames::new(),
+            booted: platform::booted(),
+        };
+        target.tidy_up(b"").map_err(|source| WorkloadError::Destination { path: options.destination, source })?;
+        Ok(target)
     }
 
     fn find<'a>(&self, path: &'a [u8]) -> io::Result<Place<'a>> {
@@ -102,26 +117,73 @@ impl RestoreTarget {
         Ok(Place { parent: self.directories.get(parent)?, name })
     }
 
-    /// Sets what belongs to an entry that was just made here and is not open. What stands there must be that entry: of its
-    /// kind, with one name; anything else was put there by somebody, perhaps linked from elsewhere, and is not touched.
-    fn dress(&self, place: &Place<'_>, metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
-        let handle = platform::open_handle(place.parent.as_fd(), place.name)?;
+    fn unfinished<'a>(&self, place: &'a Place<'_>) -> Unfinished<&'a OpenDirectory> {
+        Unfinished::new(&self.names, place.parent.as_ref(), place.name)
+    }
+
+    /// Sets what belongs to an entry that was just made here and is not open, and gives it its name. What stands there must
+    /// be that entry: of its kind, with one name; anything else was put there by somebody, perhaps linked from elsewhere, and
+    /// is not touched.
+    fn dress(
+        &self,
+        entry: &Unfinished<&OpenDirectory>,
+        metadata: &Metadata,
+        attributes: &[Attribute],
+    ) -> io::Result<Vec<Shortfall>> {
+        let handle = platform::open_handle(entry.parent().as_fd(), entry.temporary())?;
         let stat = platform::stat_open(handle.as_fd())?;
         if stat.found != Found::Kept(metadata.kind) || stat.names > 1 {
             return Err(io::Error::other("somebody put something else in its place"));
         }
-        Ok(apply(Named::Handle(handle.as_fd()), place.parent.has_default_acl, &self.policy, metadata, attributes))
+        let may_inherit = entry.parent().has_default_acl;
+        let shortfalls = apply(Named::Handle(handle.as_fd()), may_inherit, &self.policy, metadata, attributes);
+        entry.give_name(self.policy.overwrite)?;
+        Ok(shortfalls)
+    }
+
+    /// Removes from a directory what an interrupted restore left there unfinished.
+    fn tidy_up(&self, path: &[u8]) -> io::Result<()> {
+        if !self.policy.resume {
+            return Ok(());
+        }
+        let directory = self.directories.get(path)?;
+        let listed = match platform::open_directory(directory.as_fd(), b".") {
+            // One that cannot be read gets nothing restored into it either, or was left by somebody else.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+            listed => listed?,
+        };
+        let mut left = Vec::new();
+        platform::list_names(listed.as_fd(), |name| {
+            if self.names.is_left_behind(name) {
+                left.push(name.to_vec());
+            }
+            Ok(())
+        })?;
+        left.iter().try_for_each(|name| match platform::remove_file(directory.as_fd(), name) {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => Err(error),
+            _ => Ok(()),
+        })
+    }
+
+    /// Whether a directory that was there gets the attributes of the one that is restored. What a resumed restore made the
+    /// first time is known by its mode: nobody else can enter it.
+    fn is_to_be_finished(&self, stat: &Stat, role: DirectoryRole) -> bool {
+        let is_replaced = role == DirectoryRole::Restored && self.policy.overwrite == Overwrite::Always;
+        is_replaced || (self.policy.resume && stat.mode == 0o700 && platform::is_own(stat))
     }
 }
 
 impl TreeTarget for RestoreTarget {
-    fn make_directory(&self, path: &[u8]) -> io::Result<()> {
+    fn make_directory(&self, path: &[u8], role: DirectoryRole) -> io::Result<bool> {
         let place = self.find(path)?;
         match platform::make_directory(place.parent.as_fd(), place.name) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return match place.look()? {
-                    Some(stat) if stat.is_directory() => Ok(()),
+                    Some(stat) if stat.is_directory() => {
+                        self.tidy_up(path)?;
+                        Ok(self.is_to_be_finished(&stat, role))
+                    }
                     Some(stat) => Err(in_the_way(&stat)),
                     None => Err(error),
                 };
@@ -136,7 +198,7 @@ impl TreeTarget for RestoreTarget {
             }
             platform::set_mode(Named::Open(opened.as_fd()), 0o700)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn place(&self, path: &[u8], metadata: &Metadata) -> io::Result<Placement> {
@@ -145,17 +207,12 @@ impl TreeTarget for RestoreTarget {
         if stat.is_directory() {
             return Err(in_the_way(&stat));
         }
-        let replace = match self.policy.overwrite {
-            Overwrite::Fail => return Err(io::Error::new(ErrorKind::AlreadyExists, "it exists already")),
-            Overwrite::Never => false,
-            Overwrite::Older => stat.modified < metadata.modified,
-            Overwrite::Always => true,
-        };
-        if !replace {
-            return Ok(Placement::Skip);
-        }
-        platform::remove_file(place.parent.as_fd(), place.name)?;
-        Ok(Placement::Write)
+        Ok(match self.policy.overwrite {
+            Overwrite::Fail => Placement::Conflict,
+            Overwrite::Older if stat.modified < metadata.modified => Placement::Write,
+            Overwrite::Never | Overwrite::Older => Placement::Skip,
+            Overwrite::Always => Placement::Write,
+        })
     }
 
     fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
@@ -164,33 +221,15 @@ impl TreeTarget for RestoreTarget {
         Ok(place.look()?.is_some_and(|stat| {
             stat.found == Found::Kept(metadata.kind)
                 && stat.modified == metadata.modified
+                // Nobody asked the disk for it: what was finished before the machine was started may have lost its content.
+                && stat.changed >= self.booted
                 && (!is_sized || stat.size == metadata.size)
         }))
     }
 
-    fn discard(&self, path: &[u8]) -> io::Result<()> {
-        let place = self.find(path)?;
-        match platform::remove_file(place.parent.as_fd(), place.name) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
-        let place = self.find(path)?;
-        let file = platform::create_file(place.parent.as_fd(), place.name)?;
-        Ok(Box::new(RestoredFile::created(file, place.parent, self.policy.clone(), size)?))
-    }
-
-    fn open_file(&self, path: &[u8]) -> io::Result<Box<dyn TargetFile>> {
-        let place = self.find(path)?;
-        let file = platform::open_to_write(place.parent.as_fd(), place.name)?;
-        let stat = platform::stat_open(file.as_fd())?;
-        // With a second name it may be a file from elsewhere that somebody linked here.
-        if !stat.is_file() || stat.names != 1 {
-            return Err(io::Error::other("it is not the file that was created here"));
-        }
-        Ok(Box::new(RestoredFile::opened(file, place.parent, self.policy.clone())))
+        let Place { parent, name } = self.find(path)?;
+        Ok(Box::new(RestoredFile::create(Unfinished::new(&self.names, parent, name), self.policy.clone(), size)?))
     }
 
     fn make_symlink(
@@ -201,19 +240,23 @@ impl TreeTarget for RestoreTarget {
         attributes: &[Attribute],
     ) -> io::Result<Vec<Shortfall>> {
         let place = self.find(path)?;
-        platform::make_symlink(place.parent.as_fd(), place.name, target)?;
-        self.dress(&place, metadata, attributes)
+        let entry = self.unfinished(&place);
+        platform::make_symlink(place.parent.as_fd(), entry.temporary(), target)?;
+        self.dress(&entry, metadata, attributes)
     }
 
     fn make_link(&self, existing: &[u8], path: &[u8]) -> io::Result<()> {
         let (from, to) = (self.find(existing)?, self.find(path)?);
-        platform::make_link((from.parent.as_fd(), from.name), (to.parent.as_fd(), to.name))
+        let entry = self.unfinished(&to);
+        platform::make_link((from.parent.as_fd(), from.name), (to.parent.as_fd(), entry.temporary()))?;
+        entry.give_name(self.policy.overwrite)
     }
 
     fn make_node(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
         let place = self.find(path)?;
-        platform::make_node(place.parent.as_fd(), place.name, metadata.kind, metadata.device)?;
-        self.dress(&place, metadata, attributes)
+        let entry = self.unfinished(&place);
+        platform::make_node(place.parent.as_fd(), entry.temporary(), metadata.kind, metadata.device)?;
+        self.dress(&entry, metadata, attributes)
     }
 
     fn finish_directory(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
