@@ -21,6 +21,7 @@ use format::pack::{self, ParsedPack};
 use format::record::RecordKind;
 use format::{BlobId, FooterHash, KeyId, PackName, PointId, SessionId, names};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 /// Most names issued at once.
@@ -54,9 +55,12 @@ impl Inner {
     }
 
     pub(crate) fn hold(&self, session: SessionId) -> Outcome<Held> {
-        Held::new(&self.environment, session).map_err(|error| {
-            Fault::Answer(Error::new(ErrorKind::Unavailable, "cannot make the lock file of a session").with_source(error))
-        })
+        Held::new(&self.environment, session).map_err(cannot_hold)
+    }
+
+    /// As `hold`, for what this process itself does.
+    pub(crate) fn hold_here(&self, session: SessionId) -> Outcome<Held> {
+        Held::here(&self.environment, session).map_err(cannot_hold)
     }
 
     async fn insert_write_session(&self, session: SessionId, request: &OpenSession) -> Outcome<SessionOpened> {
@@ -366,6 +370,10 @@ impl Inner {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+fn cannot_hold(error: io::Error) -> Fault {
+    Fault::Answer(Error::new(ErrorKind::Unavailable, "cannot make the lock file of a session").with_source(error))
 }
 
 /// The newest committed point, or a newer checkpoint.

@@ -4,9 +4,10 @@
 
 use crate::fault::{Fault, Outcome};
 use crate::index::{Index, Pack};
-use crate::ledger::{CondemnedRow, DamageRow, DamageSource, PackRow, PackState};
+use crate::ledger::{CondemnedRow, DamageRow, DamageSource, PackRow, PackState, Transaction};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
+use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
 use contract::{CollectOptions, CollectReport, ErrorKind, Progress, ProgressSink};
 use format::pack::{self, Footer, SealedBlob};
@@ -117,6 +118,21 @@ impl Inner {
         Ok(Rewritten { old: old.clone(), new, places })
     }
 
+    /// Without those whose new name another collection took for a left-over, or whose old pack it freed or rewrote: there
+    /// must never be two, and if there are they must not take each other's packs.
+    async fn still_valid(&self, transaction: &mut dyn Transaction, rewritten: Vec<Rewritten>) -> Outcome<Vec<Rewritten>> {
+        let mut valid = Vec::with_capacity(rewritten.len());
+        for pack in rewritten {
+            let new = transaction.pack_state(self.domain, pack.new.name).await?;
+            let old = transaction.pack_state(self.domain, pack.old.name).await?;
+            let is_valid = new == Some(PackState::Issued) && old == Some(pack.old.state);
+            if is_valid || sabotaged(Sabotage::DeletedPacksAreSwappedIn) {
+                valid.push(pack);
+            }
+        }
+        Ok(valid)
+    }
+
     async fn note_damage(&self, pack: PackName, damaged: &[(u32, BlobId)]) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
         let source = DamageSource::Verified;
@@ -134,6 +150,7 @@ impl Inner {
         }
         let mut transaction = self.ledger.begin().await?;
         let mut domain = self.domain_row(transaction.as_mut()).await?;
+        let rewritten = self.still_valid(transaction.as_mut(), rewritten).await?;
         let condemned = transaction.condemned(self.domain).await?;
         let damage = transaction.damage(self.domain).await?;
         for pack in &rewritten {

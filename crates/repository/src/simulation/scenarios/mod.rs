@@ -2,6 +2,7 @@
 
 mod authorities;
 mod collections;
+mod collectors;
 mod damage;
 mod hidden;
 mod stage;
@@ -91,7 +92,15 @@ fn play_all(scenario: Scenario) -> std::result::Result<u64, String> {
 }
 
 fn all() -> Vec<Scenario> {
-    [writing::SCENARIOS, collections::SCENARIOS, authorities::SCENARIOS, damage::SCENARIOS, hidden::SCENARIOS].concat()
+    [
+        writing::SCENARIOS,
+        collections::SCENARIOS,
+        collectors::SCENARIOS,
+        authorities::SCENARIOS,
+        damage::SCENARIOS,
+        hidden::SCENARIOS,
+    ]
+    .concat()
 }
 
 macro_rules! scenario_tests {
@@ -113,6 +122,7 @@ macro_rules! scenario_tests {
 scenario_tests! {
     backups_survive_a_crash_at_every_step: writing::SCENARIOS;
     collections_survive_a_crash_at_every_step: collections::SCENARIOS;
+    a_second_collection_survives_a_crash_at_every_step: collectors::SCENARIOS;
     changes_of_authority_survive_a_crash_at_every_step: authorities::SCENARIOS;
     damage_and_healing_survive_a_crash_at_every_step: damage::SCENARIOS;
     what_is_hidden_survives_a_crash_at_every_step: hidden::SCENARIOS;
