@@ -27,6 +27,7 @@ mod sessions;
 mod simulated;
 #[cfg(test)]
 mod simulation;
+mod stored;
 mod trust;
 mod view;
 

@@ -4,6 +4,7 @@ use crate::fault::{Fault, Outcome};
 use crate::ledger::JournalState;
 use crate::repository::Inner;
 use crate::simulated::in_tests;
+use crate::stored::Stored;
 use bytes::Bytes;
 use contract::{CheckReport, Progress, ProgressSink};
 use format::authority::Claim;
@@ -13,6 +14,34 @@ use std::collections::HashSet;
 
 /// Objects listed at once.
 const PAGE: usize = in_tests(3, 1000);
+
+/// Keys without which nothing that they seal can be opened.
+#[derive(Default)]
+pub(crate) struct LostKeys {
+    /// Neither copy of their object is there and right.
+    pub(crate) gone: HashSet<KeyId>,
+    /// Storage cannot read a copy, and the other one is not right. It may be readable again some day.
+    pub(crate) unreadable: HashSet<KeyId>,
+}
+
+impl LostKeys {
+    pub(crate) fn contains(&self, key: &KeyId) -> bool {
+        self.gone.contains(key) || self.unreadable.contains(key)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.unreadable.is_empty()
+    }
+
+    fn insert(&mut self, key: KeyId, is_unreadable: bool) {
+        if is_unreadable { &mut self.unreadable } else { &mut self.gone }.insert(key);
+    }
+
+    fn retain(&mut self, keys: &HashSet<KeyId>) {
+        self.gone.retain(|key| keys.contains(key));
+        self.unreadable.retain(|key| keys.contains(key));
+    }
+}
 
 impl Inner {
     /// Every entry that the ledger holds must be in storage with the same bytes.
@@ -34,9 +63,9 @@ impl Inner {
         let domain = self.domain_row(transaction.as_mut()).await?;
         drop(transaction);
         let name = names::claim(self.domain, domain.incarnation);
-        let stored = self.read_if_there(&name).await?;
+        let stored = self.read_stored(&name).await?;
         let right = |bytes: &Bytes| Claim::parse(bytes).is_ok_and(|claim| claim.nonce == domain.nonce);
-        if stored.as_ref().is_some_and(right) {
+        if stored.bytes().is_some_and(right) {
             return Ok(());
         }
         let claim = Claim {
@@ -45,31 +74,28 @@ impl Inner {
             nonce: domain.nonce,
             time_ms: self.environment.clock.now_ms(),
         };
-        self.mend(&name, stored.is_some(), claim.encode().into(), report).await
+        self.mend(&name, stored.is_there(), claim.encode().into(), report).await
     }
 
     /// Both copies of every key object must be sound. Answers the keys of which neither is.
-    pub(crate) async fn check_keys(&self, report: &mut CheckReport) -> Outcome<HashSet<KeyId>> {
-        let mut lost = HashSet::new();
+    pub(crate) async fn check_keys(&self, report: &mut CheckReport) -> Outcome<LostKeys> {
+        let mut lost = LostKeys::default();
         let mut keys: Vec<KeyId> = self.named_keys_now().await?.into_iter().collect();
         keys.sort_unstable();
         for key in keys {
             let [a, b] = names::COPIES.map(|copy| names::key(self.domain, key, copy));
-            let right = |bytes: &Option<Bytes>| bytes.as_ref().is_some_and(|bytes| KeyObject::id(bytes) == key);
-            let (first, second) = (self.read_if_there(&a).await?, self.read_if_there(&b).await?);
+            let right = |stored: &Stored| stored.bytes().filter(|bytes| KeyObject::id(bytes) == key).cloned();
+            let (first, second) = (self.read_stored(&a).await?, self.read_stored(&b).await?);
             match (right(&first), right(&second)) {
-                (true, true) => {}
-                (true, false) => self.mend(&b, second.is_some(), first.unwrap_or_default(), report).await?,
-                (false, true) => self.mend(&a, first.is_some(), second.unwrap_or_default(), report).await?,
-                (false, false) => {
-                    lost.insert(key);
-                }
+                (Some(_), Some(_)) => {}
+                (Some(bytes), None) => self.mend(&b, second.is_there(), bytes, report).await?,
+                (None, Some(bytes)) => self.mend(&a, first.is_there(), bytes, report).await?,
+                (None, None) => lost.insert(key, first.is_unreadable() || second.is_unreadable()),
             }
         }
         if !lost.is_empty() {
             // A collection may have freed them meanwhile.
-            let named = self.named_keys_now().await?;
-            lost.retain(|key| named.contains(key));
+            lost.retain(&self.named_keys_now().await?);
         }
         Ok(lost)
     }
@@ -92,21 +118,13 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn read_if_there(&self, name: &str) -> Outcome<Option<Bytes>> {
-        match self.store.get(&self.object(name.to_owned())?, None).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == storage::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// The object must have these bytes, and gets them if it has not.
     pub(crate) async fn hold_to(&self, name: String, bytes: &Bytes, report: &mut CheckReport) -> Outcome<()> {
-        let stored = self.read_if_there(&name).await?;
-        if stored.as_ref() == Some(bytes) {
+        let stored = self.read_stored(&name).await?;
+        if stored.bytes() == Some(bytes) {
             return Ok(());
         }
-        self.mend(&name, stored.is_some(), bytes.clone(), report).await
+        self.mend(&name, stored.is_there(), bytes.clone(), report).await
     }
 
     /// Puts the right bytes in the place of wrong ones. A crash between leaves the object missing; the next check puts it.

@@ -1,6 +1,7 @@
 //! The vault's own objects: descriptors and passphrase wraps, by version.
 
 use crate::fault::Fault;
+use crate::stored::{Stored, read_stored};
 use bytes::Bytes;
 use contract::{CheckReport, Error, ErrorKind, Result};
 use format::descriptor::Descriptor;
@@ -28,11 +29,15 @@ impl Descriptors {
         let mut refused = None;
         for version in self.versions(names::DESCRIPTORS).await?.into_iter().rev() {
             for copy in names::COPIES {
-                let Some(bytes) = self.read(names::descriptor(version, copy)).await? else { continue };
+                let stored = self.read(names::descriptor(version, copy)).await?;
+                if stored.is_unreadable() {
+                    refused = Some(Error::new(ErrorKind::Corrupt, "storage cannot read it"));
+                }
+                let Some(bytes) = stored.into_bytes() else { continue };
                 match Descriptor::open(&bytes, owner) {
                     Ok(descriptor) if descriptor.version == version => return Ok((descriptor, bytes)),
                     Ok(_) => {}
-                    Err(error) => refused = Some(error),
+                    Err(error) => refused = Some(error.into()),
                 }
             }
         }
@@ -54,8 +59,8 @@ impl Descriptors {
     /// The newest passphrase wrap that can be read.
     pub(super) async fn newest_wrap(&self) -> Result<Option<Bytes>> {
         for version in self.versions(names::PASSPHRASE_WRAPS).await?.into_iter().rev() {
-            let bytes = self.read(names::passphrase_wrap(version)).await?;
-            if let Some(bytes) = bytes.filter(|bytes| Wrap::parse(bytes).is_ok()) {
+            let stored = self.read(names::passphrase_wrap(version)).await?;
+            if let Some(bytes) = stored.into_bytes().filter(|bytes| Wrap::parse(bytes).is_ok()) {
                 return Ok(Some(bytes));
             }
         }
@@ -88,11 +93,11 @@ impl Descriptors {
         for copy in names::COPIES {
             let object = names::descriptor(descriptor.version, copy);
             let stored = self.read(object.clone()).await?;
-            if stored.as_ref() == Some(&bytes) {
+            if stored.bytes() == Some(&bytes) {
                 continue;
             }
             let name = name(object.clone())?;
-            if stored.is_some() {
+            if stored.is_there() {
                 self.store.delete(&name).await.map_err(Fault::from)?;
             }
             self.store.put(&name, bytes.clone()).await.map_err(Fault::from)?;
@@ -101,8 +106,13 @@ impl Descriptors {
         for version in self.versions(names::PASSPHRASE_WRAPS).await? {
             let object = names::passphrase_wrap(version);
             let stored = self.read(object.clone()).await?;
-            if let Some(Err(error)) = stored.map(|bytes| Wrap::parse(&bytes)) {
-                report.damaged_objects.push((object, format!("{error}; 'holdfast key passphrase' stores it anew")));
+            let what = match stored {
+                Stored::Absent => None,
+                Stored::Unreadable => Some("storage cannot read it".to_owned()),
+                Stored::Whole(bytes) => Wrap::parse(&bytes).err().map(|error| error.to_string()),
+            };
+            if let Some(what) = what {
+                report.damaged_objects.push((object, format!("{what}; 'holdfast key passphrase' stores it anew")));
             }
         }
         Ok(report)
@@ -122,12 +132,8 @@ impl Descriptors {
         }
     }
 
-    async fn read(&self, object: String) -> Result<Option<Bytes>> {
-        match self.store.get(&name(object)?, None).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == storage::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Fault::from(error).into()),
-        }
+    async fn read(&self, object: String) -> Result<Stored> {
+        Ok(read_stored(self.store.as_ref(), &name(object)?).await?)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::fault::Outcome;
 use crate::index::Index;
 use crate::ledger::{HeadRow, JournalRow, JournalState, PointRow, PointRowState, Transaction};
 use crate::repository::Inner;
+use crate::stored::Stored;
 use crate::{Sabotage, sabotaged};
 use contract::SetAside;
 use format::journal::{JournalEntry, Payload};
@@ -60,7 +61,14 @@ impl Inner {
         for name in self.list_all(&names::journal_entries(self.domain)).await? {
             let Ok(number) = names::parse_number(&name).map(JournalNumber) else { continue };
             history.last = number;
-            let Some(bytes) = self.read_if_there(&name).await? else { continue };
+            let bytes = match self.read_stored(&name).await? {
+                Stored::Whole(bytes) => bytes,
+                Stored::Absent => continue,
+                Stored::Unreadable => {
+                    history.unreadable.push((number, "storage cannot read it".to_owned()));
+                    continue;
+                }
+            };
             match JournalEntry::parse(&bytes) {
                 Ok(entry) if entry.number == number && entry.domain == self.domain => {
                     history.rows.push(JournalRow { domain: self.domain, number, state: JournalState::Done, bytes });

@@ -6,6 +6,7 @@ mod collectors;
 mod damage;
 mod hidden;
 mod stage;
+mod unreadable;
 mod writing;
 
 pub(super) use super::audit::thorough;
@@ -98,6 +99,7 @@ fn all() -> Vec<Scenario> {
         collectors::SCENARIOS,
         authorities::SCENARIOS,
         damage::SCENARIOS,
+        unreadable::SCENARIOS,
         hidden::SCENARIOS,
     ]
     .concat()
@@ -125,6 +127,7 @@ scenario_tests! {
     a_second_collection_survives_a_crash_at_every_step: collectors::SCENARIOS;
     changes_of_authority_survive_a_crash_at_every_step: authorities::SCENARIOS;
     damage_and_healing_survive_a_crash_at_every_step: damage::SCENARIOS;
+    what_cannot_be_read_survives_a_crash_at_every_step: unreadable::SCENARIOS;
     what_is_hidden_survives_a_crash_at_every_step: hidden::SCENARIOS;
 }
 

@@ -54,6 +54,14 @@ impl Stage {
         Ok(())
     }
 
+    /// The process that may die opens the repository once more.
+    pub(super) async fn actor_starts_again(&self) -> Result<()> {
+        let own = self.actor.assemble(&self.world.current());
+        own.start().await?;
+        self.repositories.borrow_mut()[0] = own;
+        Ok(())
+    }
+
     /// The repository of the process that may die.
     pub(super) fn own(&self) -> Repository {
         self.repositories.borrow()[0].clone()
