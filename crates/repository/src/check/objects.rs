@@ -1,13 +1,14 @@
 //! Journal entries, key objects and claims: each has a second copy, in storage or in the ledger, and is mended from it.
 
 use crate::fault::{Fault, Outcome};
-use crate::ledger::JournalState;
+use crate::ledger::{JournalRow, JournalState};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
 use crate::stored::Stored;
 use bytes::Bytes;
 use contract::{CheckReport, Progress, ProgressSink};
 use format::authority::Claim;
+use format::journal::JournalEntry;
 use format::key_object::KeyObject;
 use format::{KeyId, names};
 use std::collections::HashSet;
@@ -44,15 +45,45 @@ impl LostKeys {
 }
 
 impl Inner {
-    /// Every entry that the ledger holds must be in storage with the same bytes.
+    /// Every entry that the ledger holds must be in storage with the same bytes, and they must be an entry.
     pub(crate) async fn check_journal(&self, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
         let rows = self.ledger.snapshot().await?.journal_in(self.domain, JournalState::Done).await?;
         for (done, row) in rows.iter().enumerate() {
             if row.bytes.is_empty() {
                 continue; // written before the rebuild that made this row, and damaged since: nothing to compare with
             }
-            self.hold_to(names::journal(self.domain, row.number), &row.bytes, report).await?;
+            self.check_entry(row, report).await?;
             progress(Progress { phase: "journal", done: done as u64 + 1, total: Some(rows.len() as u64), bytes: 0 });
+        }
+        Ok(())
+    }
+
+    /// Whichever of the two is right mends the other. The database is no more to be trusted than storage: nothing is deleted for
+    /// bytes that are no entry.
+    async fn check_entry(&self, row: &JournalRow, report: &mut CheckReport) -> Outcome<()> {
+        let name = names::journal(self.domain, row.number);
+        let stored = self.read_stored(&name).await?;
+        let right = |bytes: &Bytes| {
+            JournalEntry::parse(bytes).is_ok_and(|entry| entry.domain == self.domain && entry.number == row.number)
+        };
+        let what = match (right(&row.bytes), stored.bytes().filter(|bytes| right(bytes))) {
+            (true, Some(bytes)) if *bytes == row.bytes => return Ok(()),
+            (true, Some(_)) => "storage and the database hold different entries of this number",
+            (true, None) => return self.mend(&name, stored.is_there(), row.bytes.clone(), report).await,
+            (false, Some(bytes)) => return self.mend_row(row, bytes, name, report).await,
+            (false, None) => "neither storage nor the database holds it undamaged",
+        };
+        report.damaged_objects.push((name, what.to_owned()));
+        Ok(())
+    }
+
+    async fn mend_row(&self, row: &JournalRow, bytes: &Bytes, name: String, report: &mut CheckReport) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        // A rebuild may have made the row anew meanwhile.
+        if transaction.journal(self.domain, row.number).await?.as_ref() == Some(row) {
+            transaction.put_journal(&JournalRow { bytes: bytes.clone(), ..row.clone() }).await?;
+            transaction.commit().await?;
+            report.mended.push(name);
         }
         Ok(())
     }
@@ -116,15 +147,6 @@ impl Inner {
                 None => return Ok(names),
             }
         }
-    }
-
-    /// The object must have these bytes, and gets them if it has not.
-    pub(crate) async fn hold_to(&self, name: String, bytes: &Bytes, report: &mut CheckReport) -> Outcome<()> {
-        let stored = self.read_stored(&name).await?;
-        if stored.bytes() == Some(bytes) {
-            return Ok(());
-        }
-        self.mend(&name, stored.is_there(), bytes.clone(), report).await
     }
 
     /// Puts the right bytes in the place of wrong ones. A crash between leaves the object missing; the next check puts it.

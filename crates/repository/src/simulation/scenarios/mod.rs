@@ -5,6 +5,7 @@ mod collections;
 mod collectors;
 mod damage;
 mod hidden;
+mod journal;
 mod stage;
 mod unreadable;
 mod writing;
@@ -100,6 +101,7 @@ fn all() -> Vec<Scenario> {
         authorities::SCENARIOS,
         damage::SCENARIOS,
         unreadable::SCENARIOS,
+        journal::SCENARIOS,
         hidden::SCENARIOS,
     ]
     .concat()
@@ -128,6 +130,7 @@ scenario_tests! {
     changes_of_authority_survive_a_crash_at_every_step: authorities::SCENARIOS;
     damage_and_healing_survive_a_crash_at_every_step: damage::SCENARIOS;
     what_cannot_be_read_survives_a_crash_at_every_step: unreadable::SCENARIOS;
+    what_two_tell_differently_survives_a_crash_at_every_step: journal::SCENARIOS;
     what_is_hidden_survives_a_crash_at_every_step: hidden::SCENARIOS;
 }
 
