@@ -29,6 +29,7 @@ mod simulated;
 mod simulation;
 mod stored;
 mod trust;
+mod unread;
 mod view;
 
 pub use embedded::{EmbeddedOptions, EmbeddedVault};

@@ -9,7 +9,7 @@ mod packs;
 use crate::collect::{Marks, all_roots_now};
 use crate::fault::Outcome;
 use crate::index::Index;
-use crate::ledger::PointRowState;
+use crate::ledger::{PointRow, PointRowState};
 use crate::repository::Inner;
 use contract::{CheckOptions, CheckReport, DamagedCopy, DomainStatus, Progress, ProgressSink, SetAside};
 use format::record::{RecordKind, SignedRecord};
@@ -52,7 +52,7 @@ impl Inner {
         report.set_aside.extend(points.iter().filter(|row| row.state == PointRowState::SetAside).map(|row| SetAside {
             point: Some(row.id),
             number: row.number,
-            why: "parts of it are not in storage".to_owned(),
+            why: self.why_set_aside(row),
         }));
         let mut needed = self.report_damage(&index, &marks, report);
         let living = points.iter().filter(|row| row.state != PointRowState::Purged);
@@ -62,6 +62,12 @@ impl Inner {
         report.missing.sort_unstable();
         report.missing.dedup();
         Ok(())
+    }
+
+    fn why_set_aside(&self, row: &PointRow) -> String {
+        let record = SignedRecord::parse_unverified(&row.record).ok();
+        let unauthorised = record.and_then(|record| self.lacks_authority(&record));
+        unauthorised.unwrap_or_else(|| "parts of it are not in storage".to_owned())
     }
 
     /// Damaged copies that a point reaches, or whose blob has no other copy that it would. Answers the keys of blobs that have

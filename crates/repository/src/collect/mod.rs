@@ -55,6 +55,7 @@ impl Inner {
         {
             let mut transaction = self.ledger.snapshot().await?;
             let domain = self.domain_row(transaction.as_mut()).await?;
+            self.refuse_unread(transaction.as_mut()).await?;
             drop(transaction);
             self.fence(domain.incarnation).await?;
             self.check_not_behind().await?;

@@ -45,6 +45,8 @@ pub struct EmbeddedOptions {
     pub owner: Option<OwnerKey>,
     /// Make the database anew from storage even if there is one.
     pub rebuild: bool,
+    /// What journal entries keep that such a rebuild cannot read may be collected.
+    pub give_up_unreadable: bool,
 }
 
 /// A vault in a directory.
@@ -97,7 +99,7 @@ impl EmbeddedVault {
         make_directory(directory)?;
         let store = open_store(directory, true).await?;
         Descriptors::new(store).put(parsed, descriptor).await?;
-        Self::open_with(directory, EmbeddedOptions { owner: Some(parsed.owner), rebuild: false }, liveness).await
+        Self::open_with(directory, EmbeddedOptions { owner: Some(parsed.owner), ..EmbeddedOptions::default() }, liveness).await
     }
 
     /// Opens a vault. Where the database is gone it is made anew from storage; [`EmbeddedVault::rebuilt`] tells.
@@ -151,7 +153,7 @@ impl EmbeddedVault {
             _in_use: in_use,
         };
         if anew {
-            vault.rebuild_domains().await?;
+            vault.rebuild_domains(options.give_up_unreadable).await?;
         }
         Ok(vault)
     }
@@ -177,7 +179,7 @@ impl EmbeddedVault {
         &self.directory
     }
 
-    async fn rebuild_domains(&mut self) -> Result<()> {
+    async fn rebuild_domains(&mut self, give_up_unreadable: bool) -> Result<()> {
         let domains: Vec<DomainId> = self.trust.descriptor().domains.iter().map(|domain| domain.id).collect();
         for domain in domains {
             if self.store.list(&format!("{domain}/"), None, 1).await.map_err(crate::fault::Fault::from)?.is_empty() {
@@ -192,6 +194,9 @@ impl EmbeddedVault {
                 self.index_directory(domain),
             )
             .await?;
+            if give_up_unreadable {
+                repository.inner.give_up_unread().await?;
+            }
             self.domains.get_mut().insert(domain, Arc::new(repository));
             self.rebuilt.push((domain, report));
         }

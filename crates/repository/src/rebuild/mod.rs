@@ -152,6 +152,7 @@ impl Inner {
         for row in &history.rows {
             transaction.put_journal(row).await?;
         }
+        self.note_unread(transaction.as_mut(), &history.unreadable).await?;
         row.ready = true;
         transaction.put_domain(&row).await?;
         transaction.commit().await?;

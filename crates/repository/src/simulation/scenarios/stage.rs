@@ -174,6 +174,9 @@ impl Stage {
         self.world.foreign_packs.set(true);
         let repository = node.assemble(database);
         repository.inner.rebuild().await.map_err(Error::from)?;
+        if !self.world.model.borrow().tainted.is_empty() {
+            repository.inner.give_up_unread().await?;
+        }
         if incarnation(&database.ledger) > incarnation(&self.world.current().ledger)
             || database.number == self.world.current().number
         {

@@ -2,7 +2,7 @@
 
 use super::damage::{a_pack, name, sample, taint};
 use super::stage::{Stage, tree};
-use super::{Scenario, ensure, nothing, scenario};
+use super::{Scenario, ensure, expect_error, nothing, scenario};
 use crate::ledger::{DamageSource, Ledger};
 use crate::simulation::audit::no_progress;
 use crate::simulation::identity::IDENTITY;
@@ -189,5 +189,10 @@ async fn rebuild_what_is_left(stage: &Stage) -> Result<()> {
     let found = report.unreadable_packs.len() == 1 && report.unreadable_entries.len() == 1;
     ensure(found, format!("what cannot be read is named, and the rest is there: {report:?}"))?;
     let given_up = sources(stage).await.contains(&DamageSource::Verified);
-    ensure(!given_up, "a key that cannot be read now does not give up what it opens")
+    ensure(!given_up, "a key that cannot be read now does not give up what it opens")?;
+    let repository = stage.actor.assemble(&stage.world.current());
+    repository.start().await?;
+    expect_error(stage.collect(&repository).await, "a collection while entries of the journal are unread")?;
+    repository.inner.give_up_unread().await?;
+    stage.collect(&repository).await.map(drop)
 }
