@@ -201,33 +201,10 @@ fn name(name: String) -> Result<ObjectName> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::signed;
     use super::*;
-    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-    use format::signature::Signature;
-    use format::{VaultId, limits};
     use storage::MemoryStore;
     use testkit::FaultyStore;
-
-    fn signed(version: u64) -> (Descriptor, Bytes) {
-        let owner = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
-        let descriptor = Descriptor {
-            vault: VaultId([7; 16]),
-            version,
-            created_ms: 0,
-            owner: OwnerKey(owner.public_key().as_ref().try_into().unwrap()),
-            owner_public: vec![0; limits::KEM_PUBLIC_BYTES],
-            chunker: limits::CHUNKER_KEYED_GEAR,
-            features_to_read: Vec::new(),
-            features_to_write: Vec::new(),
-            recipients: Vec::new(),
-            domains: Vec::new(),
-            certificates: Vec::new(),
-        };
-        let message = [limits::SIGN_DESCRIPTOR, &descriptor.encode_body()].concat();
-        let signature = Signature(owner.sign(&message).as_ref().try_into().unwrap());
-        let bytes = descriptor.encode(&signature).into();
-        (descriptor, bytes)
-    }
 
     /// A vault that has had so many versions.
     async fn versions(count: u64) -> (FaultyStore, Descriptors) {
