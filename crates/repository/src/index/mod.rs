@@ -15,7 +15,7 @@ mod table;
 pub(crate) use files::SegmentFiles;
 pub(crate) use load::TableCache;
 pub(crate) use merge::TAILS_MAX;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, TableEntry};
 
 use crate::ledger::{DamageSource, PackRow, PackState};
 use format::{BlobId, KeyId, PackName};

@@ -6,6 +6,7 @@ mod collectors;
 mod damage;
 mod hidden;
 mod journal;
+mod revival;
 mod stage;
 mod unreadable;
 mod writing;
@@ -102,6 +103,7 @@ fn all() -> Vec<Scenario> {
         damage::SCENARIOS,
         unreadable::SCENARIOS,
         journal::SCENARIOS,
+        revival::SCENARIOS,
         hidden::SCENARIOS,
     ]
     .concat()
@@ -131,6 +133,7 @@ scenario_tests! {
     damage_and_healing_survive_a_crash_at_every_step: damage::SCENARIOS;
     what_cannot_be_read_survives_a_crash_at_every_step: unreadable::SCENARIOS;
     what_two_tell_differently_survives_a_crash_at_every_step: journal::SCENARIOS;
+    sessions_taken_over_survive_a_crash_at_every_step: revival::SCENARIOS;
     what_is_hidden_survives_a_crash_at_every_step: hidden::SCENARIOS;
 }
 
