@@ -92,7 +92,8 @@ struct Opened {
 
 async fn open(path: &Path) -> Outcome<Opened> {
     let owner = seed(path)?;
-    let vault = EmbeddedVault::open(path, EmbeddedOptions { owner: Some(owner.owner_key()), rebuild: false }).await?;
+    let vault =
+        EmbeddedVault::open(path, EmbeddedOptions { owner: Some(owner.owner_key()), ..EmbeddedOptions::default() }).await?;
     let descriptor = Descriptor::open(&vault.descriptor().await?, Some(&owner.owner_key()))?;
     let secret = owner.domain_secret(&descriptor.domains[0])?;
     let keys = ReadKeys::new(secret, DOMAIN);

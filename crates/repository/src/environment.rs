@@ -20,8 +20,12 @@ pub trait Entropy: Send + Sync {
 
 /// Tells whether the process behind a session still runs.
 pub trait Liveness: Send + Sync {
-    /// From now until `release` or the end of this process, the session is alive. Before its row is written.
+    /// From now until `release`, or until whoever has the session is gone, it is alive. Before its row is written.
     fn hold(&self, session: SessionId) -> io::Result<()>;
+
+    /// From now until `release` or the end of this process, however long that takes: what the session does is done here, so
+    /// that nobody renews it. Before its row is written.
+    fn hold_here(&self, session: SessionId) -> io::Result<()>;
 
     /// It is over.
     fn release(&self, session: SessionId);
@@ -58,6 +62,12 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn new(environment: &Environment, session: SessionId) -> io::Result<Self> {
         environment.liveness.hold(session)?;
+        Ok(Self { liveness: Some(environment.liveness.clone()), session })
+    }
+
+    /// Of a session whose work is done by this process.
+    pub(crate) fn here(environment: &Environment, session: SessionId) -> io::Result<Self> {
+        environment.liveness.hold_here(session)?;
         Ok(Self { liveness: Some(environment.liveness.clone()), session })
     }
 

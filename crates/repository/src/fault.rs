@@ -31,6 +31,11 @@ impl Fault {
         Self::Answer(Error::new(kind, message))
     }
 
+    /// Whether the storage has the object and cannot read it.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.kind() == storage::ErrorKind::Damaged)
+    }
+
     /// Whether the storage said that there is no such object.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Storage(error) if error.kind() == storage::ErrorKind::NotFound)
@@ -69,6 +74,8 @@ fn from_storage(error: StorageError) -> Error {
         Kind::Denied => Error::new(ErrorKind::Denied, "storage denies access"),
         Kind::Full => Error::new(ErrorKind::Unavailable, "storage is full")
             .with_hint("make room (or run 'holdfast collect') and run the command again; nothing that was committed is lost"),
+        Kind::Damaged => Error::new(ErrorKind::Corrupt, "storage cannot read an object")
+            .with_hint("the disk may be failing; 'holdfast check --read-data' finds all that cannot be read"),
         Kind::Unavailable => Error::new(ErrorKind::Unavailable, "storage cannot be used"),
         Kind::Invalid => Error::new(ErrorKind::Internal, "a request to storage makes no sense"),
     }

@@ -27,7 +27,9 @@ mod sessions;
 mod simulated;
 #[cfg(test)]
 mod simulation;
+mod stored;
 mod trust;
+mod unread;
 mod view;
 
 pub use embedded::{EmbeddedOptions, EmbeddedVault};

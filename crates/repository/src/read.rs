@@ -10,6 +10,7 @@ use contract::{ErrorKind, Location};
 use format::key_object::KeyObject;
 use format::pack::{TRAILER_BYTES, Trailer};
 use format::{BlobId, KeyId, PackName, PointId, SessionId, names};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Most ids located at once.
@@ -138,24 +139,40 @@ impl Inner {
         if copies.len() > REPORT_MAX {
             return Err(Fault::answer(ErrorKind::Invalid, format!("at most {REPORT_MAX} copies are reported at once")));
         }
-        let index = self.fresh_index().await?;
+        let news = not_yet_damaged(&self.fresh_index().await?, copies);
+        if news.is_empty() {
+            return Ok(());
+        }
         let mut transaction = self.ledger.begin().await?;
-        for (pack, blob) in copies {
-            let found = index.copies(blob).into_iter().find(|copy| index.packs[copy.pack as usize].row.name == *pack);
-            let Some(copy) = found else { continue };
-            if index.packs[copy.pack as usize].damaged.contains_key(&copy.place) {
-                continue; // what was verified here says more
-            }
-            if transaction.pack(self.domain, *pack).await?.is_none_or(|now| now.state != PackState::Proven) {
+        for (pack, rows) in news {
+            if transaction.pack_state(self.domain, pack).await? != Some(PackState::Proven) {
                 continue; // rewritten meanwhile
             }
-            let (place, source) = (copy.place, DamageSource::Reported);
-            transaction.put_damage(&DamageRow { domain: self.domain, pack: *pack, place, blob: *blob, source }).await?;
+            for row in rows {
+                transaction.put_damage(&row).await?;
+            }
         }
         transaction.commit().await?;
         self.forget_index();
         Ok(())
     }
+}
+
+/// Rows of reported copies that are there and not known to be damaged, once each, by pack: whoever holds an agent's token
+/// may report what he likes, and nobody else writes while rows are stored.
+fn not_yet_damaged(index: &Index, copies: &[(PackName, BlobId)]) -> BTreeMap<PackName, Vec<DamageRow>> {
+    let mut news: BTreeMap<PackName, Vec<DamageRow>> = BTreeMap::new();
+    for (name, blob) in copies.iter().copied().collect::<BTreeSet<_>>() {
+        let copies = index.copies(&blob);
+        let copy =
+            copies.iter().map(|copy| (copy.place, &index.packs[copy.pack as usize])).find(|(_, pack)| pack.row.name == name);
+        // What was verified here says more.
+        if let Some((place, pack)) = copy.filter(|(place, pack)| !pack.damaged.contains_key(place)) {
+            let row = DamageRow { domain: pack.row.domain, pack: name, place, blob, source: DamageSource::Reported };
+            news.entry(name).or_default().push(row);
+        }
+    }
+    news
 }
 
 /// Copies of a blob, the one to read first in front: sound ones by number, then damaged ones.
@@ -169,4 +186,23 @@ fn places(index: &Index, id: &BlobId) -> Vec<Location> {
         key: copy.key,
     };
     copies.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::samples;
+
+    #[test]
+    fn a_copy_that_is_reported_many_times_is_one_row_and_its_pack_is_looked_up_once() {
+        let (mut index, ids) = samples::one_segment(3);
+        let name = index.packs[0].row.name;
+        let reports: Vec<_> = ids.iter().flat_map(|id| [(name, *id); 100]).collect();
+        let rows = not_yet_damaged(&index, &reports);
+        assert_eq!(rows.values().map(Vec::len).collect::<Vec<_>>(), [3]);
+        let elsewhere = [(PackName([9; 16]), ids[0]), (name, BlobId([0xff; 32]))];
+        assert!(not_yet_damaged(&index, &elsewhere).is_empty());
+        index.packs[0].damaged.insert(rows[&name][1].place, DamageSource::Verified);
+        assert_eq!(not_yet_damaged(&index, &reports)[&name].len(), 2);
+    }
 }

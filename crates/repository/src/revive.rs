@@ -6,11 +6,11 @@
 //! collections wait, and its packs were kept because its row is open.
 
 use crate::fault::Outcome;
-use crate::index::Table;
-use crate::ledger::{PackRow, PackState, SessionKind, SessionRow, SessionState, Transaction};
+use crate::index::{Index, Table};
+use crate::ledger::{SessionKind, SessionRow, SessionState};
 use crate::repository::Inner;
 use crate::view::SessionView;
-use format::pack::Footer;
+use format::SessionId;
 use std::sync::Arc;
 
 impl Inner {
@@ -25,17 +25,16 @@ impl Inner {
     }
 
     async fn revived_view(&self, row: &SessionRow) -> Outcome<SessionView> {
-        let (mut transaction, index) = self.snapshot_with_index().await?;
-        let packs = self.own_packs(transaction.as_mut(), row).await?;
-        drop(transaction);
+        let index = self.fresh_index().await?;
+        let own = own_tables(&index, row.id);
         let view = SessionView::new(index);
-        for pack in packs {
-            let footer = match &pack.footer {
-                Some(footer) => Footer::parse(footer)?,
-                // It is in a segment by now.
-                None => Footer::parse(&self.stored_footer(pack.name).await?.0)?,
-            };
-            view.add_own(pack.name, Arc::new(Table::Tail(footer)));
+        for (table, is_own) in own {
+            match table.as_ref() {
+                Table::Tail(footer) => {
+                    view.add_own(footer.name, table.clone());
+                }
+                Table::Segment(_) => view.add_merged(table, is_own),
+            }
         }
         // The row names a key before its object is durable.
         if let Some(key) = row.key
@@ -45,10 +44,12 @@ impl Inner {
         }
         Ok(view)
     }
+}
 
-    async fn own_packs(&self, transaction: &mut dyn Transaction, row: &SessionRow) -> Outcome<Vec<PackRow>> {
-        let mut packs = transaction.packs_of_session(self.domain, row.id).await?;
-        packs.retain(|pack| matches!(pack.state, PackState::Registered | PackState::Proven));
-        Ok(packs)
-    }
+/// Tables with packs of the session, and which of their packs those are.
+fn own_tables(index: &Index, session: SessionId) -> Vec<(Arc<Table>, Vec<bool>)> {
+    let is_own = |pack: &Option<u32>| pack.is_some_and(|pack| index.packs[pack as usize].row.session == Some(session));
+    let tables = index.tables.iter().zip(&index.table_packs);
+    let marked = tables.map(|(table, packs)| (table.clone(), packs.iter().map(is_own).collect::<Vec<_>>()));
+    marked.filter(|(_, is_own)| is_own.contains(&true)).collect()
 }

@@ -26,6 +26,10 @@ pub(crate) enum Sabotage {
     SecondPurgeRevives,
     /// 3: a point that is being read is no root.
     ReaderPinsNothing,
+    /// 3: a collection's hold runs out like the lease of a client, so that a second one begins beside it.
+    CollectorsExpire,
+    /// 3: a rewritten pack is swapped in although another collection put its name on a deletion list.
+    DeletedPacksAreSwappedIn,
     /// 3: a commit under way counts neither as a session nor as a root.
     CommitUnderWayIsForgotten,
     /// 4: a collection does not wait for sessions that are old by the authority's clock.
@@ -82,12 +86,14 @@ pub(crate) const CAUGHT: [Sabotage; 18] = [
 
 /// Those that take too much coming together for 500 random seeds: scripted scenarios must find them.
 #[cfg(test)]
-pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 5] = [
+pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 7] = [
     Sabotage::SecondMarkForgetsPurgedPoints,
     Sabotage::UnreachedPagesStayVisible,
     Sabotage::PagesHaveGrace,
     Sabotage::JournalHasGaps,
     Sabotage::SecondPurgeRevives,
+    Sabotage::CollectorsExpire,
+    Sabotage::DeletedPacksAreSwappedIn,
 ];
 
 /// Switches a sabotage on for this thread, or all off.

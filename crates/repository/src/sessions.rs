@@ -21,6 +21,7 @@ use format::pack::{self, ParsedPack};
 use format::record::RecordKind;
 use format::{BlobId, FooterHash, KeyId, PackName, PointId, SessionId, names};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 /// Most names issued at once.
@@ -54,9 +55,12 @@ impl Inner {
     }
 
     pub(crate) fn hold(&self, session: SessionId) -> Outcome<Held> {
-        Held::new(&self.environment, session).map_err(|error| {
-            Fault::Answer(Error::new(ErrorKind::Unavailable, "cannot make the lock file of a session").with_source(error))
-        })
+        Held::new(&self.environment, session).map_err(cannot_hold)
+    }
+
+    /// As `hold`, for what this process itself does.
+    pub(crate) fn hold_here(&self, session: SessionId) -> Outcome<Held> {
+        Held::here(&self.environment, session).map_err(cannot_hold)
     }
 
     async fn insert_write_session(&self, session: SessionId, request: &OpenSession) -> Outcome<SessionOpened> {
@@ -130,6 +134,7 @@ impl Inner {
         if object.domain != self.domain || row.key.is_some_and(|known| known != key) {
             return Err(Fault::answer(ErrorKind::Invalid, "a session has one key object, of its own domain"));
         }
+        self.refuse_deleted(transaction.as_mut(), key).await?;
         row.key = Some(key);
         transaction.put_session(&row).await?;
         transaction.commit().await?;
@@ -366,6 +371,10 @@ impl Inner {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+fn cannot_hold(error: io::Error) -> Fault {
+    Fault::Answer(Error::new(ErrorKind::Unavailable, "cannot make the lock file of a session").with_source(error))
 }
 
 /// The newest committed point, or a newer checkpoint.

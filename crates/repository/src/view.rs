@@ -1,6 +1,6 @@
 //! What a session sees: the index at its opening, and its own packs.
 
-use crate::index::{Index, Table};
+use crate::index::{Index, Table, TableEntry};
 use format::blob::BlobKind;
 use format::{BlobId, DomainId, KeyId, PackName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +18,24 @@ struct OwnPacks {
     key: Option<KeyId>,
     /// Packs that are not in a merged table yet.
     tails: BTreeMap<PackName, Arc<Table>>,
-    /// Segments made of the session's own packs.
-    merged: Vec<Arc<Table>>,
+    /// Segments that hold own packs.
+    merged: Vec<OwnTable>,
     /// All of them.
     names: BTreeSet<PackName>,
     /// Packs that were added since the last merge.
     unmerged: usize,
 }
 
+/// A table with packs of the session.
+#[derive(Clone)]
+struct OwnTable {
+    table: Arc<Table>,
+    /// Which of its packs they are; all where there is no such list.
+    own: Option<Arc<[bool]>>,
+}
+
 /// The session's own packs at one moment.
-pub(crate) struct OwnTables(Vec<Arc<Table>>);
+pub(crate) struct OwnTables(Vec<OwnTable>);
 
 /// A blob of the session's own packs.
 pub(crate) struct OwnBlob {
@@ -75,7 +83,16 @@ impl SessionView {
         for name in table.pack_names() {
             own.tails.remove(&name);
         }
-        own.merged.push(table);
+        own.merged.push(OwnTable { table, own: None });
+    }
+
+    /// Adds own packs that lie in a segment already, perhaps beside those of others: for each pack of the segment, whether it
+    /// is the session's.
+    pub(crate) fn add_merged(&self, table: Arc<Table>, is_own: Vec<bool>) {
+        let mut own = self.own();
+        let names = table.pack_names().into_iter().zip(&is_own).filter(|(_, is_own)| **is_own).map(|(name, _)| name);
+        own.names.extend(names);
+        own.merged.push(OwnTable { table, own: Some(is_own.into()) });
     }
 
     /// Packs that are in no merged table.
@@ -86,54 +103,60 @@ impl SessionView {
     /// The session's own packs now.
     pub(crate) fn own_tables(&self) -> OwnTables {
         let own = self.own();
-        OwnTables(own.tails.values().chain(&own.merged).cloned().collect())
+        let tails = own.tails.values().map(|table| OwnTable { table: table.clone(), own: None });
+        OwnTables(tails.chain(own.merged.iter().cloned()).collect())
     }
 
     /// Whether the session may count on the blob.
     pub(crate) fn is_visible(&self, id: &BlobId) -> bool {
         let own = {
             let own = self.own();
-            own.tails.values().chain(&own.merged).any(|table| table.contains(id))
+            own.tails.values().any(|table| table.contains(id)) || own.merged.iter().any(|table| table.find(id).is_some())
         };
         own || self.index.is_visible(id)
+    }
+}
+
+impl OwnTable {
+    fn is_own(&self, pack: u32) -> bool {
+        self.own.as_ref().is_none_or(|own| own.get(pack as usize).is_some_and(|is_own| *is_own))
+    }
+
+    fn find(&self, id: &BlobId) -> Option<TableEntry> {
+        let mut found = None;
+        self.table.find(id, |entry| found = Some(entry).filter(|entry| self.is_own(entry.pack)).or(found));
+        found
+    }
+
+    /// Places and names of the session's packs.
+    fn packs(&self) -> impl Iterator<Item = (u32, PackName)> {
+        (0..).zip(self.table.pack_names()).filter(|(pack, _)| self.is_own(*pack))
     }
 }
 
 impl OwnTables {
     /// The blob in the session's own packs.
     pub(crate) fn find(&self, id: &BlobId) -> Option<OwnBlob> {
-        for table in &self.0 {
-            let mut found = None;
-            table.find(id, |entry| found = Some(entry));
-            if let Some(entry) = found {
-                let (pack, kind) = table.pack_at(entry.pack);
-                return Some(OwnBlob {
-                    pack,
-                    kind,
-                    offset: entry.offset,
-                    length: entry.length,
-                    key: entry.key,
-                    links: table.links(entry.ordinal),
-                });
-            }
-        }
-        None
+        let (own, entry) = self.0.iter().find_map(|own| own.find(id).map(|entry| (own, entry)))?;
+        let (pack, kind) = own.table.pack_at(entry.pack);
+        let links = own.table.links(entry.ordinal);
+        Some(OwnBlob { pack, kind, offset: entry.offset, length: entry.length, key: entry.key, links })
     }
 
     /// Names of the packs.
     pub(crate) fn packs(&self) -> BTreeSet<PackName> {
-        self.0.iter().flat_map(|table| table.pack_names()).collect()
+        self.0.iter().flat_map(OwnTable::packs).map(|(_, name)| name).collect()
     }
 
     /// Calls `each` with (pack, place, id, links) for every page.
     pub(crate) fn each_page(&self, domain: DomainId, mut each: impl FnMut(PackName, u32, BlobId, &[BlobId])) {
-        for table in &self.0 {
-            for (number, name) in table.pack_names().into_iter().enumerate() {
-                let (_, kind) = table.pack_at(number as u32);
+        for own in &self.0 {
+            for (number, name) in own.packs() {
+                let (_, kind) = own.table.pack_at(number);
                 if kind != BlobKind::Page {
                     continue;
                 }
-                for (place, entry) in table.footer(number as u32, domain).entries.iter().enumerate() {
+                for (place, entry) in own.table.footer(number, domain).entries.iter().enumerate() {
                     each(name, place as u32, entry.id, &entry.links);
                 }
             }

@@ -1,5 +1,6 @@
 //! Errors of object stores.
 
+use rustix::io::Errno;
 use std::io;
 
 /// What a caller can do about an error.
@@ -13,6 +14,8 @@ pub enum ErrorKind {
     Denied,
     /// No room left. Nothing of the object is there.
     Full,
+    /// The object is there and what was asked for of it cannot be read: a bad place on the medium. Others can.
+    Damaged,
     /// The store cannot be reached or failed; whether the effect took place is not known.
     Unavailable,
     /// The request makes no sense (a bad name, a range outside the object).
@@ -40,6 +43,7 @@ fn describe(kind: ErrorKind) -> &'static str {
         ErrorKind::Exists => ": an object with other bytes is there",
         ErrorKind::Denied => ": access is denied",
         ErrorKind::Full => ": no space left",
+        ErrorKind::Damaged => ": its bytes cannot be read",
         ErrorKind::Unavailable | ErrorKind::Invalid => "",
     }
 }
@@ -74,9 +78,35 @@ impl StorageError {
         Self::new(kind, doing, object).because(error)
     }
 
+    /// An error of the operating system while one object was read. A bad place on the medium is that object's damage: the
+    /// store goes on with the others.
+    #[must_use]
+    pub fn from_read(object: impl Into<String>, error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::IO | Errno::UCLEAN | Errno::BADMSG) => Self::new(ErrorKind::Damaged, "read", object).because(error),
+            _ => Self::from_io("read", object, error),
+        }
+    }
+
     /// The kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_place_on_the_medium_is_damage_of_the_object_that_is_read_and_of_nothing_else() {
+        let bad = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for errno in [Errno::IO, Errno::UCLEAN, Errno::BADMSG] {
+            assert_eq!(StorageError::from_read("a", bad(errno)).kind(), ErrorKind::Damaged, "{errno:?}");
+            assert_eq!(StorageError::from_io("write", "a", bad(errno)).kind(), ErrorKind::Unavailable, "{errno:?}");
+        }
+        assert_eq!(StorageError::from_read("a", bad(Errno::NOENT)).kind(), ErrorKind::NotFound);
+        assert_eq!(StorageError::from_read("a", bad(Errno::NODEV)).kind(), ErrorKind::Unavailable);
     }
 }

@@ -58,9 +58,11 @@ impl<P: Provider> Compared<P> {
 
     async fn compare(&self, name: &ObjectName, bytes: &Bytes) -> Result<PutOutcome> {
         let error = |kind| StorageError::new(kind, "write", name.as_str());
-        // Removed since, or not visible yet: whether our bytes are there is not known.
+        // Removed since, not visible yet, or not readable: whether our bytes are there is not known.
         let unknown = |cause: StorageError| match cause.kind() {
-            ErrorKind::NotFound => error(ErrorKind::Unavailable).because("it was there and could not be read back"),
+            ErrorKind::NotFound | ErrorKind::Damaged => {
+                error(ErrorKind::Unavailable).because("it was there and could not be read back")
+            }
             _ => cause,
         };
         if self.provider.length(name).await.map_err(unknown)? != bytes.len() as u64 {

@@ -37,7 +37,8 @@ pub trait ObjectStore: Send + Sync {
     /// error the object may or may not be there, whole, and may yet appear.
     async fn put(&self, name: &ObjectName, bytes: Bytes) -> Result<PutOutcome>;
 
-    /// The bytes of an object, or of a range that lies inside it (`Invalid` otherwise; an empty one is fine).
+    /// The bytes of an object, or of a range that lies inside it (`Invalid` otherwise; an empty one is fine). `Damaged` if the
+    /// medium cannot read some of them.
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<Bytes>;
 
     /// Several ranges of one object, in the order asked for. One outside the object fails all.

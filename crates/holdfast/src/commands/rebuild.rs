@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
-use crate::local::open;
+use crate::local::open_rebuilt;
 use crate::terminal::{Json, say};
 use clap::Args;
 
@@ -11,11 +11,18 @@ use clap::Args;
 /// Needed when the database is damaged, or older than the storage (restored from a copy). It happens by itself when the
 /// database is gone. Soft-deleted points come back, purged ones do not; running backups fail and can be started again. The
 /// old database is kept beside the new one.
+///
+/// If entries of the journal cannot be read, points may be missing, and nothing is collected until a later rebuild can read them or
+/// they are given up.
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Let collections delete what only unreadable journal entries keep.
+    #[arg(long)]
+    give_up_unreadable: bool,
+}
 
-pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
-    let opened = open(global, true).await?;
+pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
+    let opened = open_rebuilt(global, arguments.give_up_unreadable).await?;
     let mut sound = true;
     let mut domains = Vec::new();
     for (domain, report) in opened.embedded.iter().flat_map(|vault| vault.rebuilt()) {

@@ -58,16 +58,21 @@ fn vault_place(global: &Global) -> Outcome<VaultPlace> {
 
 /// Opens the vault that the command line names.
 pub(crate) async fn open_keyless(global: &Global) -> Outcome<Opened> {
-    open(global, false).await
+    open(global, EmbeddedOptions::default()).await
 }
 
-pub(crate) async fn open(global: &Global, rebuild: bool) -> Outcome<Opened> {
+/// Opens it with its database made anew from storage.
+pub(crate) async fn open_rebuilt(global: &Global, give_up_unreadable: bool) -> Outcome<Opened> {
+    open(global, EmbeddedOptions { owner: None, rebuild: true, give_up_unreadable }).await
+}
+
+async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
+    let rebuild = options.rebuild;
     let place = vault_place(global)?;
     let directories = Directories::of_user();
     let (vault, embedded): (Arc<dyn Vault>, _) = match &place {
         VaultPlace::Service(address) if !rebuild => (Arc::new(Login::new(&directories, address).client()?), None),
         place => {
-            let options = EmbeddedOptions { owner: None, rebuild };
             let embedded = Arc::new(EmbeddedVault::open(place.directory()?, options).await?);
             (embedded.clone(), Some(embedded))
         }

@@ -113,3 +113,50 @@ fn soft_deleted_points_come_back_after_a_rebuild_and_purged_ones_do_not() {
     }
     machine.assert_restores("latest", &machine.path("source"));
 }
+
+#[test]
+fn nothing_is_collected_after_a_rebuild_that_could_not_read_the_journal_until_that_is_given_up() {
+    let machine = Machine::with_vault();
+    machine.write("file", "1");
+    machine.backup("item");
+    machine.write("file", "2");
+    let last = machine.backup("item");
+    let record = &machine.objects("/journal/")[1];
+    let bytes = fs::read(record).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[100] ^= 1;
+    fs::write(record, &damaged).unwrap();
+    lose_the_database(&machine);
+    let error = machine.ends(4, &["collect"]);
+    assert!(error["error"]["hint"].as_str().unwrap().contains("--give-up-unreadable"), "{error}");
+    machine.ends(4, &["rebuild"]);
+    machine.ends(4, &["collect"]);
+    // Back from a copy: everything is as it was.
+    fs::write(record, &bytes).unwrap();
+    machine.ok(&["rebuild"]);
+    machine.ok(&["collect"]);
+    assert_eq!(machine.points().len(), 2);
+    // Lost for good.
+    fs::write(record, &damaged).unwrap();
+    machine.ends(4, &["rebuild", "--give-up-unreadable"]);
+    machine.ok(&["collect"]);
+    assert_eq!(machine.points(), std::slice::from_ref(&last));
+    machine.assert_restores(&last, &machine.path("source"));
+}
+
+#[test]
+fn a_newest_descriptor_that_cannot_be_opened_is_refused_with_a_way_out() {
+    let machine = Machine::with_vault();
+    machine.write("file", "1");
+    machine.backup("item");
+    machine.ok(&["key", "write-only"]);
+    let newest = machine.objects("/descriptor/").split_off(2);
+    let kept: Vec<Vec<u8>> = newest.iter().map(|path| fs::read(path).unwrap()).collect();
+    newest.iter().for_each(|path| fs::write(path, "nothing of a descriptor").unwrap());
+    let error = machine.ends(4, &["points"]);
+    assert!(error["error"]["hint"].as_str().unwrap().contains("from a copy"), "{error}");
+    fs::write(&newest[0], &kept[0]).unwrap();
+    machine.points();
+    let report = machine.ok(&["check"]);
+    assert_eq!(report["mended"].as_array().unwrap().len(), 1, "{report}");
+}

@@ -9,11 +9,12 @@ mod packs;
 use crate::collect::{Marks, all_roots_now};
 use crate::fault::Outcome;
 use crate::index::Index;
-use crate::ledger::PointRowState;
+use crate::ledger::{PointRow, PointRowState};
 use crate::repository::Inner;
 use contract::{CheckOptions, CheckReport, DamagedCopy, DomainStatus, Progress, ProgressSink, SetAside};
 use format::record::{RecordKind, SignedRecord};
 use format::{DomainId, KeyId, names};
+use objects::LostKeys;
 use std::collections::HashSet;
 
 impl Inner {
@@ -35,7 +36,7 @@ impl Inner {
     }
 
     /// Every point's closure must be in proven packs; damaged copies count if another one is sound.
-    async fn check_closures(&self, lost: &HashSet<KeyId>, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
+    async fn check_closures(&self, lost: &LostKeys, report: &mut CheckReport, progress: &ProgressSink) -> Outcome<()> {
         let (mut transaction, index) = self.snapshot_with_index().await?;
         let roots = all_roots_now(transaction.as_mut(), self.domain).await?;
         let points = transaction.points(self.domain).await?;
@@ -51,16 +52,22 @@ impl Inner {
         report.set_aside.extend(points.iter().filter(|row| row.state == PointRowState::SetAside).map(|row| SetAside {
             point: Some(row.id),
             number: row.number,
-            why: "parts of it are not in storage".to_owned(),
+            why: self.why_set_aside(row),
         }));
         let mut needed = self.report_damage(&index, &marks, report);
         let living = points.iter().filter(|row| row.state != PointRowState::Purged);
         needed.extend(living.filter_map(|row| SignedRecord::parse_unverified(&row.record).ok()).map(|record| record.body.key));
-        report_lost_keys(self.domain, needed.intersection(lost).copied().collect(), report);
+        report_lost_keys(self.domain, needed.into_iter().filter(|key| lost.contains(key)).collect(), report);
         report.missing.append(&mut marks.missing);
         report.missing.sort_unstable();
         report.missing.dedup();
         Ok(())
+    }
+
+    fn why_set_aside(&self, row: &PointRow) -> String {
+        let record = SignedRecord::parse_unverified(&row.record).ok();
+        let unauthorised = record.and_then(|record| self.lacks_authority(&record));
+        unauthorised.unwrap_or_else(|| "parts of it are not in storage".to_owned())
     }
 
     /// Damaged copies that a point reaches, or whose blob has no other copy that it would. Answers the keys of blobs that have
@@ -121,7 +128,7 @@ impl Inner {
 
 fn report_lost_keys(domain: DomainId, mut lost: Vec<KeyId>, report: &mut CheckReport) {
     lost.sort_unstable();
-    let what = "both copies of the key object are damaged or gone";
+    let what = "both copies of the key object are damaged, not readable or gone";
     let objects = lost.into_iter().map(|key| (names::key(domain, key, names::COPIES[0]), what.to_owned()));
     report.damaged_objects.extend(objects);
 }

@@ -1,19 +1,24 @@
 //! Packs in storage against their rows.
 
-use crate::fault::Outcome;
+use super::objects::LostKeys;
+use crate::fault::{Fault, Outcome};
 use crate::ledger::{DamageRow, DamageSource, PackRow, PackState};
 use crate::repository::Inner;
-use bytes::Bytes;
+use crate::stored::StoredCopy;
 use contract::{CheckOptions, CheckReport, DamagedPack, Progress, ProgressSink};
-use format::pack::{self, Checksum, Footer};
-use format::{BlobId, KeyId, names};
-use std::collections::{BTreeMap, HashSet};
+use format::pack::{self, Footer};
+use format::{BlobId, names};
+use std::collections::BTreeMap;
+use storage::ObjectName;
 
 /// What a look at a pack found.
+#[derive(Default)]
 struct Finding {
     bytes_read: u64,
     /// Places whose bytes are wrong or gone.
     damaged: Vec<u32>,
+    /// Places whose bytes storage cannot read.
+    unreadable: Vec<u32>,
     /// Places whose bytes are right; empty if blobs were not read.
     sound: Vec<u32>,
     /// What is wrong with the pack as a whole.
@@ -22,14 +27,28 @@ struct Finding {
 
 impl Finding {
     /// Adds the blobs whose key is lost.
-    fn lose(&mut self, footer: &Footer, lost: &HashSet<KeyId>) {
-        let is_lost = |place: &u32| lost.contains(&footer.keys[usize::from(footer.entries[*place as usize].key)]);
-        if footer.keys.iter().any(|key| lost.contains(key)) {
-            self.sound.retain(|place| !is_lost(place));
-            self.damaged.extend((0..footer.entries.len() as u32).filter(is_lost));
-            self.damaged.sort_unstable();
-            self.damaged.dedup();
+    fn lose(&mut self, footer: &Footer, lost: &LostKeys) {
+        let Self { damaged, unreadable, sound, .. } = self;
+        for (keys, places) in [(&lost.gone, damaged), (&lost.unreadable, unreadable)] {
+            if !footer.keys.iter().any(|key| keys.contains(key)) {
+                continue;
+            }
+            let is_lost = |place: &u32| keys.contains(&footer.keys[usize::from(footer.entries[*place as usize].key)]);
+            sound.retain(|place| !is_lost(place));
+            places.extend((0..footer.entries.len() as u32).filter(is_lost));
+            places.sort_unstable();
+            places.dedup();
         }
+    }
+
+    /// What of the damage is new, and who says so. What storage cannot read may be readable again: nothing of it is given up,
+    /// as of what an agent reported.
+    fn news(&self, known: &BTreeMap<u32, DamageSource>) -> Vec<(u32, DamageSource)> {
+        let damaged = self.damaged.iter().filter(|place| known.get(place) != Some(&DamageSource::Verified));
+        let unreadable =
+            self.unreadable.iter().filter(|place| !known.contains_key(place) && self.damaged.binary_search(place).is_err());
+        let verified = damaged.map(|place| (*place, DamageSource::Verified));
+        verified.chain(unreadable.map(|place| (*place, DamageSource::Reported))).collect()
     }
 }
 
@@ -38,7 +57,7 @@ impl Inner {
     pub(crate) async fn check_packs(
         &self,
         options: &CheckOptions,
-        lost: &HashSet<KeyId>,
+        lost: &LostKeys,
         report: &mut CheckReport,
         progress: &ProgressSink,
     ) -> Outcome<()> {
@@ -61,11 +80,13 @@ impl Inner {
     }
 
     async fn look_at_pack(&self, row: &PackRow, footer: &Footer, options: &CheckOptions) -> Outcome<Finding> {
+        let all = || (0..footer.entries.len() as u32).collect();
         match self.look_at_object(row, footer, options).await {
             Err(fault) if fault.is_not_found() => {
-                let frame = Some("it is not in storage".to_owned());
-                let damaged = (0..footer.entries.len() as u32).collect();
-                Ok(Finding { bytes_read: 0, damaged, sound: Vec::new(), frame })
+                Ok(Finding { damaged: all(), frame: Some("it is not in storage".to_owned()), ..Finding::default() })
+            }
+            Err(fault) if fault.is_unreadable() => {
+                Ok(Finding { unreadable: all(), frame: Some(unreadable()), ..Finding::default() })
             }
             outcome => outcome,
         }
@@ -74,19 +95,45 @@ impl Inner {
     async fn look_at_object(&self, row: &PackRow, footer: &Footer, options: &CheckOptions) -> Outcome<Finding> {
         let name = self.object(names::pack(self.domain, row.name))?;
         let length = self.store.length(&name).await?;
-        if !options.read_data {
-            let frame = match self.stored_footer(row.name).await {
-                Ok((_, trailer)) if trailer.footer_hash == row.footer_hash && length == row.length => None,
-                Ok(_) => Some("it is not the pack that was registered".to_owned()),
-                Err(crate::Fault::Format(error)) => Some(error.to_string()),
-                Err(fault) => return Err(fault),
-            };
-            let damaged = footer.entries.iter().enumerate().filter(|(_, entry)| entry.range().end > length);
-            let damaged = damaged.map(|(place, _)| place as u32).collect();
-            return Ok(Finding { bytes_read: footer.entries.len() as u64 * 60, damaged, sound: Vec::new(), frame });
+        if options.read_data {
+            return self.look_at_blobs(row, footer, &name, length).await;
         }
-        let bytes = self.store.get(&name, None).await?;
-        Ok(examine(row, footer, &bytes))
+        let damaged = footer.entries.iter().enumerate().filter(|(_, entry)| entry.range().end > length);
+        let damaged = damaged.map(|(place, _)| place as u32).collect();
+        let frame = self.look_at_frame(row, length).await?;
+        Ok(Finding { bytes_read: footer.entries.len() as u64 * 60, damaged, frame, ..Finding::default() })
+    }
+
+    /// Compares every blob with the footer that was registered.
+    async fn look_at_blobs(&self, row: &PackRow, footer: &Footer, name: &ObjectName, length: u64) -> Outcome<Finding> {
+        let whole = self.read_whole(name).await?;
+        let mut finding = Finding { bytes_read: length, ..Finding::default() };
+        for (place, entry) in footer.entries.iter().enumerate() {
+            let places = match self.read_copy(name, whole.as_ref(), entry).await? {
+                StoredCopy::Sound(_) => &mut finding.sound,
+                StoredCopy::Wrong => &mut finding.damaged,
+                StoredCopy::Unreadable => &mut finding.unreadable,
+            };
+            places.push(place as u32);
+        }
+        finding.frame = match whole.as_ref().map(|bytes| pack::parse(bytes)) {
+            None => self.look_at_frame(row, length).await?,
+            Some(Ok(parsed)) if parsed.footer_hash == row.footer_hash => None,
+            Some(Ok(_)) => Some(another_pack()),
+            Some(Err(error)) => Some(error.to_string()),
+        };
+        Ok(finding)
+    }
+
+    /// What is wrong with the footer that stands in storage.
+    async fn look_at_frame(&self, row: &PackRow, length: u64) -> Outcome<Option<String>> {
+        match self.stored_footer(row.name).await {
+            Ok((_, trailer)) if trailer.footer_hash == row.footer_hash && length == row.length => Ok(None),
+            Ok(_) => Ok(Some(another_pack())),
+            Err(Fault::Format(error)) => Ok(Some(error.to_string())),
+            Err(fault) if fault.is_unreadable() => Ok(Some(unreadable())),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Damage goes on record, damage that is no more comes off it, and the report is told.
@@ -98,8 +145,7 @@ impl Inner {
         finding: &Finding,
         report: &mut CheckReport,
     ) -> Outcome<()> {
-        let new: Vec<u32> =
-            finding.damaged.iter().copied().filter(|place| known.get(place) != Some(&DamageSource::Verified)).collect();
+        let new = finding.news(known);
         let healed = finding.sound.iter().any(|place| known.get(place) == Some(&DamageSource::Verified));
         if new.is_empty() && !healed && finding.frame.is_none() && !row.frame_damaged {
             return Ok(());
@@ -114,12 +160,14 @@ impl Inner {
         }
         if healed {
             transaction.remove_damage(self.domain, row.name).await?;
-            for (place, source) in known.iter().filter(|(place, _)| !finding.sound.contains(place)) {
+            // What an agent cannot open may have a right checksum all the same.
+            let stays = |place: &u32, source: DamageSource| source == DamageSource::Reported || !finding.sound.contains(place);
+            for (place, source) in known.iter().filter(|(place, source)| stays(place, **source)) {
                 transaction.put_damage(&self.damage_row(row, footer, *place, *source)).await?;
             }
         }
-        for place in new {
-            transaction.put_damage(&self.damage_row(row, footer, place, DamageSource::Verified)).await?;
+        for (place, source) in new {
+            transaction.put_damage(&self.damage_row(row, footer, place, source)).await?;
         }
         transaction.update_pack(&PackRow { frame_damaged: finding.frame.is_some(), ..now }).await?;
         transaction.commit().await?;
@@ -132,18 +180,10 @@ impl Inner {
     }
 }
 
-/// Compares a whole pack with the footer that was registered.
-fn examine(row: &PackRow, footer: &Footer, bytes: &Bytes) -> Finding {
-    let (mut damaged, mut sound) = (Vec::new(), Vec::new());
-    for (place, entry) in footer.entries.iter().enumerate() {
-        let range = entry.range().start as usize..entry.range().end as usize;
-        let right = bytes.get(range).is_some_and(|sealed| Checksum::of(sealed) == entry.checksum);
-        if right { &mut sound } else { &mut damaged }.push(place as u32);
-    }
-    let frame = match pack::parse(bytes) {
-        Ok(parsed) if parsed.footer_hash == row.footer_hash => None,
-        Ok(_) => Some("it is not the pack that was registered".to_owned()),
-        Err(error) => Some(error.to_string()),
-    };
-    Finding { bytes_read: bytes.len() as u64, damaged, sound, frame }
+fn unreadable() -> String {
+    "storage cannot read it".to_owned()
+}
+
+fn another_pack() -> String {
+    "it is not the pack that was registered".to_owned()
 }

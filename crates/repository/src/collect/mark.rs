@@ -93,10 +93,8 @@ fn kept_copies<'a>(index: &'a Index, copies: &'a [BlobCopy]) -> impl Iterator<It
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{Pack, Table};
-    use crate::ledger::{PackRow, PackState};
-    use format::pack::{Checksum, Footer, FooterEntry, HEADER_BYTES};
-    use format::{DomainId, FooterHash, KeyId, PackName};
+    use crate::index::{Table, samples};
+    use crate::ledger::PackRow;
     use std::sync::Arc;
 
     const BLOB: BlobId = BlobId([7; 32]);
@@ -105,31 +103,12 @@ mod tests {
     fn two_copies(damage: Option<DamageSource>, recovered: bool) -> Index {
         let mut index = Index::default();
         for number in 1..=2u8 {
-            let (domain, name) = (DomainId([0; 16]), PackName([number; 16]));
-            let row = PackRow {
-                domain,
-                name,
-                number: number.into(),
-                kind: Some(BlobKind::Data),
-                state: PackState::Proven,
-                session: None,
-                length: 1000,
-                entries: 1,
-                footer_hash: FooterHash([0; 32]),
-                recovered,
-                sightings: 0,
-                frame_damaged: false,
-                segment: None,
-                footer: None,
-            };
-            let damaged = damage.filter(|_| number == 1).map(|source| (0, source)).into_iter().collect();
-            index.by_name.insert(name, index.packs.len() as u32);
-            index.packs.push(Pack { row, condemned: Default::default(), damaged });
-            let checksum = Checksum([0; 16]);
-            let entry = FooterEntry { id: BLOB, key: 0, offset: HEADER_BYTES as u32, length: 100, checksum, links: Vec::new() };
-            let footer = Footer { domain, name, kind: BlobKind::Data, keys: vec![KeyId([1; 32])], entries: vec![entry] };
+            let row = PackRow { recovered, ..samples::pack_row(number, 1) };
+            let footer = samples::footer(&row, &[BLOB]);
+            samples::push(&mut index, row);
             index.add(Arc::new(Table::Tail(footer)), None);
         }
+        index.packs[0].damaged = damage.map(|source| (0, source)).into_iter().collect();
         index
     }
 

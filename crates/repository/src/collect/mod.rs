@@ -27,6 +27,7 @@ pub(crate) use roots::{all_roots_now, running_sessions};
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{SessionKind, SessionState};
 use crate::repository::Inner;
+use crate::{Sabotage, sabotaged};
 use contract::{CollectOptions, CollectReport, ErrorKind, ProgressSink};
 use format::SessionId;
 
@@ -36,7 +37,8 @@ impl Inner {
         self.recover().await?;
         self.end_dead_sessions().await?;
         let session = SessionId(self.environment.random());
-        let held = self.hold(session)?;
+        // No lease: a second collection would take what this one is about to swap in for left-overs of one that died.
+        let held = if sabotaged(Sabotage::CollectorsExpire) { self.hold(session)? } else { self.hold_here(session)? };
         let outcome = match self.insert_collector(session).await {
             Ok(()) => self.collect_as(options, progress).await,
             Err(fault) => Err(fault),
@@ -53,6 +55,7 @@ impl Inner {
         {
             let mut transaction = self.ledger.snapshot().await?;
             let domain = self.domain_row(transaction.as_mut()).await?;
+            self.refuse_unread(transaction.as_mut()).await?;
             drop(transaction);
             self.fence(domain.incarnation).await?;
             self.check_not_behind().await?;

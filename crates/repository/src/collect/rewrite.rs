@@ -4,13 +4,15 @@
 
 use crate::fault::{Fault, Outcome};
 use crate::index::{Index, Pack};
-use crate::ledger::{CondemnedRow, DamageRow, DamageSource, PackRow, PackState};
+use crate::ledger::{CondemnedRow, DamageRow, DamageSource, PackRow, PackState, Transaction};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
+use crate::stored::StoredCopy;
+use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
 use contract::{CollectOptions, CollectReport, ErrorKind, Progress, ProgressSink};
 use format::pack::{self, Footer, SealedBlob};
-use format::{BlobId, PackName, names};
+use format::{PackName, names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Packs whose rows are swapped in one transaction.
@@ -55,7 +57,7 @@ impl Inner {
         let total = worth.len() as u64;
         let mut waiting = Vec::new();
         for (done, (pack, footer, gone)) in worth.into_iter().enumerate() {
-            match self.rewrite_pack(&pack.row, &footer, gone).await {
+            match self.rewrite_pack(pack, &footer, gone).await {
                 Ok(rewritten) => waiting.push(rewritten),
                 // Damage that nobody knew of: it is on record now, the pack stays as it is, the others go on.
                 Err(Fault::Answer(error)) if error.kind() == ErrorKind::Corrupt => continue,
@@ -69,27 +71,41 @@ impl Inner {
         self.swap(waiting, report).await
     }
 
-    async fn rewrite_pack(&self, old: &PackRow, footer: &Footer, gone: &BTreeSet<u32>) -> Outcome<Rewritten> {
-        let bytes = self.store.get(&self.object(names::pack(self.domain, old.name))?, None).await?;
-        let mut blobs = Vec::with_capacity(footer.entries.len());
-        let (mut places, mut damaged) = (BTreeMap::new(), Vec::new());
-        for (place, entry) in footer.entries.iter().enumerate() {
-            if gone.contains(&(place as u32)) {
-                continue;
-            }
-            let sealed = bytes.get(entry.range().start as usize..entry.range().end as usize);
-            let Some(sealed) = sealed.filter(|sealed| pack::Checksum::of(sealed) == entry.checksum) else {
-                damaged.push((place as u32, entry.id));
-                continue;
+    /// The blobs of a pack that live, and their places in the old footer and the new one. Damage among them goes on record, and
+    /// is an error then.
+    async fn living_blobs(
+        &self,
+        pack: &Pack,
+        footer: &Footer,
+        gone: &BTreeSet<u32>,
+    ) -> Outcome<(Vec<SealedBlob>, BTreeMap<u32, u32>)> {
+        let object = self.object(names::pack(self.domain, pack.row.name))?;
+        let whole = self.read_whole(&object).await?;
+        let (mut blobs, mut places, mut damaged) = (Vec::with_capacity(footer.entries.len()), BTreeMap::new(), Vec::new());
+        for (place, entry) in (0..).zip(&footer.entries).filter(|(place, _)| !gone.contains(place)) {
+            let source = match self.read_copy(&object, whole.as_ref(), entry).await? {
+                StoredCopy::Sound(sealed) => {
+                    let key = footer.keys[usize::from(entry.key)];
+                    places.insert(place, blobs.len() as u32);
+                    blobs.push(SealedBlob { id: entry.id, key, links: entry.links.clone(), bytes: sealed.to_vec() });
+                    continue;
+                }
+                StoredCopy::Wrong => DamageSource::Verified,
+                StoredCopy::Unreadable => DamageSource::Reported,
             };
-            let key = footer.keys[usize::from(entry.key)];
-            places.insert(place as u32, blobs.len() as u32);
-            blobs.push(SealedBlob { id: entry.id, key, links: entry.links.clone(), bytes: sealed.to_vec() });
+            damaged.push(DamageRow { domain: self.domain, pack: pack.row.name, place, blob: entry.id, source });
         }
-        if !damaged.is_empty() {
-            self.note_damage(old.name, &damaged).await?;
-            return Err(Fault::answer(ErrorKind::Corrupt, format!("pack {} is damaged", old.name)));
+        if damaged.is_empty() {
+            return Ok((blobs, places));
         }
+        damaged.retain(|row| row.source == DamageSource::Verified || !pack.damaged.contains_key(&row.place));
+        self.note_damage(&damaged).await?;
+        Err(Fault::answer(ErrorKind::Corrupt, format!("pack {} is damaged", pack.row.name)))
+    }
+
+    async fn rewrite_pack(&self, pack: &Pack, footer: &Footer, gone: &BTreeSet<u32>) -> Outcome<Rewritten> {
+        let old = &pack.row;
+        let (blobs, places) = self.living_blobs(pack, footer, gone).await?;
         let name = PackName(self.environment.random());
         let pack: Bytes = pack::assemble(self.domain, name, footer.kind, blobs)?.into();
         let mut transaction = self.ledger.begin().await?;
@@ -117,11 +133,25 @@ impl Inner {
         Ok(Rewritten { old: old.clone(), new, places })
     }
 
-    async fn note_damage(&self, pack: PackName, damaged: &[(u32, BlobId)]) -> Outcome<()> {
+    /// Without those whose new name another collection took for a left-over, or whose old pack it freed or rewrote: there
+    /// must never be two, and if there are they must not take each other's packs.
+    async fn still_valid(&self, transaction: &mut dyn Transaction, rewritten: Vec<Rewritten>) -> Outcome<Vec<Rewritten>> {
+        let mut valid = Vec::with_capacity(rewritten.len());
+        for pack in rewritten {
+            let new = transaction.pack_state(self.domain, pack.new.name).await?;
+            let old = transaction.pack_state(self.domain, pack.old.name).await?;
+            let is_valid = new == Some(PackState::Issued) && old == Some(pack.old.state);
+            if is_valid || sabotaged(Sabotage::DeletedPacksAreSwappedIn) {
+                valid.push(pack);
+            }
+        }
+        Ok(valid)
+    }
+
+    async fn note_damage(&self, damaged: &[DamageRow]) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
-        let source = DamageSource::Verified;
-        for (place, blob) in damaged {
-            transaction.put_damage(&DamageRow { domain: self.domain, pack, place: *place, blob: *blob, source }).await?;
+        for row in damaged {
+            transaction.put_damage(row).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -134,6 +164,7 @@ impl Inner {
         }
         let mut transaction = self.ledger.begin().await?;
         let mut domain = self.domain_row(transaction.as_mut()).await?;
+        let rewritten = self.still_valid(transaction.as_mut(), rewritten).await?;
         let condemned = transaction.condemned(self.domain).await?;
         let damage = transaction.damage(self.domain).await?;
         for pack in &rewritten {

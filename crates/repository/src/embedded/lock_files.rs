@@ -34,6 +34,11 @@ impl Liveness for LockFiles {
         Ok(())
     }
 
+    /// A lock file never runs out.
+    fn hold_here(&self, session: SessionId) -> io::Result<()> {
+        self.hold(session)
+    }
+
     fn release(&self, session: SessionId) {
         // The file first: whoever finds none knows that the session is over.
         let _ = fs::remove_file(self.path(session));

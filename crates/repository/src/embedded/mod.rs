@@ -6,13 +6,15 @@
 //! vault.db            the ledger; made anew from storage when it is gone
 //! index/<domain>/     index segments; derived
 //! sessions/           a lock file for each running session
-//! making.lock         held while a process makes the database
+//! making.lock         held while a process makes the vault or its database
 //! in-use.lock         held by all who use the directory: programs together, or a vault service alone
 //! ```
 //! Invariant: a directory that lost everything but `objects/` is the same vault.
 
 mod descriptors;
 mod lock_files;
+#[cfg(test)]
+mod samples;
 mod system;
 
 use crate::environment::{Environment, Liveness};
@@ -45,6 +47,8 @@ pub struct EmbeddedOptions {
     pub owner: Option<OwnerKey>,
     /// Make the database anew from storage even if there is one.
     pub rebuild: bool,
+    /// What journal entries keep that such a rebuild cannot read may be collected.
+    pub give_up_unreadable: bool,
 }
 
 /// A vault in a directory.
@@ -63,6 +67,9 @@ pub struct EmbeddedVault {
     _in_use: fs::File,
 }
 
+/// The file whose lock is held while a vault, or its database, is made.
+const MAKING: &str = "making.lock";
+
 /// Who tells which sessions are alive.
 type Alive = Arc<dyn Liveness>;
 
@@ -80,12 +87,12 @@ impl EmbeddedVault {
     async fn create_with(directory: &Path, descriptor: Bytes, liveness: Option<Alive>) -> Result<Self> {
         let parsed = Descriptor::open(&descriptor, None)?;
         refuse_network(directory)?;
-        let is_empty = fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none());
-        if !is_empty {
-            return Err(Error::new(ErrorKind::Conflict, format!("'{}' is not empty", directory.display()))
-                .with_hint("a vault is made in an empty or new directory"));
-        }
-        let made = Self::make(directory, &parsed, &descriptor, liveness).await;
+        make_directory(directory)?;
+        refuse_what_is_there(directory)?;
+        // Held until all is made: another attempt would take what this one made for its own, and clear it.
+        let making = lock_making(directory, Turn::NowOrNever)?;
+        refuse_what_is_there(directory)?;
+        let made = Self::make(directory, &parsed, &descriptor, liveness, making).await;
         if made.is_err() {
             // Nothing was there before and nothing was promised yet: the next attempt shall find it as this one did.
             clear_attempt(directory);
@@ -93,25 +100,36 @@ impl EmbeddedVault {
         made
     }
 
-    async fn make(directory: &Path, parsed: &Descriptor, descriptor: &Bytes, liveness: Option<Alive>) -> Result<Self> {
-        make_directory(directory)?;
+    async fn make(
+        directory: &Path,
+        parsed: &Descriptor,
+        descriptor: &Bytes,
+        liveness: Option<Alive>,
+        making: fs::File,
+    ) -> Result<Self> {
         let store = open_store(directory, true).await?;
         Descriptors::new(store).put(parsed, descriptor).await?;
-        Self::open_with(directory, EmbeddedOptions { owner: Some(parsed.owner), rebuild: false }, liveness).await
+        let options = EmbeddedOptions { owner: Some(parsed.owner), ..EmbeddedOptions::default() };
+        Self::open_with(directory, options, liveness, Some(making)).await
     }
 
     /// Opens a vault. Where the database is gone it is made anew from storage; [`EmbeddedVault::rebuilt`] tells.
     pub async fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self> {
-        Self::open_with(directory, options, None).await
+        Self::open_with(directory, options, None, None).await
     }
 
     /// Opens a vault for a service: nobody else uses the directory meanwhile, and sessions live as long as `liveness` says
     /// instead of as long as their processes.
     pub async fn serve(directory: &Path, options: EmbeddedOptions, liveness: Arc<dyn Liveness>) -> Result<Self> {
-        Self::open_with(directory, options, Some(liveness)).await
+        Self::open_with(directory, options, Some(liveness), None).await
     }
 
-    async fn open_with(directory: &Path, options: EmbeddedOptions, liveness: Option<Alive>) -> Result<Self> {
+    async fn open_with(
+        directory: &Path,
+        options: EmbeddedOptions,
+        liveness: Option<Alive>,
+        making: Option<fs::File>,
+    ) -> Result<Self> {
         if !directory.join("objects").is_dir() {
             return Err(Error::new(ErrorKind::Unavailable, format!("there is no vault in '{}'", directory.display()))
                 .with_hint("'holdfast init' makes one; --vault or HOLDFAST_VAULT names it"));
@@ -124,7 +142,7 @@ impl EmbeddedVault {
         let (descriptor, _) = descriptors.newest(options.owner.as_ref()).await?;
         let database = directory.join("vault.db");
         // One process makes the database, or makes it anew; the others wait until it is whole.
-        let _making = lock_making(directory)?;
+        let _making = making.map_or_else(|| lock_making(directory, Turn::Later), Ok)?;
         let anew = options.rebuild || !database.exists();
         if options.rebuild {
             set_database_aside(&database)?;
@@ -151,7 +169,7 @@ impl EmbeddedVault {
             _in_use: in_use,
         };
         if anew {
-            vault.rebuild_domains().await?;
+            vault.rebuild_domains(options.give_up_unreadable).await?;
         }
         Ok(vault)
     }
@@ -177,7 +195,7 @@ impl EmbeddedVault {
         &self.directory
     }
 
-    async fn rebuild_domains(&mut self) -> Result<()> {
+    async fn rebuild_domains(&mut self, give_up_unreadable: bool) -> Result<()> {
         let domains: Vec<DomainId> = self.trust.descriptor().domains.iter().map(|domain| domain.id).collect();
         for domain in domains {
             if self.store.list(&format!("{domain}/"), None, 1).await.map_err(crate::fault::Fault::from)?.is_empty() {
@@ -192,6 +210,9 @@ impl EmbeddedVault {
                 self.index_directory(domain),
             )
             .await?;
+            if give_up_unreadable {
+                repository.inner.give_up_unread().await?;
+            }
             self.domains.get_mut().insert(domain, Arc::new(repository));
             self.rebuilt.push((domain, report));
         }
@@ -274,17 +295,46 @@ async fn open_store(directory: &Path, create: bool) -> Result<Arc<dyn ObjectStor
     Ok(Arc::new(store.map_err(crate::fault::Fault::from)?))
 }
 
-/// Held while a database is looked for and made.
-fn lock_making(directory: &Path) -> Result<fs::File> {
-    let lock = || {
-        let file =
-            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join("making.lock"))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-        Ok(file)
+/// The lock of an attempt that left nothing else does not count.
+fn refuse_what_is_there(directory: &Path) -> Result<()> {
+    let entries = fs::read_dir(directory).map_err(|error| {
+        Error::new(ErrorKind::Unavailable, format!("cannot look into '{}'", directory.display())).with_source(error)
+    });
+    let is_lock = |entry: &io::Result<fs::DirEntry>| entry.as_ref().is_ok_and(|entry| entry.file_name() == MAKING);
+    if entries?.all(|entry| is_lock(&entry)) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Conflict, format!("'{}' is not empty", directory.display()))
+        .with_hint("a vault is made in an empty or new directory"))
+}
+
+fn cannot_lock(directory: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("cannot lock the vault in '{}'", directory.display())).with_source(error)
+}
+
+/// Whether to wait for a lock that somebody has.
+#[derive(Clone, Copy)]
+enum Turn {
+    Later,
+    NowOrNever,
+}
+
+/// Held while a vault is made, or its database is looked for and made.
+fn lock_making(directory: &Path, turn: Turn) -> Result<fs::File> {
+    use rustix::fs::FlockOperation::{LockExclusive, NonBlockingLockExclusive};
+    let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(MAKING));
+    let file = open().map_err(|error| cannot_lock(directory, error))?;
+    let operation = match turn {
+        Turn::Later => LockExclusive,
+        Turn::NowOrNever => NonBlockingLockExclusive,
     };
-    lock().map_err(|error: io::Error| {
-        Error::new(ErrorKind::Unavailable, format!("cannot lock the vault in '{}'", directory.display())).with_source(error)
-    })
+    match rustix::fs::flock(&file, operation) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(Error::new(ErrorKind::Conflict, format!("another program is making the vault in '{}'", directory.display())))
+        }
+        Err(error) => Err(cannot_lock(directory, error.into())),
+    }
 }
 
 /// A service tells by leases which sessions are alive, programs by lock files: they would end each other's.
@@ -292,9 +342,7 @@ fn lock_in_use(directory: &Path, alone: bool) -> Result<fs::File> {
     use rustix::fs::FlockOperation::{NonBlockingLockExclusive, NonBlockingLockShared};
     let path = directory.join("in-use.lock");
     let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = open().map_err(|error| {
-        Error::new(ErrorKind::Unavailable, format!("cannot lock the vault in '{}'", directory.display())).with_source(error)
-    })?;
+    let file = open().map_err(|error| cannot_lock(directory, error))?;
     let operation = if alone { NonBlockingLockExclusive } else { NonBlockingLockShared };
     rustix::fs::flock(&file, operation).map_err(|_| {
         let (who, hint) = if alone {
@@ -316,11 +364,14 @@ fn make_directory(directory: &Path) -> Result<()> {
 
 /// Removes what an attempt to make a vault left in a directory that was empty.
 fn clear_attempt(directory: &Path) {
+    // Whoever opened it meanwhile has a vault there.
+    let Ok(_alone) = lock_in_use(directory, true) else { return };
     for made in ["objects", "index", "sessions"] {
         // What cannot be removed stays in sight: the next attempt names the directory.
         let _ = fs::remove_dir_all(directory.join(made));
     }
-    for made in ["vault.db", "vault.db-wal", "vault.db-shm", "making.lock", "in-use.lock"] {
+    // Not the lock: whoever waits for it must not get one that nobody sees.
+    for made in ["vault.db", "vault.db-wal", "vault.db-shm", "in-use.lock"] {
         let _ = fs::remove_file(directory.join(made));
     }
 }
@@ -352,4 +403,40 @@ fn set_database_aside(database: &Path) -> Result<()> {
         let _ = fs::rename(name, to);
     }
     moved.map_err(|error| Error::new(ErrorKind::Unavailable, "cannot set the old database aside").with_source(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::signed;
+    use super::*;
+
+    #[tokio::test]
+    async fn of_two_who_make_a_vault_in_one_directory_one_does_and_the_other_leaves_it_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("vault");
+        let (owner, other) = (signed(1).1, signed(2).1);
+        let (one, two) = tokio::join!(EmbeddedVault::create(&directory, owner.clone()), EmbeddedVault::create(&directory, other));
+        let refused = two.err().map(|error| error.kind());
+        assert_eq!((one.is_ok(), refused), (true, Some(ErrorKind::Conflict)));
+        drop(one);
+        let vault = EmbeddedVault::open(&directory, EmbeddedOptions::default()).await.unwrap();
+        assert_eq!(vault.descriptor().await.unwrap(), owner);
+    }
+
+    #[tokio::test]
+    async fn a_failed_attempt_clears_what_it_made_unless_somebody_uses_it() {
+        let place = tempfile::tempdir().unwrap();
+        let vault = EmbeddedVault::create(place.path(), signed(1).1).await.unwrap();
+        clear_attempt(place.path());
+        assert!(place.path().join("objects").is_dir(), "it is in use");
+        drop(vault);
+        clear_attempt(place.path());
+        refuse_what_is_there(place.path()).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_does_not_count_as_empty() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(refuse_what_is_there(file.path()).is_err());
+    }
 }

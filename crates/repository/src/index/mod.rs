@@ -8,12 +8,14 @@
 mod files;
 mod load;
 mod merge;
+#[cfg(test)]
+pub(crate) mod samples;
 mod table;
 
 pub(crate) use files::SegmentFiles;
 pub(crate) use load::TableCache;
 pub(crate) use merge::TAILS_MAX;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, TableEntry};
 
 use crate::ledger::{DamageSource, PackRow, PackState};
 use format::{BlobId, KeyId, PackName};
@@ -139,5 +141,32 @@ impl Index {
         lost.sort_unstable();
         lost.dedup();
         lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    /// Blobs of a pack, all of them damaged: a stolen token can report as many.
+    const MANY: u32 = 30_000;
+
+    #[test]
+    fn blobs_that_are_lost_are_named_in_time_that_grows_with_their_number_only() {
+        let (mut index, ids) = samples::one_segment(MANY);
+        index.packs[0].damaged = (0..MANY).map(|place| (place, DamageSource::Reported)).collect();
+        let began = Instant::now();
+        assert_eq!(index.lost_blobs(), ids);
+        // By way of a footer for each it takes minutes.
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn a_place_that_a_pack_does_not_have_has_no_id() {
+        let (index, ids) = samples::one_segment(3);
+        let at = |place| index.tables[0].id_at(0, place);
+        assert_eq!([0, 1, 2, 3, u32::MAX].map(at), [Some(ids[0]), Some(ids[1]), Some(ids[2]), None, None]);
+        assert_eq!(index.tables[0].id_at(1, 0), None);
     }
 }

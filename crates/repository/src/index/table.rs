@@ -144,7 +144,12 @@ impl Table {
     /// The id at a place of a pack's footer.
     pub(crate) fn id_at(&self, pack: u32, place: u32) -> Option<BlobId> {
         match self {
-            Self::Segment(segment) => segment.footer(pack, DomainId([0; 16])).entries.get(place as usize).map(|entry| entry.id),
+            // Not by way of the footer: that is as large as the pack has blobs, and this is asked for every damaged one.
+            Self::Segment(segment) => {
+                let ordinals = segment.ordinals(pack);
+                let ordinal = ordinals.start.checked_add(place).filter(|ordinal| *ordinal < ordinals.end)?;
+                Some(segment.entry(ordinal).id)
+            }
             Self::Tail(footer) => footer.entries.get(place as usize).map(|entry| entry.id),
         }
     }

@@ -308,6 +308,10 @@ impl Transaction for MemoryTransaction {
         Ok(self.views.packs.get(&(domain, pack)))
     }
 
+    async fn pack_state(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackState>> {
+        Ok(self.views.packs.get(&(domain, pack)).map(|row| row.state))
+    }
+
     async fn put_pack(&mut self, row: &PackRow) -> LedgerResult<()> {
         let views = self.write()?;
         integers([row.number, row.length, row.segment.unwrap_or(0)])?;

@@ -157,7 +157,7 @@ impl CondemnedRow {
 pub enum DamageSource {
     /// Its checksum was found wrong here, or its bytes are gone.
     Verified,
-    /// An agent could not open it. Nothing is ever deleted because of that.
+    /// An agent could not open it, or storage could not read it, which may pass. Nothing is ever deleted because of that.
     Reported,
 }
 

@@ -3,6 +3,7 @@
 //! By copies, not by packs: a pack may hold, beside pages that a point needs, pages that nothing needs any more and whose
 //! links were collected. Such a page must not take its pack with it (`docs/design/proven-by-copies.md`).
 
+use super::inventory::StoredKeys;
 use crate::fault::Outcome;
 use crate::index::{BlobCopy, Index, Slot};
 use crate::ledger::{CondemnedRow, DamageRow, DamageSource};
@@ -21,10 +22,10 @@ struct Unproven {
 
 impl Inner {
     /// Copies that are not proven are seen by nobody: without a key they are as good as damaged, and pages whose links do not
-    /// resolve are hidden. What a root reaches of them is kept; the rest goes with the next collections.
-    pub(super) async fn hide_unproven(&self, keys: &HashSet<KeyId>, nonce: ClaimNonce) -> Outcome<()> {
+    /// resolve are hidden. A key that storage cannot read may be back some day: nothing is given up for want of it. What a root reaches of them is kept; the rest goes with the next collections.
+    pub(super) async fn hide_unproven(&self, keys: &StoredKeys, nonce: ClaimNonce) -> Outcome<()> {
         let index = self.fresh_index().await?;
-        let unproven = unproven_copies(&index, keys);
+        let unproven = unproven_copies(&index, &keys.sound);
         if unproven.keyless.is_empty() && unproven.unresolved.is_empty() {
             return Ok(());
         }
@@ -40,7 +41,9 @@ impl Inner {
                 if are_hidden {
                     hidden.entry(pack).or_default().push(place);
                 } else {
-                    let (domain, blob, source) = (self.domain, table.id(slot.ordinal), DamageSource::Verified);
+                    let may_be_back = keys.unreadable.contains(&entry.key);
+                    let source = if may_be_back { DamageSource::Reported } else { DamageSource::Verified };
+                    let (domain, blob) = (self.domain, table.id(slot.ordinal));
                     transaction.put_damage(&DamageRow { domain, pack, place, blob, source }).await?;
                 }
             }

@@ -5,6 +5,7 @@ use crate::fault::Outcome;
 use crate::index::Index;
 use crate::ledger::{HeadRow, JournalRow, JournalState, PointRow, PointRowState, Transaction};
 use crate::repository::Inner;
+use crate::stored::Stored;
 use crate::{Sabotage, sabotaged};
 use contract::SetAside;
 use format::journal::{JournalEntry, Payload};
@@ -34,6 +35,12 @@ impl History {
         self.last.next()
     }
 
+    /// Keys of records that are not purged.
+    pub(super) fn named_keys(&self) -> impl Iterator<Item = KeyId> {
+        let records = self.records.iter().filter_map(|(_, bytes)| SignedRecord::parse_unverified(bytes).ok());
+        records.filter(|record| !self.purged.contains(&record.id())).map(|record| record.body.key)
+    }
+
     /// Takes the next entry; entries come by number.
     fn add(&mut self, number: JournalNumber, entry: JournalEntry, newest: &mut Incarnation) {
         self.newest = self.newest.max(entry.incarnation);
@@ -59,8 +66,18 @@ impl Inner {
         let mut newest = Incarnation(0);
         for name in self.list_all(&names::journal_entries(self.domain)).await? {
             let Ok(number) = names::parse_number(&name).map(JournalNumber) else { continue };
+            if number > history.last.next() {
+                let (first, last) = (history.last.next(), JournalNumber(number.0 - 1));
+                history.unreadable.push((first, format!("entries {first} to {last} are not in storage")));
+            }
             history.last = number;
-            let Some(bytes) = self.read_if_there(&name).await? else { continue };
+            let bytes = match self.read_stored(&name).await? {
+                Stored::Whole(bytes) => bytes,
+                Stored::Absent | Stored::Unreadable => {
+                    history.unreadable.push((number, "storage cannot read it".to_owned()));
+                    continue;
+                }
+            };
             match JournalEntry::parse(&bytes) {
                 Ok(entry) if entry.number == number && entry.domain == self.domain => {
                     history.rows.push(JournalRow { domain: self.domain, number, state: JournalState::Done, bytes });
@@ -85,9 +102,11 @@ impl Inner {
         let mut transaction = self.ledger.begin().await?;
         self.row_in_rebuild(transaction.as_mut(), nonce).await?;
         let mut rows: BTreeMap<ItemName, Vec<PointRow>> = BTreeMap::new();
+        let mut unauthorised = Vec::new();
         for (entry, bytes) in &history.records {
             match self.read_record(entry, bytes, &index, keys) {
-                Ok(row) => rows.entry(row.item.clone()).or_default().push(row),
+                Ok((row, None)) => rows.entry(row.item.clone()).or_default().push(row),
+                Ok((row, Some(why))) => unauthorised.push((row, why)),
                 Err(why) => report.set_aside.push(SetAside { point: None, number: entry.number, why }),
             }
         }
@@ -97,7 +116,32 @@ impl Inner {
         for (item, points) in rows {
             self.restore_item(transaction.as_mut(), history, item, points, report).await?;
         }
+        for (row, why) in unauthorised {
+            self.set_aside(transaction.as_mut(), history, row, why, report).await?;
+        }
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// A point that nobody may have signed: it continues no chain and is never served, but the descriptor that certifies its
+    /// agent may only be missing, so what it reaches stays until it is purged.
+    async fn set_aside(
+        &self,
+        transaction: &mut dyn Transaction,
+        history: &History,
+        row: PointRow,
+        why: String,
+        report: &mut RebuildReport,
+    ) -> Outcome<()> {
+        if history.purged.contains(&row.id) {
+            report.purged += 1;
+            return Ok(());
+        }
+        report.set_aside.push(SetAside { point: Some(row.id), number: row.number, why });
+        // Somebody may have signed another agent's words: its row stays.
+        if transaction.point(self.domain, row.id).await?.is_none() {
+            transaction.put_point(&PointRow { state: PointRowState::SetAside, ..row }).await?;
+        }
         Ok(())
     }
 
@@ -135,18 +179,20 @@ impl Inner {
         Ok(())
     }
 
-    /// A point's row, or why there is none.
-    fn read_record(&self, entry: &JournalEntry, bytes: &[u8], index: &Index, keys: &HashSet<KeyId>) -> Result<PointRow, String> {
+    /// A point's row, and why its agent may not have signed it, if so; or why there is none.
+    fn read_record(
+        &self,
+        entry: &JournalEntry,
+        bytes: &[u8],
+        index: &Index,
+        keys: &HashSet<KeyId>,
+    ) -> Result<(PointRow, Option<String>), String> {
         let verified = if sabotaged(Sabotage::RecordIsNotVerified) {
             SignedRecord::parse_unverified(bytes)
         } else {
             SignedRecord::parse(bytes)
         };
         let record = verified.map_err(|error| error.to_string())?;
-        let descriptor = self.trust.descriptor();
-        if !sabotaged(Sabotage::AgentIsNotAuthorised) {
-            descriptor.authorise(&record, true).map_err(|error| error.to_string())?;
-        }
         if record.body.domain != self.domain {
             return Err("it belongs to another domain".to_owned());
         }
@@ -154,7 +200,7 @@ impl Inner {
             return Err("it is no record".to_owned());
         };
         let whole = index.is_visible(&record.body.root) && keys.contains(&record.body.key);
-        Ok(PointRow {
+        let row = PointRow {
             domain: self.domain,
             id: record.id(),
             kind: record.body.kind,
@@ -168,6 +214,13 @@ impl Inner {
             received_ms,
             purged_at: None,
             record: bytes.to_vec().into(),
-        })
+        };
+        Ok((row, self.lacks_authority(&record)))
+    }
+
+    /// Why the record's agent may not have signed it.
+    pub(crate) fn lacks_authority(&self, record: &SignedRecord) -> Option<String> {
+        let authorised = self.trust.descriptor().authorise(record, true);
+        authorised.err().filter(|_| !sabotaged(Sabotage::AgentIsNotAuthorised)).map(|error| error.to_string())
     }
 }

@@ -6,6 +6,7 @@ use crate::fault::{Fault, Outcome};
 use crate::ledger::{PackRow, PackState};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
+use crate::stored::Stored;
 use format::key_object::KeyObject;
 use format::pack::Footer;
 use format::{ClaimNonce, KeyId, PackName, names};
@@ -14,19 +15,36 @@ use std::collections::HashSet;
 /// Packs whose rows are inserted at once.
 const BATCH_PACKS: usize = in_tests(4, 1024);
 
+/// Keys whose objects are in storage.
+#[derive(Default)]
+pub(super) struct StoredKeys {
+    /// At least one copy is sound.
+    pub(super) sound: HashSet<KeyId>,
+    /// Storage cannot read a copy. It may be readable again some day.
+    pub(super) unreadable: HashSet<KeyId>,
+}
+
 impl Inner {
-    /// Keys of which at least one copy is sound. Those that a deletion list names are gone, or may be at any time.
-    pub(super) async fn sound_keys(&self, history: &History) -> Outcome<HashSet<KeyId>> {
-        let mut keys = HashSet::new();
+    /// Key objects. Those that a deletion list names are gone, or may be at any time, unless a pack or a record that is there
+    /// names them: then they came back, and what they seal shall not go with them.
+    pub(super) async fn stored_keys(&self, history: &History) -> Outcome<StoredKeys> {
+        let mut keys = StoredKeys::default();
+        let mut named = self.fresh_index().await?.keys();
+        named.extend(history.named_keys());
         for name in self.list_all(&names::keys(self.domain)).await? {
             let Ok(key) = names::parse_key(&name) else { continue };
-            if history.deleted_keys.contains(&key) {
+            if history.deleted_keys.contains(&key) && !named.contains(&key) {
                 self.store.delete(&self.object(name)?).await?;
                 continue;
             }
-            if !keys.contains(&key) && self.read_if_there(&name).await?.is_some_and(|bytes| KeyObject::id(&bytes) == key) {
-                keys.insert(key);
+            if keys.sound.contains(&key) {
+                continue;
             }
+            match self.read_stored(&name).await? {
+                Stored::Whole(bytes) if KeyObject::id(&bytes) == key => keys.sound.insert(key),
+                Stored::Unreadable => keys.unreadable.insert(key),
+                Stored::Whole(_) | Stored::Absent => false,
+            };
         }
         Ok(keys)
     }
@@ -45,6 +63,7 @@ impl Inner {
                 Ok(row) => batch.push(row),
                 Err(Fault::Format(error)) => report.unreadable_packs.push((name, error.to_string())),
                 Err(fault) if fault.is_not_found() => {}
+                Err(fault) if fault.is_unreadable() => report.unreadable_packs.push((name, "storage cannot read it".to_owned())),
                 Err(fault) => return Err(fault),
             }
             report.packs += 1;

@@ -29,13 +29,25 @@ impl Database {
     }
 }
 
-/// Who holds sessions: the advisory locks of the simulated machine.
+/// Who holds sessions: the advisory locks of the simulated machine, or the leases of a simulated service.
 #[derive(Clone, Default)]
-pub(super) struct Locks(Arc<Mutex<BTreeMap<SessionId, (Process, Life)>>>);
+pub(super) struct Locks(Arc<Mutex<BTreeMap<SessionId, Lock>>>);
+
+struct Lock {
+    process: Process,
+    life: Life,
+    /// It may run out.
+    is_lease: bool,
+}
 
 impl Locks {
     fn is_held(&self, session: SessionId) -> bool {
-        self.0.lock().unwrap().get(&session).is_some_and(|(process, life)| process.check(*life).is_ok())
+        self.0.lock().unwrap().get(&session).is_some_and(|lock| lock.process.check(lock.life).is_ok())
+    }
+
+    /// So much time goes by that everything runs out that can.
+    pub(super) fn run_out(&self) {
+        self.0.lock().unwrap().retain(|_, lock| !lock.is_lease);
     }
 }
 
@@ -98,11 +110,21 @@ struct NodeLocks {
     process: Process,
 }
 
+impl NodeLocks {
+    fn lock(&self, session: SessionId, is_lease: bool) -> io::Result<()> {
+        let life = self.process.life().map_err(io::Error::other)?;
+        self.locks.0.lock().unwrap().insert(session, Lock { process: self.process.clone(), life, is_lease });
+        Ok(())
+    }
+}
+
 impl Liveness for NodeLocks {
     fn hold(&self, session: SessionId) -> io::Result<()> {
-        let life = self.process.life().map_err(io::Error::other)?;
-        self.locks.0.lock().unwrap().insert(session, (self.process.clone(), life));
-        Ok(())
+        self.lock(session, true)
+    }
+
+    fn hold_here(&self, session: SessionId) -> io::Result<()> {
+        self.lock(session, false)
     }
 
     fn release(&self, session: SessionId) {
@@ -185,7 +207,7 @@ macro_rules! pass_on {
 }
 
 use crate::ledger::{
-    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PointRow, SegmentRow, SessionRow,
+    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, SegmentRow, SessionRow,
     SessionState,
 };
 use bytes::Bytes;
@@ -200,6 +222,7 @@ pass_on! {
     sessions(domain: DomainId, state: SessionState) -> Vec<SessionRow>;
     remove_session(domain: DomainId, session: SessionId) -> ();
     pack(domain: DomainId, pack: PackName) -> Option<PackRow>;
+    pack_state(domain: DomainId, pack: PackName) -> Option<PackState>;
     put_pack(row: &PackRow) -> ();
     update_pack(row: &PackRow) -> ();
     packs(domain: DomainId) -> Vec<PackRow>;

@@ -48,7 +48,7 @@ fn find(root: &Root, name: &ObjectName) -> Result<Opened> {
             root.check().map_err(|error| StorageError::from_io("read", name.as_str(), error))?;
             Err(StorageError::new(ErrorKind::NotFound, "read", name.as_str()))
         }
-        Err(error) => Err(StorageError::from_io("read", name.as_str(), error)),
+        Err(error) => Err(StorageError::from_read(name.as_str(), error)),
     }
 }
 
@@ -83,7 +83,7 @@ impl Opened {
         check_length("read", name, length)?;
         let mut bytes = vec![0; length as usize];
         let read = self.file.read_exact_at(&mut bytes, range.start);
-        read.map_err(|error| StorageError::from_io("read", name.as_str(), error))?;
+        read.map_err(|error| StorageError::from_read(name.as_str(), error))?;
         Ok(bytes.into())
     }
 

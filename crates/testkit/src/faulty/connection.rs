@@ -116,15 +116,15 @@ impl Request<'_> {
     }
 
     async fn apply(&self, effect: Effect) -> Result<Creation> {
-        let inner = &self.connection.weather.inner;
+        let weather = &self.connection.weather;
         match effect {
-            Effect::Put(name, bytes) => match inner.put(&name, bytes).await {
+            Effect::Put(name, bytes) => match weather.inner.put(&name, bytes).await {
                 Ok(PutOutcome::Created) => Ok(Creation::Created),
                 Ok(PutOutcome::Identical) => Ok(Creation::AlreadyThere),
                 Err(error) if error.kind() == ErrorKind::Exists => Ok(Creation::AlreadyThere),
                 Err(error) => Err(error),
             },
-            Effect::Delete(name) => inner.delete(&name).await.map(|()| Creation::Created),
+            Effect::Delete(name) => weather.remove(&name).await.map(|()| Creation::Created),
         }
     }
 }
@@ -138,11 +138,17 @@ impl Provider for Connection {
 
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<Bytes> {
         let request = self.begin(Operation::Get, name.as_str()).await?;
+        if self.weather.is_bad(name, range.as_ref()) {
+            return request.end(Err(request.error(ErrorKind::Damaged).because("injected"))).await;
+        }
         request.read(self.weather.inner.get(name, range)).await
     }
 
     async fn get_ranges(&self, name: &ObjectName, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let request = self.begin(Operation::Get, name.as_str()).await?;
+        if ranges.iter().any(|range| self.weather.is_bad(name, Some(range))) {
+            return request.end(Err(request.error(ErrorKind::Damaged).because("injected"))).await;
+        }
         request.read(self.weather.inner.get_ranges(name, ranges)).await
     }
 

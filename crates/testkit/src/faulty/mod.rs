@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a put acknowledged is there, whole, until somebody deletes it, whatever the faults. Only what nobody
 //! acknowledged may be absent, late or torn; a late delete takes even what was put again in between, hence names are not used
-//! twice. (Damage by `corrupt`, `replace` and `lose` is asked for.) Faults depend on the seed and on the order of requests alone.
+//! twice. (Damage by `corrupt`, `replace`, `lose` and `make_unreadable` is asked for.) Faults depend on the seed and on the order of requests alone.
 
 mod connection;
 mod fault;
@@ -127,6 +127,16 @@ impl FaultyStore {
     pub async fn replace(&self, name: &ObjectName, bytes: Bytes) -> Result<()> {
         self.inner().delete(name).await?;
         self.inner().put(name, bytes).await.map(drop)
+    }
+
+    /// Lets every read of these bytes of a stored object fail with `Damaged`, until the object is removed.
+    pub fn make_unreadable(&self, name: &ObjectName, bytes: Range<u64>) {
+        self.weather().set_bad(name.clone(), bytes);
+    }
+
+    /// Everything can be read again.
+    pub fn make_all_readable(&self) {
+        self.weather().clear_bad();
     }
 
     /// Loses a stored object.

@@ -3,8 +3,10 @@
 use super::fault::{Fault, FaultRates, Operation};
 use crate::rng::Rng;
 use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use storage::{ObjectName, ObjectStore};
+use storage::{ObjectName, ObjectStore, Result};
 
 /// The storage that connections share.
 pub(super) struct Weather {
@@ -19,6 +21,8 @@ struct State {
     /// Requests so far, by anybody.
     steps: u64,
     late: Vec<(u64, Effect)>,
+    /// Bad places of the medium: of an object, bytes that cannot be read.
+    bad: BTreeMap<ObjectName, Range<u64>>,
 }
 
 struct Scripted {
@@ -44,7 +48,7 @@ pub(super) struct Drawn {
 impl Weather {
     pub(super) fn new(inner: Arc<dyn ObjectStore>, seed: u64) -> Self {
         let rng = Rng::new(seed);
-        let state = State { rng, rates: FaultRates::NONE, script: Vec::new(), steps: 0, late: Vec::new() };
+        let state = State { rng, rates: FaultRates::NONE, script: Vec::new(), steps: 0, late: Vec::new(), bad: BTreeMap::new() };
         Self { inner, state: Mutex::new(state) }
     }
 
@@ -69,6 +73,27 @@ impl Weather {
             None => {}
         }
         drawn
+    }
+
+    pub(super) fn set_bad(&self, name: ObjectName, bytes: Range<u64>) {
+        self.state().bad.insert(name, bytes);
+    }
+
+    pub(super) fn clear_bad(&self) {
+        self.state().bad.clear();
+    }
+
+    /// Whether some of these bytes cannot be read; all of them count where no range is given.
+    pub(super) fn is_bad(&self, name: &ObjectName, range: Option<&Range<u64>>) -> bool {
+        let overlaps = |bad: &Range<u64>| range.is_none_or(|range| range.start < bad.end && bad.start < range.end);
+        self.state().bad.get(name).is_some_and(overlaps)
+    }
+
+    /// Removes an object; another of its name lies elsewhere on the medium.
+    pub(super) async fn remove(&self, name: &ObjectName) -> Result<()> {
+        self.inner.delete(name).await?;
+        self.state().bad.remove(name);
+        Ok(())
     }
 
     /// Takes a step, and lets happen what was late until now.
@@ -113,7 +138,7 @@ impl Weather {
             // Nobody waits for the answer: a put that comes too late finds another object in its place.
             let _ = match effect {
                 Effect::Put(name, bytes) => self.inner.put(&name, bytes).await.map(drop),
-                Effect::Delete(name) => self.inner.delete(&name).await,
+                Effect::Delete(name) => self.remove(&name).await,
             };
         }
     }

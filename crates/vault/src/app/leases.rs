@@ -2,7 +2,7 @@
 //!
 //! Time is the process's monotonic clock: no jump of the system's clock ends a session or keeps one. Leases are in memory
 //! only; after a restart every session that the ledger has as open gets one full lease. A session that was found to be over
-//! stays so.
+//! stays so. What the service does itself (a collection) has no lease: it lasts as long as its work.
 
 use format::SessionId;
 use repository::Liveness;
@@ -30,17 +30,19 @@ struct Lease {
     until: Instant,
     end: Instant,
     over: bool,
+    /// It has no end but its release.
+    lasts: bool,
 }
 
 impl Lease {
     fn new(times: LeaseTimes) -> Self {
         let now = Instant::now();
-        Self { until: now + times.lease, end: now + times.age_max, over: false }
+        Self { until: now + times.lease, end: now + times.age_max, over: false, lasts: false }
     }
 
     fn is_alive(&mut self) -> bool {
         let now = Instant::now();
-        self.over |= now >= self.until || now >= self.end;
+        self.over |= !self.lasts && (now >= self.until || now >= self.end);
         !self.over
     }
 }
@@ -83,6 +85,11 @@ impl Leases {
 impl Liveness for Leases {
     fn hold(&self, session: SessionId) -> io::Result<()> {
         self.sessions().insert(session, Lease::new(self.times));
+        Ok(())
+    }
+
+    fn hold_here(&self, session: SessionId) -> io::Result<()> {
+        self.sessions().insert(session, Lease { lasts: true, ..Lease::new(self.times) });
         Ok(())
     }
 
@@ -132,6 +139,16 @@ mod tests {
         assert!(leases.renew(SESSION));
         sleep(Duration::from_millis(150));
         assert!(!leases.renew(SESSION) && !leases.is_alive(SESSION));
+    }
+
+    #[test]
+    fn what_the_service_does_itself_lasts_beyond_every_lease_until_it_is_released() {
+        let leases = leases(50, 100);
+        leases.hold_here(SESSION).unwrap();
+        sleep(Duration::from_millis(150));
+        assert!(leases.is_alive(SESSION));
+        leases.release(SESSION);
+        assert_eq!(leases.count(), 0);
     }
 
     #[test]

@@ -70,6 +70,7 @@ statements! {
     REMOVE_SESSION = "DELETE FROM sessions WHERE domain = ?1 AND id = ?2";
 
     PACK = concat!(pack_with_footer!(), "WHERE p.domain = ?1 AND p.name = ?2");
+    PACK_ALONE = concat!(pack_without_footer!(), "WHERE p.domain = ?1 AND p.name = ?2");
     PACKS = concat!(pack_without_footer!(), "WHERE p.domain = ?1 ORDER BY p.number, p.name");
     PACKS_OF_SESSION = concat!(pack_without_footer!(), "WHERE p.domain = ?1 AND p.session = ?2 ORDER BY p.number, p.name");
     TAILS = concat!(pack_with_footer!(),

@@ -48,23 +48,23 @@ async fn one_point(stage: &Stage) -> contract::Result<()> {
     stage.back_up(&stage.others(), 0, &sample()).await.map(drop)
 }
 
-fn sample() -> crate::simulation::content::Tree {
+pub(super) fn sample() -> crate::simulation::content::Tree {
     tree(&[&[&[0, 1], &[2, 3]], &[&[4, 5]]])
 }
 
-fn name(object: &str) -> ObjectName {
+pub(super) fn name(object: &str) -> ObjectName {
     ObjectName::new(object).unwrap()
 }
 
 /// A pack of that kind, its name and its parsed frame.
-fn a_pack(stage: &Stage, kind: BlobKind) -> (String, pack::ParsedPack) {
+pub(super) fn a_pack(stage: &Stage, kind: BlobKind) -> (String, pack::ParsedPack) {
     let packs = objects(&stage.world.memory, &names::packs(IDENTITY.domain));
     let parsed = packs.into_iter().map(|(name, bytes)| (name, pack::parse(&bytes).unwrap()));
     parsed.into_iter().find(|(_, parsed)| parsed.footer.kind == kind).unwrap()
 }
 
 /// Everything in the pack may be lost, through no fault of the repository.
-fn taint(stage: &Stage, parsed: &pack::ParsedPack) {
+pub(super) fn taint(stage: &Stage, parsed: &pack::ParsedPack) {
     let mut model = stage.world.model.borrow_mut();
     model.tainted.extend(parsed.footer.entries.iter().map(|entry| format!("blob {}", entry.id)));
     stage.has_damage.set(true);

@@ -2,9 +2,14 @@
 
 mod authorities;
 mod collections;
+mod collectors;
 mod damage;
 mod hidden;
+mod journal;
+mod keys;
+mod revival;
 mod stage;
+mod unreadable;
 mod writing;
 
 pub(super) use super::audit::thorough;
@@ -91,7 +96,19 @@ fn play_all(scenario: Scenario) -> std::result::Result<u64, String> {
 }
 
 fn all() -> Vec<Scenario> {
-    [writing::SCENARIOS, collections::SCENARIOS, authorities::SCENARIOS, damage::SCENARIOS, hidden::SCENARIOS].concat()
+    [
+        writing::SCENARIOS,
+        collections::SCENARIOS,
+        collectors::SCENARIOS,
+        authorities::SCENARIOS,
+        damage::SCENARIOS,
+        unreadable::SCENARIOS,
+        journal::SCENARIOS,
+        revival::SCENARIOS,
+        keys::SCENARIOS,
+        hidden::SCENARIOS,
+    ]
+    .concat()
 }
 
 macro_rules! scenario_tests {
@@ -113,8 +130,13 @@ macro_rules! scenario_tests {
 scenario_tests! {
     backups_survive_a_crash_at_every_step: writing::SCENARIOS;
     collections_survive_a_crash_at_every_step: collections::SCENARIOS;
+    a_second_collection_survives_a_crash_at_every_step: collectors::SCENARIOS;
     changes_of_authority_survive_a_crash_at_every_step: authorities::SCENARIOS;
     damage_and_healing_survive_a_crash_at_every_step: damage::SCENARIOS;
+    what_cannot_be_read_survives_a_crash_at_every_step: unreadable::SCENARIOS;
+    what_two_tell_differently_survives_a_crash_at_every_step: journal::SCENARIOS;
+    sessions_taken_over_survive_a_crash_at_every_step: revival::SCENARIOS;
+    keys_that_come_back_survive_a_crash_at_every_step: keys::SCENARIOS;
     what_is_hidden_survives_a_crash_at_every_step: hidden::SCENARIOS;
 }
 

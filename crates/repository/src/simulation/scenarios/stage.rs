@@ -11,7 +11,7 @@ use crate::simulation::life::incarnation;
 use crate::simulation::node::{Database, Node};
 use crate::simulation::walker::Walker;
 use crate::simulation::world::{Purge, World};
-use contract::{CollectReport, Domain, Error, PointInfo, Result};
+use contract::{CollectOptions, CollectReport, Domain, Error, PointInfo, Result};
 use format::PointId;
 use format::journal::Payload;
 use format::record::RecordKind;
@@ -51,6 +51,14 @@ impl Stage {
         own.start().await?;
         others.start().await?;
         self.repositories.replace(vec![own, others]);
+        Ok(())
+    }
+
+    /// The process that may die opens the repository once more.
+    pub(super) async fn actor_starts_again(&self) -> Result<()> {
+        let own = self.actor.assemble(&self.world.current());
+        own.start().await?;
+        self.repositories.borrow_mut()[0] = own;
         Ok(())
     }
 
@@ -127,15 +135,17 @@ impl Stage {
         Ok((node, repository))
     }
 
-    /// A collection, without recovery before it, of a process that dies in this durable step; whether it took so many.
+    /// A collection without recovery before it, by somebody who does not look whether another one runs.
+    pub(super) async fn sweep_only(&self, repository: &Repository, options: CollectOptions) -> Result<()> {
+        let (inner, mut report) = (&repository.inner, CollectReport::default());
+        inner.condemn(&mut report, &no_progress()).await?;
+        Ok(inner.sweep(&options, &mut report, &no_progress()).await?)
+    }
+
+    /// Such a collection of a process that dies in this durable step; whether it took so many.
     pub(super) async fn sweep_and_die(&self, node: &Node, repository: &Repository, step: u64) -> Result<bool> {
         node.process.crash_at(node.process.durable_steps() + step, Remains::Whole);
-        let (inner, mut report) = (&repository.inner, CollectReport::default());
-        let collection = async {
-            inner.condemn(&mut report, &no_progress()).await?;
-            inner.sweep(&thorough(), &mut report, &no_progress()).await
-        };
-        let outcome = node.process.run(collection).await;
+        let outcome = node.process.run(self.sweep_only(repository, thorough())).await;
         let died = node.process.is_dead();
         if !died {
             outcome.map_err(|_| Error::new(contract::ErrorKind::Internal, "the collector died without a crash"))??;
@@ -164,6 +174,9 @@ impl Stage {
         self.world.foreign_packs.set(true);
         let repository = node.assemble(database);
         repository.inner.rebuild().await.map_err(Error::from)?;
+        if !self.world.model.borrow().tainted.is_empty() {
+            repository.inner.give_up_unread().await?;
+        }
         if incarnation(&database.ledger) > incarnation(&self.world.current().ledger)
             || database.number == self.world.current().number
         {

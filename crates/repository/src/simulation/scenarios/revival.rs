@@ -1,0 +1,38 @@
+//! Sessions that another process takes over, as a service does with those of the one before it.
+
+use super::stage::{Stage, tree};
+use super::{Scenario, ensure, nothing, scenario};
+use contract::{Error, Result};
+
+pub(super) const SCENARIOS: &[Scenario] =
+    &[scenario("a session that is revived", nothing, |stage| Box::pin(take_sessions_over(stage)), nothing)];
+
+/// Its packs lie in a segment with those of another session; some came after that.
+async fn take_sessions_over(stage: &Stage) -> Result<()> {
+    let (own, others) = (stage.own(), stage.others());
+    let part = tree(&[&[&[0, 1], &[2], &[3], &[4], &[5]]]);
+    let whole = tree(&[&[&[0, 1], &[2], &[3], &[4], &[5]], &[&[6]]]);
+    let beside = tree(&[&[&[20], &[21]]]);
+    let mut session = stage.session(&others, 0).await?;
+    session.send_missing(&stage.graph(&part)).await?;
+    let mut another = stage.session(&others, 1).await?;
+    another.send_missing(&stage.graph(&beside)).await?;
+    others.inner.merge_tails(0).await.map_err(Error::from)?;
+    let more = tree(&[&[&[6]]]);
+    session.send_missing(&stage.graph(&more)).await?;
+
+    own.inner.revive_sessions().await.map_err(Error::from)?;
+    let (before, after) = (others.inner.view(session.session)?, own.inner.view(session.session)?);
+    ensure(before.own_tables().packs() == after.own_tables().packs(), "it has all its packs")?;
+    let page = stage.graph(&beside).root;
+    ensure(!after.is_visible(&page), "and sees no page of the other session that shares the segment")?;
+    let tails = after.own_tails().len();
+    let unmerged = own.inner.ledger.snapshot().await.map_err(crate::Fault::from)?.tails(own.inner.domain).await;
+    let unmerged = unmerged.map_err(crate::Fault::from)?.len();
+    ensure(tails <= unmerged && unmerged > 0, format!("what lies in the segment is looked up there: {tails}, {unmerged}"))?;
+
+    session.repository = &own;
+    another.repository = &own;
+    stage.finish(&mut session, &whole).await?;
+    stage.finish(&mut another, &beside).await.map(drop)
+}
