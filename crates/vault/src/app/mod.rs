@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokens::Tokens;
+use tokio::sync::Semaphore;
 use vault::VaultPlace;
 
 /// Everything that handlers share.
@@ -29,6 +30,8 @@ pub(crate) struct App {
     pub(crate) packs_in: Budget,
     /// Packs on their way out.
     pub(crate) packs_out: Budget,
+    /// Requests at once.
+    pub(crate) at_once: Semaphore,
     pub(crate) limits: Limits,
     /// The service is about to end: it is not ready for more.
     pub(crate) ending: AtomicBool,
@@ -53,6 +56,7 @@ impl App {
             metrics: Metrics::default(),
             packs_in: Budget::new(limits.packs_in_mib),
             packs_out: Budget::new(limits.packs_out_mib),
+            at_once: Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)),
             limits,
             ending: AtomicBool::new(false),
             database,

@@ -45,6 +45,11 @@ impl Tokens {
         Ok(row.filter(|row| !row.one_time).map(|row| row.scope))
     }
 
+    /// Whether it is a one-time token that was not exchanged yet. It stays one.
+    pub(crate) async fn is_one_time(&self, text: &str) -> Result<bool, ServiceError> {
+        Ok(self.find(text).await?.is_some_and(|row| row.one_time))
+    }
+
     /// The row that a token's text proves to belong to.
     async fn find(&self, text: &str) -> Result<Option<Arc<TokenRow>>, ServiceError> {
         let Some(id) = id_of(text) else { return Ok(None) };

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use crate::app::App;
 use crate::app::budget::Lent;
+use api::limits::JSON_BYTES_MAX;
 use api::{Code, Problem};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_LENGTH;
@@ -12,8 +13,8 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A body of JSON.
-pub(crate) struct Json<T>(pub(crate) T);
+/// A body of JSON, of at most `MAX` bytes.
+pub(crate) struct Json<T, const MAX: usize = JSON_BYTES_MAX>(pub(crate) T);
 
 /// A body of at most `MAX` bytes.
 pub(crate) struct Octets<const MAX: usize>(pub(crate) Bytes);
@@ -24,11 +25,11 @@ pub(crate) struct PackBody {
     pub(crate) lent: Lent,
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MAX> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let bytes = read(request, api::limits::JSON_BYTES_MAX, app).await?;
+        let bytes = read(request, MAX, app).await?;
         let value = serde_json::from_slice(&bytes);
         value.map(Self).map_err(|error| Failure::invalid(format!("the body is not what the endpoint expects: {error}")))
     }

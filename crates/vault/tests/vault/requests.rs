@@ -3,9 +3,13 @@
 use crate::running::{DOMAIN, Protected, Running};
 use api::{Code, Problem};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vault::Limits;
+
+/// Long before anything that takes the usual limits.
+const SOON: Duration = Duration::from_secs(8);
 
 /// An answer, read by hand.
 pub(crate) struct Answered {
@@ -22,7 +26,7 @@ impl Answered {
 }
 
 /// Trusts anybody: these tests are about what stands behind TLS.
-async fn connect(running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
+pub(crate) async fn connect(running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
     let pem = std::fs::read(running.directory.path().join("data/authority.pem")).unwrap();
     let certificate = <rustls::pki_types::CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem).unwrap();
     let mut roots = rustls::RootCertStore::empty();
@@ -125,4 +129,38 @@ async fn more_requests_than_the_limit_are_answered_as_busy_and_the_client_comes_
     for one in many.collect::<Vec<_>>() {
         one.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_good_token_is_answered_before_a_body_is_read_and_takes_nobodys_place() {
+    let protected = Protected::with(Limits { requests: 1, ..Limits::default() }).await;
+    let running = &protected.running;
+    let never = format!("hf_{}_{}", "0".repeat(16), "0".repeat(64));
+    let head = |path: &str, method: &str, token: &str| {
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: 1000\r\n\r\n")
+            .into_bytes()
+    };
+    for token in ["anything", never.as_str(), running.one_time.as_deref().unwrap(), protected.admin_token.as_str()] {
+        let answered = tokio::time::timeout(SOON, raw(running, &head("/v1/login", "POST", token))).await;
+        assert_eq!(answered.expect("nothing more was to come").status, 401, "{token}");
+    }
+    let pack = format!("/v1/domains/{DOMAIN}/sessions/{0}/packs/{0}", "a7".repeat(16));
+    let mut under_way = connect(running).await;
+    under_way.write_all(&head(&pack, "PUT", &protected.admin_token)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let token = Some(protected.admin_token.as_str());
+    assert_eq!(ask(running, "GET", "/v1/scope", token, Vec::new()).await.status, 503, "the place is taken");
+    assert_eq!(ask(running, "GET", "/v1/scope", Some(&never), Vec::new()).await.status, 401);
+    assert_eq!(ask(running, "GET", "/readyz", None, Vec::new()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_has_a_small_body_and_one_that_is_refused_does_not_use_its_token_up() {
+    let running = Running::new(Limits::default()).await;
+    let token = running.one_time.clone().unwrap();
+    let long = ask(&running, "POST", "/v1/login", Some(&token), vec![b' '; 5 << 10]).await;
+    assert_eq!((long.status, long.problem().code), (413, Code::TooLarge));
+    let body = b"{\"name\":\"administrator\"}".to_vec();
+    assert_eq!(ask(&running, "POST", "/v1/login", Some(&token), body.clone()).await.status, 200);
+    assert_eq!(ask(&running, "POST", "/v1/login", Some(&token), body).await.status, 401);
 }
