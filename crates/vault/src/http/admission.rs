@@ -1,6 +1,7 @@
 //! The way in and out of every request: its id, the log, the numbers, the body of errors.
 
 use super::failure::Failure;
+use super::line::Line;
 use crate::app::App;
 use api::{Code, PROBLEM_TYPE, Problem};
 use axum::body::Body;
@@ -48,6 +49,7 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let line = request.extensions().get::<Line>().cloned();
     let mut response = next.run(request).await;
     let failure = response.extensions_mut().remove::<Failure>();
     let causes = failure.as_ref().map(|failure| failure.causes.join(": ")).unwrap_or_default();
@@ -67,7 +69,10 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     } else {
         tracing::debug!(id, method, route, status, took_ms, peer, message, causes, "request");
     }
-    response
+    match line {
+        Some(line) => response.map(|body| line.send(body)),
+        None => response,
+    }
 }
 
 fn write_problem(response: &mut Response, failure: Failure, id: &str) {

@@ -164,3 +164,14 @@ async fn a_login_has_a_small_body_and_one_that_is_refused_does_not_use_its_token
     assert_eq!(ask(&running, "POST", "/v1/login", Some(&token), body.clone()).await.status, 200);
     assert_eq!(ask(&running, "POST", "/v1/login", Some(&token), body).await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_or_only_half_is_ended() {
+    let running = Running::new(Limits { silence_seconds: 1, ..Limits::default() }).await;
+    for beginning in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n"] {
+        let mut stream = connect(&running).await;
+        stream.write_all(beginning).await.unwrap();
+        let ended = tokio::time::timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{:?}", String::from_utf8_lossy(beginning));
+    }
+}
