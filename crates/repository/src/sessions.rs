@@ -45,7 +45,7 @@ impl Inner {
         if !certified && !sabotaged(Sabotage::AgentIsNotAuthorised) {
             return Err(Fault::answer(ErrorKind::Denied, format!("the agent is not certified to write item '{}'", request.item)));
         }
-        self.recover().await?;
+        self.recover_points().await?;
         let session = SessionId(self.environment.random());
         let held = self.hold(session)?;
         let opened = self.insert_write_session(session, &request).await?;

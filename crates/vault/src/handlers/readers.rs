@@ -3,7 +3,7 @@
 use super::domain;
 use super::sessions::{over, room};
 use crate::app::App;
-use crate::app::work::to_the_end;
+use crate::app::work::{Unheard, to_the_end};
 use crate::http::answer::{Answer, json, nothing};
 use crate::http::body::Json;
 use crate::http::segments::Segments;
@@ -15,7 +15,12 @@ use std::sync::Arc;
 pub(crate) async fn open(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<ReaderRequest>) -> Answer {
     room(&app)?;
     let domain = domain(&app, &segments).await?;
-    let session = to_the_end(async move { domain.open_reader(request.point).await }).await?;
+    let (session, unheard) = to_the_end(async move {
+        let session = domain.open_reader(request.point).await?;
+        Ok((session, Unheard::new(async move { domain.close_reader(session).await })))
+    })
+    .await?;
+    unheard.heard();
     json(&ReaderOpened { session, lease_seconds: app.leases.lease().as_secs() })
 }
 

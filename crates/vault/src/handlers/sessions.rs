@@ -2,7 +2,7 @@
 
 use super::domain;
 use crate::app::App;
-use crate::app::work::to_the_end;
+use crate::app::work::{Unheard, to_the_end};
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, json, nothing};
 use crate::http::body::{Json, Octets};
@@ -28,14 +28,21 @@ pub(crate) async fn open(
     room(&app)?;
     let domain = domain(&app, &segments).await?;
     let request = OpenSession { item: request.item, agent: request.agent };
-    let opened = to_the_end(async move { domain.open_session(request).await }).await?;
-    json(&SessionStarted {
+    let (opened, unheard) = to_the_end(async move {
+        let opened = domain.open_session(request).await?;
+        let session = opened.session;
+        Ok((opened, Unheard::new(async move { domain.abandon_session(session).await })))
+    })
+    .await?;
+    let answer = json(&SessionStarted {
         session: opened.session,
         lease_seconds: app.leases.lease().as_secs(),
         head: opened.head.map(ItemEnd::from),
         base: opened.base.map(Point::from),
         damaged: binary::write_ids(&opened.damaged),
-    })
+    });
+    unheard.heard();
+    answer
 }
 
 pub(crate) async fn renew(State(app): State<Arc<App>>, segments: Segments) -> Answer {
