@@ -5,6 +5,7 @@
 use format::SessionId;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The authority's clock.
 pub trait Clock: Send + Sync {
@@ -22,6 +23,10 @@ pub trait Entropy: Send + Sync {
 pub trait Liveness: Send + Sync {
     /// From now until `release` or the end of this process, the session is alive. Before its row is written.
     fn hold(&self, session: SessionId) -> io::Result<()>;
+
+    /// A session that an earlier process had open, so long ago, goes on in this one. Where sessions end with their processes
+    /// there are none.
+    fn adopt(&self, _session: SessionId, _age: Duration) {}
 
     /// It is over.
     fn release(&self, session: SessionId);

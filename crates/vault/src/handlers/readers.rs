@@ -25,9 +25,9 @@ pub(crate) async fn open(State(app): State<Arc<App>>, segments: Segments, Json(r
 }
 
 pub(crate) async fn renew(State(app): State<Arc<App>>, segments: Segments) -> Answer {
-    // Opening the domain makes the leases of an earlier process known.
-    domain(&app, &segments).await?;
-    if app.leases.renew(segments.parse::<SessionId>("session")?) { nothing() } else { Err(over()) }
+    let session: SessionId = segments.parse("session")?;
+    let is_reader = app.vault.get().await?.is_reader(segments.parse("domain")?, session).await?;
+    if is_reader && app.leases.renew(session) { nothing() } else { Err(over()) }
 }
 
 pub(crate) async fn close(State(app): State<Arc<App>>, segments: Segments) -> Answer {
