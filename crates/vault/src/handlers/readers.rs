@@ -13,7 +13,7 @@ use format::SessionId;
 use std::sync::Arc;
 
 pub(crate) async fn open(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<ReaderRequest>) -> Answer {
-    room(&app)?;
+    room(&app, &segments).await?;
     let domain = domain(&app, &segments).await?;
     let (session, unheard) = to_the_end(async move {
         let session = domain.open_reader(request.point).await?;

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::segments::Segments;
 use crate::app::App;
+use crate::app::budget::Holder;
 use api::{Code, Problem, Scope};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
@@ -40,17 +41,17 @@ pub(crate) async fn enforce(app: Arc<App>, access: Access, request: Request, nex
     if access == Access::Open {
         return next.run(request).await;
     }
-    let request = match identify(&app, access, request).await {
-        Ok(request) => request,
+    let (request, holder) = match identify(&app, access, request).await {
+        Ok(identified) => identified,
         Err(failure) => return failure.into_response(),
     };
-    match app.at_once.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => Failure::busy("the vault service has too many requests at once").into_response(),
+    match app.at_once.lend_now(holder, 1) {
+        Some(_place) => next.run(request).await,
+        None => Failure::busy("the vault service has too many requests at once").into_response(),
     }
 }
 
-async fn identify(app: &App, access: Access, request: Request) -> Result<Request, Failure> {
+async fn identify(app: &App, access: Access, request: Request) -> Result<(Request, Holder), Failure> {
     let (mut parts, body) = request.into_parts();
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -61,7 +62,7 @@ async fn identify(app: &App, access: Access, request: Request) -> Result<Request
             return Err(unauthenticated());
         }
         parts.extensions.insert(Bearer(token));
-        return Ok(Request::from_parts(parts, body));
+        return Ok((Request::from_parts(parts, body), Holder::Administrators));
     }
     let scope = app.tokens.scope(&token).await.map_err(contract::Error::from)?.ok_or_else(unauthenticated)?;
     let domain = match access {
@@ -70,7 +71,7 @@ async fn identify(app: &App, access: Access, request: Request) -> Result<Request
     };
     authorize(access, &scope, domain)?;
     parts.extensions.insert(Caller(scope));
-    Ok(Request::from_parts(parts, body))
+    Ok((Request::from_parts(parts, body), Holder::from(scope)))
 }
 
 /// Whether a token of this scope opens an endpoint, for the domain that its path names.

@@ -175,3 +175,53 @@ async fn a_connection_that_says_nothing_or_only_half_is_ended() {
         assert!(ended.is_ok(), "{:?}", String::from_utf8_lossy(beginning));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_only_trickles_is_given_up_though_it_never_stops() {
+    let protected = Protected::with(Limits { silence_seconds: 1, ..Limits::default() }).await;
+    let pack = format!("/v1/domains/{DOMAIN}/sessions/{0}/packs/{0}", "a7".repeat(16));
+    let token = &protected.admin_token;
+    let head = format!(
+        "PUT {pack} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+        32 << 20
+    );
+    let (mut answer, mut request) = tokio::io::split(connect(&protected.running).await);
+    request.write_all(head.as_bytes()).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        while request.write_all(b"x").await.is_ok() && request.flush().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let mut status = [0; 12];
+    tokio::time::timeout(SOON, answer.read_exact(&mut status)).await.expect("it is given up").unwrap();
+    assert_eq!(&status, b"HTTP/1.1 503");
+    trickle.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agents_of_one_domain_do_not_take_all_memory_and_all_places() {
+    let protected = Protected::with(Limits { packs_in_mib: 128, requests: 6, ..Limits::default() }).await;
+    let running = &protected.running;
+    let (agent, admin) = (protected.agent_token().await, protected.admin_token.as_str());
+    let pack = format!("/v1/domains/{DOMAIN}/sessions/{0}/packs/{0}", "a7".repeat(16));
+    let head = format!(
+        "PUT {pack} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {agent}\r\ncontent-length: {}\r\n\r\n",
+        64 << 20
+    );
+    let mut under_way = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(running).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        under_way.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let metrics = ask(running, "GET", "/metrics", Some(admin), Vec::new()).await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("holdfast_packs_in_memory_bytes 67108864"));
+    let sent = tokio::time::timeout(SOON, ask(running, "PUT", &pack, Some(admin), vec![7; 1000])).await;
+    assert_eq!(sent.expect("there is memory").status, 409, "it was read, and the session is not there");
+    let mut third = connect(running).await;
+    third.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(ask(running, "GET", "/v1/scope", Some(&agent), Vec::new()).await.status, 503, "three of six places");
+    assert_eq!(ask(running, "GET", "/v1/scope", Some(admin), Vec::new()).await.status, 200);
+}
