@@ -1,6 +1,7 @@
 //! Tokens.
 
 use crate::app::App;
+use crate::app::work::to_the_end;
 use crate::http::access::{Bearer, Caller, unauthenticated};
 use crate::http::answer::{Answer, json, nothing};
 use crate::http::body::Json;
@@ -36,8 +37,12 @@ pub(crate) async fn issue(State(app): State<Arc<App>>, Json(request): Json<Token
 }
 
 pub(crate) async fn revoke(State(app): State<Arc<App>>, segments: Segments) -> Answer {
-    let id = segments.text("token")?;
-    app.tokens.revoke(id).await?;
-    tracing::info!(id, "a token was ended");
+    let id = segments.text("token")?.to_owned();
+    to_the_end(async move {
+        app.tokens.revoke(&id).await?;
+        tracing::info!(id, "a token was ended");
+        Ok(())
+    })
+    .await?;
     nothing()
 }
