@@ -23,8 +23,10 @@ pub enum Code {
     Conflict,
     /// A body or header is over its limit.
     TooLarge,
-    /// The service has too much to do; the same request may work after a while.
+    /// The service has too much to do, and did nothing; the same request may work after a while.
     Busy,
+    /// The service took too long. It may be done all the same, or still be under way.
+    TimedOut,
     /// Storage or database cannot be used.
     Unavailable,
     /// Stored bytes are damaged.
@@ -45,6 +47,7 @@ impl Code {
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Busy | Self::Unavailable => 503,
+            Self::TimedOut => 504,
             Self::Corrupt | Self::Internal => 500,
         }
     }
@@ -57,7 +60,7 @@ impl Code {
             Self::Unauthenticated | Self::Denied => ErrorKind::Denied,
             Self::NotFound => ErrorKind::NotFound,
             Self::Conflict => ErrorKind::Conflict,
-            Self::Busy | Self::Unavailable => ErrorKind::Unavailable,
+            Self::Busy | Self::TimedOut | Self::Unavailable => ErrorKind::Unavailable,
             Self::Corrupt => ErrorKind::Corrupt,
             Self::Internal => ErrorKind::Internal,
         }
@@ -141,7 +144,7 @@ impl From<Problem> for contract::Error {
             error = error.with_hint(hint);
         }
         match problem.code {
-            Code::Internal | Code::Corrupt | Code::Unavailable if !problem.request_id.is_empty() => {
+            Code::Internal | Code::Corrupt | Code::TimedOut | Code::Unavailable if !problem.request_id.is_empty() => {
                 error.with_source(format!("the vault service's log has it as request {}", problem.request_id))
             }
             _ => error,

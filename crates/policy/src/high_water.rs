@@ -54,11 +54,18 @@ pub enum ClockState {
 }
 
 impl HighWaterClock {
-    /// A clock that starts at this time: the vault's first moment, or after a rebuild the newest stamp in its journal.
+    /// A clock that starts at this time: the vault's first moment.
     #[must_use]
     pub fn starting_at(time: Timestamp) -> Self {
         let now_ms = time.as_millisecond();
         Self { now_ms, wall_ms: now_ms, acknowledged_ms: None }
+    }
+
+    /// The clock of a vault whose database was made anew, from the newest stamp in its journal. That may be of a wall clock that
+    /// was ahead, so the clock starts no later than what the wall clock shows now.
+    #[must_use]
+    pub fn after_rebuild(newest_stamp: Timestamp, wall: Timestamp) -> Self {
+        Self { wall_ms: wall.as_millisecond(), ..Self::starting_at(newest_stamp.min(wall)) }
     }
 
     /// What it shows.

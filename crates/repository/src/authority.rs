@@ -26,6 +26,7 @@ impl Repository {
         if !row.is_some_and(|row| row.ready) {
             return Err(behind("a rebuild was not finished"));
         }
+        inner.adopt_sessions().await?;
         inner.end_dead_sessions().await
     }
 }

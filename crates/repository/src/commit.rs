@@ -6,6 +6,7 @@
 //! back are not proven by it.
 
 use crate::fault::{Fault, Outcome};
+use crate::heavy::compute;
 use crate::index::TAILS_MAX;
 use crate::ledger::{
     CondemnedRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, PointRowState, SessionKind,
@@ -45,7 +46,7 @@ impl Inner {
         if view.key() != Some(record.body.key) {
             return Err(Fault::answer(ErrorKind::Invalid, "the session's key object is not stored yet"));
         }
-        let proof = self.prove(&view, record.body.root)?;
+        let proof = compute(|| self.prove(&view, record.body.root))?;
         let (entry, committed) = match self.enter_record(session, &record, &bytes, proof).await {
             Ok(entered) => entered,
             // The same request may have been under way twice.

@@ -5,6 +5,7 @@
 use format::SessionId;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The authority's clock.
 pub trait Clock: Send + Sync {
@@ -26,6 +27,10 @@ pub trait Liveness: Send + Sync {
     /// From now until `release` or the end of this process, however long that takes: what the session does is done here, so
     /// that nobody renews it. Before its row is written.
     fn hold_here(&self, session: SessionId) -> io::Result<()>;
+
+    /// A session that an earlier process had open, so long ago, goes on in this one. Where sessions end with their processes
+    /// there are none.
+    fn adopt(&self, _session: SessionId, _age: Duration) {}
 
     /// It is over.
     fn release(&self, session: SessionId);

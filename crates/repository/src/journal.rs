@@ -103,15 +103,29 @@ impl Inner {
 
     /// Finishes what is pending, whoever entered it: puts it, fences, concludes.
     pub(crate) async fn recover(&self) -> Outcome<()> {
-        let pending = {
-            let mut transaction = self.ledger.snapshot().await?;
-            transaction.journal_in(self.domain, JournalState::Pending).await?
-        };
-        for row in pending {
+        for row in self.pending().await? {
             self.make_durable(&row).await?;
             self.conclude(&row).await?;
         }
         Ok(())
+    }
+
+    /// Finishes what is pending and says what points there are. Deletion lists are left to who collects, or opens the domain:
+    /// carrying one out takes minutes, and a session need not wait for it. "Why it need not": what a list names is gone for
+    /// everybody since the transaction that entered it; a session that opens later sees none of it, one that opened before
+    /// does not rest on it (see `collect`), and no name is used again.
+    pub(crate) async fn recover_points(&self) -> Outcome<()> {
+        for row in self.pending().await? {
+            if !matches!(JournalEntry::parse(&row.bytes)?.payload, Payload::Deletion { .. }) {
+                self.make_durable(&row).await?;
+                self.conclude(&row).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn pending(&self) -> Outcome<Vec<JournalRow>> {
+        Ok(self.ledger.snapshot().await?.journal_in(self.domain, JournalState::Pending).await?)
     }
 
     /// Draws the consequences of an entry that is durable. Doing it twice is no harm.

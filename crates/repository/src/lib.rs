@@ -14,6 +14,7 @@ mod domain;
 mod embedded;
 mod environment;
 mod fault;
+mod heavy;
 mod index;
 mod journal;
 pub mod ledger;

@@ -43,9 +43,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Whatever the database answers, the session is not alive any more, so that others can end it.
+    /// Whatever the database answers once the session is known to be a reader of this domain, it is not alive any more, so that
+    /// others can end it.
     pub(crate) async fn close_reader(&self, session: SessionId) -> Outcome<()> {
+        if !self.is_session(session, SessionKind::Read).await? {
+            return Ok(());
+        }
+        let ended = self.end_reader(session).await;
         self.environment.liveness.release(session);
+        ended
+    }
+
+    async fn end_reader(&self, session: SessionId) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
         let row = transaction.session(self.domain, session).await?;
         if let Some(row) = row.filter(|row| row.kind == SessionKind::Read && row.state == SessionState::Open) {

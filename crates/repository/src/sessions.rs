@@ -23,6 +23,7 @@ use format::{BlobId, FooterHash, KeyId, PackName, PointId, SessionId, names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most names issued at once.
 const ISSUE_MAX: u32 = 1024;
@@ -46,7 +47,7 @@ impl Inner {
         if !certified && !sabotaged(Sabotage::AgentIsNotAuthorised) {
             return Err(Fault::answer(ErrorKind::Denied, format!("the agent is not certified to write item '{}'", request.item)));
         }
-        self.recover().await?;
+        self.recover_points().await?;
         let session = SessionId(self.environment.random());
         let held = self.hold(session)?;
         let opened = self.insert_write_session(session, &request).await?;
@@ -272,8 +273,16 @@ impl Inner {
     }
 
     pub(crate) async fn abandon_session(&self, session: SessionId) -> Outcome<()> {
-        // Whatever the database answers: this process is done with it, so that others may end it.
+        if !self.is_session(session, SessionKind::Write).await? && self.view(session).is_err() {
+            return Ok(()); // of another domain, or of another kind: not this caller's to end
+        }
+        let ended = self.end_writer(session).await;
+        // Whatever the database answered: this process is done with it, so that others may end it.
         self.forget_view(session);
+        ended
+    }
+
+    async fn end_writer(&self, session: SessionId) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
         let domain = self.domain_row(transaction.as_mut()).await?;
         let row = transaction.session(self.domain, session).await?;
@@ -281,6 +290,29 @@ impl Inner {
             self.end_session(transaction.as_mut(), &domain, row).await?;
         }
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Whether a session is of this domain, and of this kind.
+    pub(crate) async fn is_session(&self, session: SessionId, kind: SessionKind) -> Outcome<bool> {
+        let row = self.ledger.snapshot().await?.session(self.domain, session).await?;
+        Ok(row.is_some_and(|row| row.kind == kind))
+    }
+
+    /// Sessions that read or write and are open.
+    pub(crate) async fn open_sessions(&self) -> Outcome<Vec<SessionRow>> {
+        let mut open = self.ledger.snapshot().await?.sessions(self.domain, SessionState::Open).await?;
+        open.retain(|row| row.kind != SessionKind::Collect);
+        Ok(open)
+    }
+
+    /// Sessions of earlier processes go on where that is possible. Collectors do not: they ended with their process.
+    pub(crate) async fn adopt_sessions(&self) -> Outcome<()> {
+        let now_ms = self.environment.clock.now_ms();
+        for row in self.open_sessions().await? {
+            let age_ms = u64::try_from(now_ms.saturating_sub(row.opened_ms)).unwrap_or(0);
+            self.environment.liveness.adopt(row.id, Duration::from_millis(age_ms));
+        }
         Ok(())
     }
 
@@ -361,14 +393,14 @@ impl Inner {
         }
         let mut transaction = self.ledger.begin().await?;
         let domain = self.domain_row(transaction.as_mut()).await?;
-        for id in dead {
-            let row = transaction.session(self.domain, id).await?;
+        for id in &dead {
+            let row = transaction.session(self.domain, *id).await?;
             if let Some(row) = row.filter(|row| row.state == SessionState::Open) {
                 self.end_session(transaction.as_mut(), &domain, row).await?;
             }
-            self.forget_view(id);
         }
         transaction.commit().await?;
+        dead.into_iter().for_each(|id| self.forget_view(id));
         Ok(())
     }
 }

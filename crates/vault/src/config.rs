@@ -31,13 +31,15 @@ pub struct Config {
 pub struct Limits {
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
-    /// Requests at once; more are answered as busy.
+    /// Requests at once, half of them by one domain's agents; more are answered as busy.
     pub requests: usize,
     /// Sessions that are open at once, of all domains; more are answered as busy.
     pub sessions: usize,
-    /// Mebibytes of packs on their way in, in memory at once; more wait.
+    /// Sessions of one domain that are open at once; more are answered as busy.
+    pub domain_sessions: usize,
+    /// Mebibytes of packs on their way in, in memory at once, half of them of one domain's agents; more wait.
     pub packs_in_mib: u32,
-    /// Mebibytes of packs on their way out, in memory at once; more wait.
+    /// Mebibytes of packs on their way out, in memory at once, half of them for one domain's agents; more wait.
     pub packs_out_mib: u32,
     /// Streams of one HTTP/2 connection at once.
     pub streams: u32,
@@ -49,7 +51,7 @@ pub struct Limits {
     pub session_days: u64,
     /// A request that is not known to take long is given up after so many seconds.
     pub request_seconds: u64,
-    /// A body of which nothing comes for so many seconds is given up.
+    /// A body of which nothing comes for so many seconds is given up, and an answer of which nothing is taken.
     pub silence_seconds: u64,
     /// When the service ends, requests under way have so many seconds.
     pub shutdown_seconds: u64,
@@ -75,6 +77,7 @@ impl Default for Limits {
             connections: 10_000,
             requests: 1024,
             sessions: 20_000,
+            domain_sessions: 1000,
             packs_in_mib: 256,
             packs_out_mib: 256,
             streams: 128,
@@ -118,8 +121,8 @@ impl Config {
         if limits.packs_in_mib < pack_mib || limits.packs_out_mib < pack_mib {
             return wrong("packs_in_mib and packs_out_mib are at least the size of a pack: 64");
         }
-        let counts =
-            [limits.connections, limits.requests, limits.sessions, limits.streams as usize, limits.header_bytes as usize];
+        let (streams, header_bytes) = (limits.streams as usize, limits.header_bytes as usize);
+        let counts = [limits.connections, limits.requests, limits.sessions, limits.domain_sessions, streams, header_bytes];
         let times = [limits.lease_seconds, limits.session_days, limits.request_seconds, limits.silence_seconds];
         if counts.contains(&0) || times.contains(&0) {
             return wrong("no limit is 0");

@@ -14,6 +14,7 @@ mod db;
 mod error;
 mod handlers;
 mod http;
+mod open_files;
 mod router;
 mod serve;
 mod tls;

@@ -2,6 +2,7 @@
 
 use super::ServiceOptions;
 use super::pinned;
+use super::progress::{CountedBody, Moved};
 use super::retry::Tries;
 use crate::address::Address;
 use crate::error::ApiError;
@@ -11,7 +12,7 @@ use crate::watch::Line;
 use bytes::{Bytes, BytesMut};
 use contract::{Error, ErrorKind, ProgressSink, Result};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Body, Client, Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -141,16 +142,20 @@ impl Connection {
 
     /// Sends a request, again if that does no harm, and answers the body.
     pub(super) async fn send(&self, call: Call) -> Result<Bytes> {
-        let mut tries = Tries::new(self.patience());
+        let mut tries = Tries::default();
         loop {
-            let (error, asked) = match self.try_once(&call).await {
+            let moved = Moved::default();
+            let (error, asked) = match self.try_once(&call, &moved).await {
                 Ok(body) => return Ok(body),
                 Err(Trouble::Answered(error)) => return Err(error),
                 Err(Trouble::Busy(error, asked)) => (error, asked),
                 Err(Trouble::Lost { error, sent }) if !sent || call.again => (error, None),
                 Err(Trouble::Lost { error, .. }) => return Err(error),
             };
-            let Some(wait) = tries.wait(asked) else { return Err(error) };
+            if moved.is_progress() {
+                tries.got_far();
+            }
+            let Some(wait) = tries.wait(self.patience(), asked) else { return Err(error) };
             tracing::debug!(%error, path = call.path, ?wait, "asking the vault service again");
             tokio::time::sleep(wait).await;
         }
@@ -163,7 +168,7 @@ impl Connection {
 
     /// Sends a request whose answer tells its progress; never again.
     pub(super) async fn follow<R: DeserializeOwned>(&self, call: Call, sink: &ProgressSink) -> Result<R> {
-        let response = self.open(&call, None).await;
+        let response = self.open(&call, None, &Moved::default()).await;
         let mut response = response.map_err(|trouble| match trouble {
             Trouble::Answered(error) | Trouble::Busy(error, _) | Trouble::Lost { error, .. } => error,
         })?;
@@ -196,13 +201,13 @@ impl Connection {
         Error::new(ErrorKind::Unavailable, format!("{what} ({})", self.address))
     }
 
-    async fn try_once(&self, call: &Call) -> Result<Bytes, Trouble> {
-        let response = self.open(call, Some(call.timeout)).await?;
-        self.body(response, call.answer_max).await
+    async fn try_once(&self, call: &Call, moved: &Moved) -> Result<Bytes, Trouble> {
+        let response = self.open(call, Some(call.timeout), moved).await?;
+        self.body(response, call.answer_max, moved).await
     }
 
     /// The beginning of an answer that is no error.
-    async fn open(&self, call: &Call, timeout: Option<Duration>) -> Result<Response, Trouble> {
+    async fn open(&self, call: &Call, timeout: Option<Duration>, moved: &Moved) -> Result<Response, Trouble> {
         let client = if call.heavy { &self.data } else { &self.control };
         let mut request = client.request(call.method.clone(), format!("{}{}", self.address, call.path));
         request = request.header(AUTHORIZATION, self.authorization());
@@ -210,11 +215,12 @@ impl Connection {
             request = request.timeout(timeout);
         }
         if let Some((content_type, body)) = &call.body {
-            request = request.header(CONTENT_TYPE, *content_type).header(CONTENT_LENGTH, body.len()).body(body.clone());
+            let counted = CountedBody { rest: body.clone(), moved: moved.clone() };
+            request = request.header(CONTENT_TYPE, *content_type).header(CONTENT_LENGTH, body.len()).body(Body::wrap(counted));
         }
         let response = request.send().await.map_err(|error| self.trouble(error))?;
-        self.reached.store(true, Ordering::Relaxed);
         if response.status().is_success() {
+            self.reached.store(true, Ordering::Relaxed);
             return Ok(response);
         }
         Err(self.problem(response).await)
@@ -227,12 +233,15 @@ impl Connection {
         value
     }
 
-    async fn body(&self, mut response: Response, max: usize) -> Result<Bytes, Trouble> {
+    async fn body(&self, mut response: Response, max: usize, moved: &Moved) -> Result<Bytes, Trouble> {
         let expected = response.content_length().unwrap_or(0).min(max as u64) as usize;
         let mut body = BytesMut::with_capacity(expected);
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= max => {
+                    moved.add(chunk.len());
+                    body.extend_from_slice(&chunk);
+                }
                 Ok(Some(_)) => return Err(Trouble::Answered(unreadable())),
                 Ok(None) => return Ok(body.freeze()),
                 Err(error) => return Err(self.trouble(error)),
@@ -244,20 +253,18 @@ impl Connection {
         let status = response.status();
         let after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        let body = match self.body(response, PROBLEM_BYTES_MAX).await {
+        let body = match self.body(response, PROBLEM_BYTES_MAX, &Moved::default()).await {
             Ok(body) => body,
             Err(Trouble::Lost { error, sent }) => return Trouble::Lost { error, sent },
             Err(_) => Bytes::new(),
         };
-        let problem: Problem = serde_json::from_slice(&body).unwrap_or_else(|_| self.unexplained(status));
-        let busy = problem.code == Code::Busy || after.is_some() && status == StatusCode::SERVICE_UNAVAILABLE;
-        if busy { Trouble::Busy(problem.into(), after) } else { Trouble::Answered(problem.into()) }
-    }
-
-    /// An answer that is not the service's own.
-    fn unexplained(&self, status: StatusCode) -> Problem {
-        Problem::new(Code::of_status(status.as_u16()), format!("{} answered {status}", self.address))
-            .with_hint("is that the address of a Holdfast vault service? something in between may have answered")
+        match serde_json::from_slice(&body) {
+            Ok(problem) => {
+                self.reached.store(true, Ordering::Relaxed);
+                explained(problem, after)
+            }
+            Err(_) => unexplained(status, after, &self.address),
+        }
     }
 
     fn trouble(&self, error: reqwest::Error) -> Trouble {
@@ -306,6 +313,27 @@ fn client(options: &ServiceOptions) -> Result<Client> {
     Ok(builder.build().map_err(|error| ApiError::Client(error.into()))?)
 }
 
+/// What the service said.
+fn explained(problem: Problem, after: Option<Duration>) -> Trouble {
+    match problem.code {
+        Code::Busy => Trouble::Busy(problem.into(), after),
+        Code::TimedOut => Trouble::Lost { error: problem.into(), sent: true },
+        _ => Trouble::Answered(problem.into()),
+    }
+}
+
+/// What something in between said. One that has no answer of the service lost the connection to it.
+fn unexplained(status: StatusCode, after: Option<Duration>, address: &Address) -> Trouble {
+    let code = Code::of_status(status.as_u16());
+    let problem = Problem::new(code, format!("{address} answered {status}"))
+        .with_hint("is that the address of a Holdfast vault service? something in between may have answered");
+    match code {
+        Code::Unavailable => Trouble::Lost { error: problem.into(), sent: true },
+        Code::Busy => Trouble::Busy(problem.into(), after),
+        _ => Trouble::Answered(problem.into()),
+    }
+}
+
 fn unreadable() -> Error {
     Error::new(ErrorKind::Internal, "the answer of the vault service cannot be read")
         .with_hint("is it another version of Holdfast?")
@@ -329,4 +357,32 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
         return Some(tls);
     }
     tls_error(error.downcast_ref::<std::io::Error>()?.get_ref()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_without_an_answer_is_a_connection_that_broke_and_the_services_own_word_counts_as_it_is() {
+        let address: Address = "https://vault.example".parse().unwrap();
+        for status in [502, 503, 504] {
+            let trouble = unexplained(StatusCode::from_u16(status).unwrap(), None, &address);
+            assert!(matches!(trouble, Trouble::Lost { sent: true, .. }), "{status}");
+        }
+        let asked = Some(Duration::from_secs(3));
+        let trouble = unexplained(StatusCode::TOO_MANY_REQUESTS, asked, &address);
+        assert!(matches!(trouble, Trouble::Busy(_, after) if after == asked));
+        assert!(matches!(unexplained(StatusCode::NOT_FOUND, None, &address), Trouble::Answered(_)));
+        let said = |code| explained(Problem::new(code, "x"), asked);
+        assert!(matches!(said(Code::Unavailable), Trouble::Answered(_)));
+        assert!(matches!(said(Code::Busy), Trouble::Busy(_, after) if after == asked));
+    }
+
+    #[test]
+    fn a_service_that_took_too_long_is_asked_again_only_if_a_second_time_does_no_harm() {
+        let trouble = explained(Problem::new(Code::TimedOut, "x"), None);
+        assert!(matches!(trouble, Trouble::Lost { sent: true, .. }));
+        assert!(!Call::post("/v1/login").again && Call::get("/v1/scope").again);
+    }
 }

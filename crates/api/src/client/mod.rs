@@ -1,11 +1,12 @@
 //! The client: a vault behind a service.
 //!
-//! Invariant: a request is sent again only if a second time does no harm, and never once it was answered. A pack goes over
-//! the wire again only after its connection broke before the answer.
+//! Invariant: a request is sent again only if a second time does no harm, and never once the service
+//! answered what it asked for. A pack goes over the wire again only after its connection broke before the answer.
 
 mod connection;
 mod domain;
 mod pinned;
+mod progress;
 mod readers;
 mod retry;
 mod tokens;
@@ -26,7 +27,8 @@ pub struct ServiceOptions {
     pub authority: Option<Fingerprint>,
     /// Who asks.
     pub token: SecretString,
-    /// How long a request that does no harm twice is tried again, once the service was reached.
+    /// How long a request that does no harm twice is tried again, once the service was reached: from its first failure on, and
+    /// from the next one if much went over the wire meanwhile.
     pub patience: Duration,
 }
 

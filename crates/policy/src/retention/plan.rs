@@ -10,6 +10,8 @@ use crate::schedule::{Slot, SlotCursor};
 use crate::settings::RetentionSettings;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Rules that keep the first point of a period.
 const FIRST_OF: [RetentionRule; 4] = [RetentionRule::Daily, RetentionRule::Weekly, RetentionRule::Monthly, RetentionRule::Yearly];
@@ -70,19 +72,22 @@ impl Policy {
 
 /// The fates of points in the order of their chain. Places up to `latest` are believed: now, or the end of a preview.
 pub(crate) fn fates(policy: &Policy, points: &[RetentionPoint], now: Timestamp, latest: Timestamp) -> Vec<Fate> {
-    let slots = slots(policy, points, latest);
-    let (Some(first), Some(last)) = (slots.iter().map(|slot| slot.date).min(), slots.iter().map(|slot| slot.date).max()) else {
-        return Vec::new();
-    };
+    let made = Made::of_all(points, latest);
+    let slots = slots_at(policy, points.iter().map(|point| point.place(latest)));
+    let recent_slots = slots_at(policy, made.iter().map(|made| made.place));
+    let dates = || slots.iter().chain(&recent_slots).map(|slot| slot.date);
+    let (Some(first), Some(last)) = (dates().min(), dates().max()) else { return Vec::new() };
     let calendar = Calendar::new(policy.counted(), &policy.settings().retention, first, last);
     let settings = &policy.settings().retention;
     let mut claims: Vec<Vec<Claim>> = vec![Vec::new(); points.len()];
-    let arrivals = Arrivals::new(points, &slots, latest);
-    let scheduled = Scheduled { policy, settings, calendar: &calendar, points, slots: &slots, arrivals, now };
-    scheduled.claim_recent(&mut claims);
+    let doubtful = doubtful(points, latest);
+    let arrivals = Arrivals::new(points, &slots, &made, &doubtful);
+    let scheduled =
+        Scheduled { policy, settings, calendar: &calendar, points, slots: &slots, doubtful: &doubtful, arrivals, now };
+    scheduled.claim_recent(&recent_slots, &mut claims);
     FIRST_OF.into_iter().for_each(|rule| scheduled.claim_first_of(rule, &mut claims));
-    claim_by_age(policy, points, latest, &mut claims);
-    claim_newest(settings, points, latest, &mut claims);
+    claim_by_age(policy, points, &made, &mut claims);
+    claim_newest(settings, points, &made, &mut claims);
     let fate = |(point, claims): (&RetentionPoint, Vec<Claim>)| fate(point, claims, now);
     points.iter().zip(claims).map(fate).collect()
 }
@@ -101,17 +106,65 @@ pub(crate) fn in_chain_order(points: &[RetentionPoint]) -> Result<Vec<RetentionP
     }
 }
 
-/// The slot of each point: the latest one due at its place. A run starts after its slot is due, and a missed one is caught up before
-/// the next.
-fn slots(policy: &Policy, points: &[RetentionPoint], latest: Timestamp) -> Vec<Slot> {
+/// When a point was made at the earliest: not before any point before it in the chain, whatever the clock showed meanwhile. What
+/// counts from here is never cut short by a clock that was behind.
+struct Made {
+    place: Timestamp,
+    received: Timestamp,
+}
+
+impl Made {
+    fn of_all(points: &[RetentionPoint], latest: Timestamp) -> Vec<Self> {
+        let mut newest = Timestamp::MIN;
+        let made = |point: &RetentionPoint| {
+            // A clock that was ahead says nothing about the points after it.
+            if !point.is_ahead(latest) {
+                newest = newest.max(point.place(latest));
+            }
+            Self { place: point.place(latest).max(newest), received: point.received(latest).max(newest) }
+        };
+        points.iter().map(made).collect()
+    }
+}
+
+/// Which points that count were stamped by a clock that was ahead: in the future, or behind one that came after them and fits those
+/// before them. They take nothing from others.
+fn doubtful(points: &[RetentionPoint], latest: Timestamp) -> Vec<bool> {
+    let mut later: BTreeMap<Timestamp, usize> = BTreeMap::new();
+    for point in points.iter().filter(|point| point.counts() && !point.is_ahead(latest)) {
+        *later.entry(point.place(latest)).or_default() += 1;
+    }
+    let mut newest = Timestamp::MIN;
+    let mut is_doubtful = |point: &RetentionPoint| {
+        if point.is_ahead(latest) || !point.counts() {
+            return point.is_ahead(latest);
+        }
+        let place = point.place(latest);
+        if let Entry::Occupied(mut count) = later.entry(place) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        let overtaken = later.range(newest..).next().is_some_and(|(fits, _)| *fits < place);
+        if !overtaken {
+            newest = newest.max(place);
+        }
+        overtaken
+    };
+    points.iter().map(&mut is_doubtful).collect()
+}
+
+/// The slots of places: the latest one due at each. A run starts after its slot is due, and a missed one is caught up before the
+/// next.
+fn slots_at(policy: &Policy, places: impl Iterator<Item = Timestamp>) -> Vec<Slot> {
     let timetable = policy.counted();
     let mut cursor = SlotCursor::new(timetable);
-    let slot = |point: &RetentionPoint| {
-        let place = point.place(latest);
+    let slot = |place: Timestamp| {
         let beginning_of_time = Slot { due: place, date: timetable.zone().date(place), time: crate::TimeOfDay::START };
         cursor.latest(place).unwrap_or(beginning_of_time)
     };
-    points.iter().map(slot).collect()
+    places.map(slot).collect()
 }
 
 /// Claims of scheduled points.
@@ -121,6 +174,7 @@ struct Scheduled<'a> {
     calendar: &'a Calendar<'a>,
     points: &'a [RetentionPoint],
     slots: &'a [Slot],
+    doubtful: &'a [bool],
     arrivals: Arrivals,
     now: Timestamp,
 }
@@ -132,26 +186,31 @@ impl Scheduled<'_> {
     }
 
     /// Every scheduled point, until the slot of the same time so many days later.
-    fn claim_recent(&self, claims: &mut [Vec<Claim>]) {
+    fn claim_recent(&self, slots: &[Slot], claims: &mut [Vec<Claim>]) {
         let rule = RetentionRule::Recent;
-        for (place, slot) in self.counted() {
+        for (place, _) in self.counted() {
+            let slot = slots[place];
             let begin = self.calendar.same_time_later(slot, self.settings.recent_days).map_or(Timestamp::MAX, |slot| slot.due);
             let end = || self.policy.counted().next_after(begin).map(|slot| slot.due);
             claims[place].push(self.claim(rule, slot.date, begin, end));
         }
     }
 
-    /// The first point of each period, until so many periods later.
+    /// The first point of each period, until so many periods later. One whose stamp is doubtful stands for a period beside the first
+    /// of which that is not so, never instead: a point of the future would come first in every period from now on.
     fn claim_first_of(&self, rule: RetentionRule, claims: &mut [Vec<Claim>]) {
         let count = self.count(rule);
         if count == 0 {
             return;
         }
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let mut taken = vec![false; self.calendar.len(rule)];
+        let (mut taken, mut doubted) = (vec![false; self.calendar.len(rule)], vec![false; self.calendar.len(rule)]);
         for (place, slot) in self.counted() {
             let Some(period) = self.calendar.period(rule, slot).filter(|period| !taken[period.0]) else { continue };
-            taken[period.0] = true;
+            let stands = if self.doubtful[place] { &mut doubted } else { &mut taken };
+            if std::mem::replace(&mut stands[period.0], true) {
+                continue;
+            }
             let successor = Period(period.0.saturating_add(count));
             let begin = self.calendar.begin(rule, successor).unwrap_or(Timestamp::MAX);
             let end = || self.calendar.begin(rule, Period(successor.0.saturating_add(1)));
@@ -191,9 +250,9 @@ struct Arrivals {
 }
 
 impl Arrivals {
-    fn new(points: &[RetentionPoint], slots: &[Slot], latest: Timestamp) -> Self {
-        let counted = points.iter().zip(slots).filter(|(point, _)| point.counts());
-        let mut earliest: Vec<_> = counted.map(|(point, slot)| (slot.due, point.received(latest))).collect();
+    fn new(points: &[RetentionPoint], slots: &[Slot], made: &[Made], doubtful: &[bool]) -> Self {
+        let counted = (0..points.len()).filter(|place| points[*place].counts() && !doubtful[*place]);
+        let mut earliest: Vec<_> = counted.map(|place| (slots[place].due, made[place].received)).collect();
         earliest.sort_unstable();
         let mut so_far = Timestamp::MAX;
         for (_, made) in earliest.iter_mut().rev() {
@@ -210,10 +269,10 @@ impl Arrivals {
     }
 }
 
-fn claim_by_age(policy: &Policy, points: &[RetentionPoint], latest: Timestamp, claims: &mut [Vec<Claim>]) {
+fn claim_by_age(policy: &Policy, points: &[RetentionPoint], made: &[Made], claims: &mut [Vec<Claim>]) {
     let settings = &policy.settings().retention;
-    for (point, claims) in points.iter().zip(claims) {
-        let received = point.received(latest);
+    for ((point, made), claims) in points.iter().zip(made).zip(claims) {
+        let received = made.received;
         let mut claim = |reason, days| claims.push(Claim { reason, until: Some(days_later(policy, received, days)) });
         let days = settings.on_demand_days;
         if !point.is_whole() {
@@ -230,24 +289,23 @@ fn claim_by_age(policy: &Policy, points: &[RetentionPoint], latest: Timestamp, c
 
 /// The floor, counted among scheduled points and once more among all: on-demand points never push a scheduled one out, and the
 /// newest state of all never goes. What is not whole stays until something newer is.
-fn claim_newest(settings: &RetentionSettings, points: &[RetentionPoint], latest: Timestamp, claims: &mut [Vec<Claim>]) {
+fn claim_newest(settings: &RetentionSettings, points: &[RetentionPoint], made: &[Made], claims: &mut [Vec<Claim>]) {
     let count = usize::try_from(settings.floor).unwrap_or(usize::MAX);
     // When points became whole or counted, from the newest backwards.
     let (mut whole, mut counted): (Vec<Timestamp>, Vec<Timestamp>) = (Vec::new(), Vec::new());
-    for (point, claims) in points.iter().zip(claims).rev() {
+    for ((point, made), claims) in points.iter().zip(made).zip(claims).rev() {
         let reason = Reason::Floor { points: settings.floor };
         if !point.is_whole() {
             claims.push(Claim { reason: Reason::NothingNewer, until: whole.last().copied() });
             continue;
         }
-        let made = point.received(latest);
         let newer = if point.counts() { &counted } else { &whole };
         // Leaves the floor when the last of so many newer ones is made.
         let until = newer.len().checked_sub(count).and_then(|place| newer.get(place)).copied();
         claims.push(Claim { reason, until });
-        whole.push(made);
+        whole.push(made.received);
         if point.counts() {
-            counted.push(made);
+            counted.push(made.received);
         }
     }
 }

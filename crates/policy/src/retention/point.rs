@@ -11,7 +11,8 @@ pub struct RetentionPoint {
     /// Its place in the item's chain: newer points have higher ones.
     pub sequence: Sequence,
     /// Its calendar place, in milliseconds since 1970 by the authority's clock, never by the agent's: when its session was opened,
-    /// where that is known, otherwise the earlier of its stamp and of when this vault received it.
+    /// where that is known, otherwise the earlier of its stamp and of when this vault received it. A clock that was wrong is made
+    /// up for as far as the points of the chain tell.
     pub place_ms: i64,
     /// When this vault received it, in milliseconds since 1970.
     pub received_ms: i64,
@@ -57,6 +58,11 @@ impl RetentionPoint {
     /// Its calendar place; a place in the future is now.
     pub(crate) fn place(&self, now: Timestamp) -> Timestamp {
         instant(self.place_ms.min(self.received_ms), now)
+    }
+
+    /// Whether its place is in the future: the clock that stamped it was ahead.
+    pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
+        self.place_ms.min(self.received_ms) > now.as_millisecond()
     }
 
     /// When this vault received it; not in the future.

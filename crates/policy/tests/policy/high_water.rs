@@ -234,6 +234,16 @@ fn a_wall_clock_that_starts_in_1970_expires_nothing() {
 }
 
 #[test]
+fn after_a_rebuild_the_clock_starts_at_the_lesser_of_the_newest_stamp_and_the_wall_clock() {
+    let stamped_ahead = HighWaterClock::after_rebuild(later(start(), 365 * DAY), start());
+    assert_eq!((stamped_ahead.now(), stamped_ahead.state()), (start(), ClockState::Together));
+    let was_off = HighWaterClock::after_rebuild(start(), later(start(), 10 * DAY));
+    assert_eq!((was_off.now(), was_off.state()), (start(), ClockState::CatchingUp { gap_ms: 10 * DAY }));
+    let wall_ahead = HighWaterClock::after_rebuild(start(), later(start(), 365 * DAY));
+    assert_eq!((wall_ahead.now(), wall_ahead.state()), (start(), ClockState::Waiting { gap_ms: 365 * DAY }));
+}
+
+#[test]
 fn a_state_of_another_schema_or_with_what_is_unknown_is_refused() {
     let stored = serde_json::to_string(&HighWaterClock::starting_at(start())).unwrap();
     assert_eq!(stored, r#"{"schema":1,"now_ms":1817553600000,"wall_ms":1817553600000,"acknowledged_ms":null}"#);

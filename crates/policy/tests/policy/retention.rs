@@ -115,12 +115,12 @@ fn on_demand_points_push_no_scheduled_point_out_and_have_an_age_of_their_own() {
     let policy = nightly(RetentionSettings { daily: 3, floor: 2, on_demand_days: 10, ..bare_retention() });
     let scheduled = august(&policy, "2027-08-10T22:00:00Z");
     let mut points = scheduled.clone();
-    points.extend((0..50).map(|number| on_demand(100 + number, at("2027-08-10T12:00:00Z"))));
+    points.extend((0..50).map(|number| on_demand(100 + number, at("2027-08-10T22:00:00Z"))));
     let now = at("2027-08-10T22:00:00Z");
     let stay = kept(&policy, &points, now);
     assert_eq!(stay[..3], kept(&policy, &scheduled, now));
     assert_eq!(stay.len(), 3 + 50);
-    assert_eq!(expiry(&policy, &points, "2027-08-10T22:00:00Z", 11), Expiry::At(at("2027-08-20T12:00:00Z")));
+    assert_eq!(expiry(&policy, &points, "2027-08-10T22:00:00Z", 11), Expiry::At(at("2027-08-20T22:00:00Z")));
     assert!(reason(&policy, &points, "2027-08-10T22:00:00Z", 11).contains("on-demand point, kept for 10 days"));
 }
 
@@ -209,7 +209,49 @@ fn a_point_from_the_future_has_its_place_now() {
     points.push(RetentionPoint { place_ms: i64::MIN, received_ms: i64::MIN, ..point(13, Timestamp::UNIX_EPOCH) });
     let plan = policy.plan_retention(&points, at("2027-08-11T23:00:00Z")).unwrap();
     assert_eq!(plan.fates[10].expiry, Expiry::At(at("2027-08-14T22:00:00Z")));
-    assert_eq!(kept(&policy, &points, at("2027-08-11T23:00:00Z")), [9, 10, 11, 12, 13]);
+    // The 8th stays overtime: what comes from the future takes nobody's place.
+    assert_eq!(kept(&policy, &points, at("2027-08-11T23:00:00Z")), [8, 9, 10, 11, 12, 13]);
+}
+
+#[test]
+fn a_point_from_the_future_stands_for_no_day_that_has_a_point_of_its_own() {
+    let policy = nightly(RetentionSettings { daily: 5, monthly: 3, ..bare_retention() });
+    let mut points = august(&policy, "2027-08-31T22:00:00Z");
+    // The wall clock was years ahead during the run of the 3rd, and then set right.
+    points[2] = point(3, at("2031-01-01T00:00:00Z"));
+    points.push(point(32, at("2027-09-01T22:00:00Z")));
+    let stay = kept(&policy, &points, at("2027-09-01T22:00:00Z"));
+    assert_eq!(stay, [1, 3, 28, 29, 30, 31, 32]);
+    let days = reason(&policy, &points, "2027-09-01T22:00:00Z", 32);
+    assert!(days.contains("monthly point of 2027-09") && days.contains("daily point of 2027-09-01"), "{days}");
+}
+
+#[test]
+fn points_made_while_the_wall_clock_was_behind_are_kept_as_if_they_were_made_after_those_before_them() {
+    let policy = nightly(RetentionSettings { recent_days: 2, daily: 3, minimum_days: 5, ..bare_retention() });
+    let mut points = august(&policy, "2027-08-10T22:00:00Z");
+    for (number, behind) in [(11, "1970-01-01T00:05:00Z"), (12, "2027-05-02T22:00:00Z")] {
+        points.push(point(number, at(behind)));
+        points.push(on_demand(number + 10, at(behind)));
+    }
+    points.sort_by_key(|point| point.sequence);
+    // Right again, and a day later.
+    points.push(point(30, at("2027-08-11T22:00:00Z")));
+    let stay = kept(&policy, &points, at("2027-08-11T23:00:00Z"));
+    assert!([11, 12, 21, 22, 30].iter().all(|number| stay.contains(number)), "{stay:?}");
+    assert_eq!(expiry(&policy, &points, "2027-08-11T23:00:00Z", 11), Expiry::At(at("2027-08-15T22:00:00Z")));
+    assert!(reason(&policy, &points, "2027-08-11T23:00:00Z", 11).contains("recent point of 2027-08-10"));
+}
+
+#[test]
+fn a_stamp_that_was_ahead_and_has_come_true_takes_no_day_from_the_points_after_it() {
+    let policy = nightly(RetentionSettings { daily: 10, ..bare_retention() });
+    let mut points = august(&policy, "2027-08-20T22:00:00Z");
+    points[4] = point(5, at("2027-08-18T12:00:00Z"));
+    let now = at("2027-08-20T22:00:00Z");
+    let stay = kept(&policy, &points, now);
+    let days: Vec<u64> = (11..=20).collect();
+    assert!(days.iter().all(|day| stay.contains(day)), "{stay:?}");
 }
 
 #[test]

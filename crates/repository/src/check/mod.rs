@@ -8,6 +8,7 @@ mod packs;
 
 use crate::collect::{Marks, all_roots_now};
 use crate::fault::Outcome;
+use crate::heavy::compute;
 use crate::index::Index;
 use crate::ledger::{PointRow, PointRowState};
 use crate::repository::Inner;
@@ -44,7 +45,7 @@ impl Inner {
         let mut marks = Marks::new(&index);
         for (done, mut root) in roots.into_iter().enumerate() {
             root.set_aside = true; // name everything that is missing instead of stopping at the first
-            marks.reach(&index, root, progress)?;
+            compute(|| marks.reach(&index, root, progress))?;
             progress(Progress { phase: "walking points", done: done as u64 + 1, total: None, bytes: 0 });
         }
         let listed = |state| matches!(state, PointRowState::Committed | PointRowState::SoftDeleted);

@@ -3,6 +3,7 @@
 use super::mark::Marks;
 use super::roots::{Since, all_roots};
 use crate::fault::Outcome;
+use crate::heavy::compute;
 use crate::index::{Index, Slot};
 use crate::ledger::{CondemnedRow, PackRow, PackState, SessionState};
 use crate::repository::Inner;
@@ -42,13 +43,14 @@ impl Inner {
         }
         transaction.commit().await?;
 
-        index.verify()?;
-        let mut marks = Marks::new(&index);
-        for root in roots {
-            marks.reach(&index, root, progress)?;
-        }
-        report.pages_marked += marks.pages;
-        let (condemned, sighted) = candidates(&index, &marks, &origins);
+        let (pages, condemned, sighted) = compute(|| {
+            index.verify()?;
+            let mut marks = Marks::new(&index);
+            roots.into_iter().try_for_each(|root| marks.reach(&index, root, progress))?;
+            let (condemned, sighted) = candidates(&index, &marks, &origins);
+            Outcome::Ok((marks.pages, condemned, sighted))
+        })?;
+        report.pages_marked += pages;
         report.copies_condemned = condemned.values().map(|places| places.len() as u64).sum();
 
         let mut transaction = self.ledger.begin().await?;

@@ -3,6 +3,7 @@
 use super::mark::Marks;
 use super::roots::{Since, all_roots, running_sessions};
 use crate::fault::Outcome;
+use crate::heavy::compute;
 use crate::index::{Index, Slot};
 use crate::ledger::{
     CondemnedRow, DomainRow, JournalRow, PackRow, PackState, PointRowState, SessionKind, SessionRow, SessionState, Transaction,
@@ -52,21 +53,23 @@ impl Inner {
         let condemned = transaction.condemned(self.domain).await?;
         drop(transaction);
 
-        index.verify()?;
-        let mut marks = Marks::new(&index);
-        let mut pardoned = HashSet::new();
-        for (roots, are_of_now) in [(roots, true), (roots_since, false)] {
-            for root in roots.into_iter().filter(|_| !sabotaged(Sabotage::NoSecondMark)) {
-                marks.reach(&index, root, progress)?;
-            }
-            if are_of_now {
-                pardoned = reached_places(&index, &marks, &condemned);
-            }
-        }
-        report.pages_marked += marks.pages;
         let running: HashSet<SessionId> = running.iter().map(|row| row.id).collect();
-        let dead = dead_places(&index, &marks, &condemned, limit, &running);
-        let verdict = Verdict { dead, pardoned };
+        let (pages, verdict) = compute(|| {
+            index.verify()?;
+            let mut marks = Marks::new(&index);
+            let mut pardoned = HashSet::new();
+            for (roots, are_of_now) in [(roots, true), (roots_since, false)] {
+                for root in roots.into_iter().filter(|_| !sabotaged(Sabotage::NoSecondMark)) {
+                    marks.reach(&index, root, progress)?;
+                }
+                if are_of_now {
+                    pardoned = reached_places(&index, &marks, &condemned);
+                }
+            }
+            let dead = dead_places(&index, &marks, &condemned, limit, &running);
+            Outcome::Ok((marks.pages, Verdict { dead, pardoned }))
+        })?;
+        report.pages_marked += pages;
         self.pardon(&verdict.pardoned).await?;
         self.delete_remains(&index, &verdict, report, progress).await?;
         self.rewrite_packs(&index, &verdict.dead, options, report, progress).await?;

@@ -18,8 +18,7 @@ mod samples;
 mod system;
 
 use crate::environment::{Environment, Liveness};
-use crate::ledger::Ledger;
-use crate::ledger::SqliteLedger;
+use crate::ledger::{Ledger, SessionKind, SqliteLedger};
 use crate::rebuild::RebuildReport;
 use crate::repository::Repository;
 use crate::trust::Trust;
@@ -28,7 +27,7 @@ use bytes::Bytes;
 use contract::{CheckReport, Domain, Error, ErrorKind, Result, Vault};
 use descriptors::Descriptors;
 use format::descriptor::Descriptor;
-use format::{DomainId, OwnerKey};
+use format::{DomainId, OwnerKey, SessionId};
 use lock_files::LockFiles;
 use std::collections::HashMap;
 use std::fs;
@@ -187,6 +186,16 @@ impl EmbeddedVault {
             domain.inner.end_dead_sessions().await?;
         }
         Ok(())
+    }
+
+    /// Sessions of a domain that read or write and are open.
+    pub async fn sessions_open(&self, domain: DomainId) -> Result<usize> {
+        Ok(self.repository(domain).await?.inner.open_sessions().await?.len())
+    }
+
+    /// Whether a read session of this domain is open.
+    pub async fn is_reader(&self, domain: DomainId, session: SessionId) -> Result<bool> {
+        Ok(self.repository(domain).await?.inner.is_session(session, SessionKind::Read).await?)
     }
 
     /// The directory.

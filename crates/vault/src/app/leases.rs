@@ -1,8 +1,9 @@
 //! Leases: a session over HTTP is alive as long as its lease is renewed.
 //!
 //! Time is the process's monotonic clock: no jump of the system's clock ends a session or keeps one. Leases are in memory
-//! only; after a restart every session that the ledger has as open gets one full lease. A session that was found to be over
-//! stays so. What the service does itself (a collection) has no lease: it lasts as long as its work.
+//! only; after a restart every session that the ledger has as open gets one full lease, within its greatest age, which counts
+//! from its opening. A session that was found to be over stays so, and one that nobody knows is over. What the service does
+//! itself (a collection) has no lease: it lasts as long as its work.
 
 use format::SessionId;
 use repository::Liveness;
@@ -35,9 +36,10 @@ struct Lease {
 }
 
 impl Lease {
-    fn new(times: LeaseTimes) -> Self {
+    /// Of a session of this age.
+    fn new(times: LeaseTimes, age: Duration) -> Self {
         let now = Instant::now();
-        Self { until: now + times.lease, end: now + times.age_max, over: false, lasts: false }
+        Self { until: now + times.lease, end: now + times.age_max.saturating_sub(age), over: false, lasts: false }
     }
 
     fn is_alive(&mut self) -> bool {
@@ -84,13 +86,17 @@ impl Leases {
 
 impl Liveness for Leases {
     fn hold(&self, session: SessionId) -> io::Result<()> {
-        self.sessions().insert(session, Lease::new(self.times));
+        self.sessions().insert(session, Lease::new(self.times, Duration::ZERO));
         Ok(())
     }
 
     fn hold_here(&self, session: SessionId) -> io::Result<()> {
-        self.sessions().insert(session, Lease { lasts: true, ..Lease::new(self.times) });
+        self.sessions().insert(session, Lease { lasts: true, ..Lease::new(self.times, Duration::ZERO) });
         Ok(())
+    }
+
+    fn adopt(&self, session: SessionId, age: Duration) {
+        self.sessions().entry(session).or_insert_with(|| Lease::new(self.times, age));
     }
 
     fn release(&self, session: SessionId) {
@@ -98,8 +104,7 @@ impl Liveness for Leases {
     }
 
     fn is_alive(&self, session: SessionId) -> bool {
-        // Of an earlier process of this service: it gets one full lease.
-        self.sessions().entry(session).or_insert_with(|| Lease::new(self.times)).is_alive()
+        self.sessions().get_mut(&session).is_some_and(Lease::is_alive)
     }
 }
 
@@ -154,9 +159,23 @@ mod tests {
     #[test]
     fn a_session_of_an_earlier_process_gets_one_full_lease() {
         let leases = leases(100, 60_000);
-        assert!(!leases.renew(SESSION), "nobody knows it yet");
+        assert!(!leases.renew(SESSION) && !leases.is_alive(SESSION), "nobody knows it yet");
+        assert_eq!(leases.count(), 0, "and asking makes no lease");
+        leases.adopt(SESSION, Duration::ZERO);
         assert!(leases.is_alive(SESSION) && leases.renew(SESSION));
         sleep(Duration::from_millis(150));
-        assert!(!leases.is_alive(SESSION) && !leases.is_alive(SESSION));
+        leases.adopt(SESSION, Duration::ZERO);
+        assert!(!leases.is_alive(SESSION) && !leases.renew(SESSION), "what is over stays over");
+    }
+
+    #[test]
+    fn no_restart_takes_a_session_beyond_its_greatest_age() {
+        let leases = leases(60_000, 60_000);
+        leases.adopt(SESSION, Duration::from_millis(59_900));
+        assert!(leases.renew(SESSION));
+        sleep(Duration::from_millis(150));
+        assert!(!leases.renew(SESSION));
+        leases.adopt(SessionId([2; 16]), Duration::from_secs(3600));
+        assert!(!leases.is_alive(SessionId([2; 16])));
     }
 }

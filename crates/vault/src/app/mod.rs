@@ -19,16 +19,21 @@ use std::time::Duration;
 use tokens::Tokens;
 use vault::VaultPlace;
 
+/// A pack has room in any share.
+const PACK_KIB: u32 = (format::limits::PACK_BYTES_MAX >> 10) as u32;
+
 /// Everything that handlers share.
 pub(crate) struct App {
     pub(crate) vault: VaultPlace,
     pub(crate) tokens: Tokens,
     pub(crate) leases: Arc<Leases>,
     pub(crate) metrics: Metrics,
-    /// Packs on their way in, in memory.
+    /// Packs on their way in, in memory, in KiB.
     pub(crate) packs_in: Budget,
-    /// Packs on their way out.
+    /// Packs on their way out, in KiB.
     pub(crate) packs_out: Budget,
+    /// Requests at once.
+    pub(crate) at_once: Budget,
     pub(crate) limits: Limits,
     /// The service is about to end: it is not ready for more.
     pub(crate) ending: AtomicBool,
@@ -51,8 +56,9 @@ impl App {
             tokens,
             leases,
             metrics: Metrics::default(),
-            packs_in: Budget::new(limits.packs_in_mib),
-            packs_out: Budget::new(limits.packs_out_mib),
+            packs_in: Budget::new(limits.packs_in_mib.saturating_mul(1024), PACK_KIB),
+            packs_out: Budget::new(limits.packs_out_mib.saturating_mul(1024), PACK_KIB),
+            at_once: Budget::new(u32::try_from(limits.requests).unwrap_or(u32::MAX), 1),
             limits,
             ending: AtomicBool::new(false),
             database,

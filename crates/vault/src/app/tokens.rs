@@ -45,6 +45,11 @@ impl Tokens {
         Ok(row.filter(|row| !row.one_time).map(|row| row.scope))
     }
 
+    /// Whether it is a one-time token that was not exchanged yet. It stays one.
+    pub(crate) async fn is_one_time(&self, text: &str) -> Result<bool, ServiceError> {
+        Ok(self.find(text).await?.is_some_and(|row| row.one_time))
+    }
+
     /// The row that a token's text proves to belong to.
     async fn find(&self, text: &str) -> Result<Option<Arc<TokenRow>>, ServiceError> {
         let Some(id) = id_of(text) else { return Ok(None) };
@@ -91,10 +96,10 @@ impl Tokens {
         Ok(rows.iter().filter(|row| !row.one_time).map(shown).collect())
     }
 
-    /// Ends a token at once.
+    /// Ends a token at once. It is forgotten first: whatever happens then, the database alone says whether it is good.
     pub(crate) async fn revoke(&self, id: &str) -> Result<()> {
-        let removed = self.database.remove_token(id).await?;
         self.known.write().expect("no panic under this lock").remove(id);
+        let removed = self.database.remove_token(id).await?;
         if removed { Ok(()) } else { Err(Error::new(ErrorKind::NotFound, "there is no such token")) }
     }
 
@@ -185,6 +190,19 @@ mod tests {
             assert!(!bytes.windows(secret.len()).any(|some| some == secret), "{file}");
         }
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_token_whose_end_was_interrupted_is_good_only_as_long_as_the_database_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("service.db");
+        let tokens = Tokens::load(Database::open(&path).await.unwrap()).await.unwrap();
+        let issued = tokens.issue("somebody", Scope::Administrator).await.unwrap();
+        // The caller goes away as soon as the database was asked.
+        let revoking = tokens.revoke(&issued.token.id);
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, revoking).await.is_err());
+        Database::open(&path).await.unwrap().remove_token(&issued.token.id).await.unwrap();
+        assert_eq!(tokens.scope(&issued.secret).await.unwrap(), None);
     }
 
     #[tokio::test]

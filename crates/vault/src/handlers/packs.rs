@@ -2,13 +2,16 @@
 
 use super::domain;
 use crate::app::App;
+use crate::app::budget;
 use crate::app::work::to_the_end;
+use crate::http::access::Caller;
 use crate::http::answer::{Answer, json, nothing, octets, pieces};
 use crate::http::body::{Json, Octets, PackBody};
 use crate::http::failure::Failure;
 use crate::http::segments::Segments;
 use api::limits::{IDS_MAX, RANGES_MAX};
 use api::{PackNames, PackNamesRequest, binary};
+use axum::Extension;
 use axum::extract::State;
 use format::limits::PACK_BYTES_MAX;
 use std::sync::Arc;
@@ -46,14 +49,20 @@ pub(crate) async fn locate(State(app): State<Arc<App>>, segments: Segments, Octe
     octets(binary::write_places(&places))
 }
 
-pub(crate) async fn read(State(app): State<Arc<App>>, segments: Segments, Octets(body): Octets<RANGES_BYTES>) -> Answer {
+pub(crate) async fn read(
+    State(app): State<Arc<App>>,
+    segments: Segments,
+    Extension(Caller(scope)): Extension<Caller>,
+    Octets(body): Octets<RANGES_BYTES>,
+) -> Answer {
     let ranges = binary::read_ranges(&body)?;
     let bytes = ranges.iter().try_fold(0_u64, |sum, range| sum.checked_add(range.end - range.start));
     let bytes = bytes.filter(|bytes| *bytes <= PACK_BYTES_MAX as u64);
     let bytes = bytes.ok_or_else(|| Failure::invalid(format!("at most {PACK_BYTES_MAX} bytes are read at once")))?;
     let pack = segments.parse("pack")?;
     let domain = domain(&app, &segments).await?;
-    let lent = app.packs_out.lend(bytes).await;
+    let lent = app.packs_out.lend(scope.into(), bytes.div_ceil(1024), budget::PATIENCE).await;
+    let lent = lent.ok_or_else(|| Failure::busy("too many packs are under way"))?;
     let parts = domain.read_pack(pack, &ranges).await?;
     app.metrics.packs_out(bytes);
     pieces(parts, lent)

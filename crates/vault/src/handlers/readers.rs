@@ -3,7 +3,7 @@
 use super::domain;
 use super::sessions::{over, room};
 use crate::app::App;
-use crate::app::work::to_the_end;
+use crate::app::work::{Unheard, to_the_end};
 use crate::http::answer::{Answer, json, nothing};
 use crate::http::body::Json;
 use crate::http::segments::Segments;
@@ -13,16 +13,21 @@ use format::SessionId;
 use std::sync::Arc;
 
 pub(crate) async fn open(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<ReaderRequest>) -> Answer {
-    room(&app)?;
+    room(&app, &segments).await?;
     let domain = domain(&app, &segments).await?;
-    let session = to_the_end(async move { domain.open_reader(request.point).await }).await?;
+    let (session, unheard) = to_the_end(async move {
+        let session = domain.open_reader(request.point).await?;
+        Ok((session, Unheard::new(async move { domain.close_reader(session).await })))
+    })
+    .await?;
+    unheard.heard();
     json(&ReaderOpened { session, lease_seconds: app.leases.lease().as_secs() })
 }
 
 pub(crate) async fn renew(State(app): State<Arc<App>>, segments: Segments) -> Answer {
-    // Opening the domain makes the leases of an earlier process known.
-    domain(&app, &segments).await?;
-    if app.leases.renew(segments.parse::<SessionId>("session")?) { nothing() } else { Err(over()) }
+    let session: SessionId = segments.parse("session")?;
+    let is_reader = app.vault.get().await?.is_reader(segments.parse("domain")?, session).await?;
+    if is_reader && app.leases.renew(session) { nothing() } else { Err(over()) }
 }
 
 pub(crate) async fn close(State(app): State<Arc<App>>, segments: Segments) -> Answer {

@@ -27,8 +27,8 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Answer {
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
     let gauges = Gauges {
         leases: app.leases.count(),
-        packs_in_bytes: app.packs_in.lent_bytes(),
-        packs_out_bytes: app.packs_out.lent_bytes(),
+        packs_in_bytes: app.packs_in.lent() * 1024,
+        packs_out_bytes: app.packs_out.lent() * 1024,
     };
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text(&gauges)).into_response())
 }

@@ -2,7 +2,7 @@
 
 use super::domain;
 use crate::app::App;
-use crate::app::work::to_the_end;
+use crate::app::work::{Unheard, to_the_end};
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, json, nothing};
 use crate::http::body::{Json, Octets};
@@ -25,17 +25,24 @@ pub(crate) async fn open(
     if matches!(scope, Scope::Agent { agent, .. } if agent != request.agent) {
         return Err(Failure::new(Problem::new(Code::Denied, "an agent's token opens sessions for that agent only")));
     }
-    room(&app)?;
+    room(&app, &segments).await?;
     let domain = domain(&app, &segments).await?;
     let request = OpenSession { item: request.item, agent: request.agent };
-    let opened = to_the_end(async move { domain.open_session(request).await }).await?;
-    json(&SessionStarted {
+    let (opened, unheard) = to_the_end(async move {
+        let opened = domain.open_session(request).await?;
+        let session = opened.session;
+        Ok((opened, Unheard::new(async move { domain.abandon_session(session).await })))
+    })
+    .await?;
+    let answer = json(&SessionStarted {
         session: opened.session,
         lease_seconds: app.leases.lease().as_secs(),
         head: opened.head.map(ItemEnd::from),
         base: opened.base.map(Point::from),
         damaged: binary::write_ids(&opened.damaged),
-    })
+    });
+    unheard.heard();
+    answer
 }
 
 pub(crate) async fn renew(State(app): State<Arc<App>>, segments: Segments) -> Answer {
@@ -61,9 +68,13 @@ pub(crate) async fn put_key(
     json(&KeyStored { key: to_the_end(async move { domain.put_key(session, bytes).await }).await? })
 }
 
-/// Whether there is room for one more session.
-pub(super) fn room(app: &App) -> Result<(), Failure> {
-    if app.leases.count() < app.limits.sessions { Ok(()) } else { Err(Failure::busy("too many sessions are open")) }
+/// Whether there is room for one more session, in all and in the domain.
+pub(super) async fn room(app: &App, segments: &Segments) -> Result<(), Failure> {
+    if app.leases.count() >= app.limits.sessions {
+        return Err(Failure::busy("too many sessions are open"));
+    }
+    let of_domain = app.vault.get().await?.sessions_open(segments.parse("domain")?).await?;
+    if of_domain < app.limits.domain_sessions { Ok(()) } else { Err(Failure::busy("too many sessions of the domain are open")) }
 }
 
 /// The answer once a lease has run out.

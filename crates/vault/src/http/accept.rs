@@ -1,15 +1,17 @@
 //! Connections: accepted, TLS, HTTP; and their end when the service ends.
 
 use super::admission::Peer;
+use super::line::{self, Line};
 use crate::app::App;
 use crate::config::Limits;
+use crate::open_files::connections_within;
 use axum::Router;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use std::future::Future;
@@ -20,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-/// The TLS handshake, and the header of a request, must be there by then.
+/// The TLS handshake, and then the header of a request, must be there by then.
 const BEGINNING: Duration = Duration::from_secs(15);
 /// A peer that does not answer a ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -42,9 +44,9 @@ pub(crate) async fn serve(
     app: Arc<App>,
     end: impl Future<Output = ()>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
-    let places = Arc::new(Semaphore::new(app.limits.connections.min(Semaphore::MAX_PERMITS)));
-    let builder = Arc::new(builder(&app.limits));
+    let connections = connections_within(app.limits.connections);
+    let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+    let door = Arc::new(Door { acceptor: TlsAcceptor::from(tls), builder: builder(&app.limits), router, app });
     let graceful = GracefulShutdown::new();
     tokio::pin!(end);
     loop {
@@ -62,27 +64,48 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (acceptor, builder, router, app) = (acceptor.clone(), builder.clone(), router.clone(), app.clone());
-        let watcher = graceful.watcher();
+        let (door, watcher) = (door.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let _counted = app.metrics.begin_connection();
             let _place = place;
-            let Some(stream) = handshake(&acceptor, stream, peer).await else { return };
-            let service = TowerToHyperService::new(router);
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(Peer(peer));
-                service.call(request)
-            });
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(%peer, error, "connection ended");
-            }
+            door.attend(stream, peer, watcher).await;
         });
     }
     drop(listener);
-    let limit = Duration::from_secs(app.limits.shutdown_seconds);
+    let limit = Duration::from_secs(door.app.limits.shutdown_seconds);
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were under way when the time to end was over");
+    }
+}
+
+/// What every connection goes through.
+struct Door {
+    acceptor: TlsAcceptor,
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    app: Arc<App>,
+}
+
+impl Door {
+    /// Serves a connection until its end, or until it is not worth keeping.
+    async fn attend(&self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
+        let _counted = self.app.metrics.begin_connection();
+        let Some(stream) = handshake(&self.acceptor, stream, peer).await else { return };
+        let (service, line) = (TowerToHyperService::new(self.router.clone()), Line::default());
+        let of_requests = line.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            of_requests.begin();
+            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(of_requests.clone());
+            service.call(request)
+        });
+        let connection = watcher.watch(self.builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        let silence = Duration::from_secs(self.app.limits.silence_seconds);
+        tokio::select! {
+            outcome = connection => if let Err(error) = outcome {
+                tracing::debug!(%peer, error, "connection ended");
+            },
+            why = line.given_up(BEGINNING.min(silence), silence) => tracing::debug!(%peer, why, "connection given up"),
+        }
     }
 }
 
@@ -91,8 +114,7 @@ async fn handshake(
     stream: TcpStream,
     peer: SocketAddr,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-    // Without it every short answer would wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
+    line::prepare(&stream);
     match tokio::time::timeout(BEGINNING, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {

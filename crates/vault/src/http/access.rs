@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::segments::Segments;
 use crate::app::App;
+use crate::app::budget::Holder;
 use api::{Code, Problem, Scope};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
@@ -26,7 +27,7 @@ pub enum Access {
     Administrator,
 }
 
-/// The token that came with a request, before anything is known of it.
+/// The one-time token that came with a request. It is good, and not used up yet.
 #[derive(Clone)]
 pub(crate) struct Bearer(pub(crate) String);
 
@@ -34,26 +35,34 @@ pub(crate) struct Bearer(pub(crate) String);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller(pub(crate) Scope);
 
-/// Lets a request through to its handler, or answers it.
+/// Lets a request through to its handler, or answers it. Who is not known takes nobody's place: a request is counted, and
+/// anything of its body read, once its caller was identified.
 pub(crate) async fn enforce(app: Arc<App>, access: Access, request: Request, next: Next) -> Response {
-    match identify(&app, access, request).await {
-        Ok(request) => next.run(request).await,
-        Err(failure) => failure.into_response(),
+    if access == Access::Open {
+        return next.run(request).await;
+    }
+    let (request, holder) = match identify(&app, access, request).await {
+        Ok(identified) => identified,
+        Err(failure) => return failure.into_response(),
+    };
+    match app.at_once.lend_now(holder, 1) {
+        Some(_place) => next.run(request).await,
+        None => Failure::busy("the vault service has too many requests at once").into_response(),
     }
 }
 
-async fn identify(app: &App, access: Access, request: Request) -> Result<Request, Failure> {
-    if access == Access::Open {
-        return Ok(request);
-    }
+async fn identify(app: &App, access: Access, request: Request) -> Result<(Request, Holder), Failure> {
     let (mut parts, body) = request.into_parts();
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = token.map(|(_, token)| token.trim()).filter(|token| token.len() <= api::limits::TOKEN_BYTES_MAX);
     let token = token.ok_or_else(unauthenticated)?.to_owned();
     if access == Access::OneTime {
+        if !app.tokens.is_one_time(&token).await.map_err(contract::Error::from)? {
+            return Err(unauthenticated());
+        }
         parts.extensions.insert(Bearer(token));
-        return Ok(Request::from_parts(parts, body));
+        return Ok((Request::from_parts(parts, body), Holder::Administrators));
     }
     let scope = app.tokens.scope(&token).await.map_err(contract::Error::from)?.ok_or_else(unauthenticated)?;
     let domain = match access {
@@ -62,7 +71,7 @@ async fn identify(app: &App, access: Access, request: Request) -> Result<Request
     };
     authorize(access, &scope, domain)?;
     parts.extensions.insert(Caller(scope));
-    Ok(Request::from_parts(parts, body))
+    Ok((Request::from_parts(parts, body), Holder::from(scope)))
 }
 
 /// Whether a token of this scope opens an endpoint, for the domain that its path names.

@@ -1,6 +1,7 @@
-//! The way in and out of every request: its id, the limit of requests at once, the log, the numbers, the body of errors.
+//! The way in and out of every request: its id, the log, the numbers, the body of errors.
 
 use super::failure::Failure;
+use super::line::Line;
 use crate::app::App;
 use api::{Code, PROBLEM_TYPE, Problem};
 use axum::body::Body;
@@ -12,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::Semaphore;
 
 /// By which the log knows a request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,7 +24,6 @@ pub(crate) struct Peer(pub(crate) std::net::SocketAddr);
 /// What all requests share on their way in.
 pub(crate) struct Gate {
     app: Arc<App>,
-    at_once: Semaphore,
     /// Random, one a process: ids differ over restarts.
     process: u32,
     next: AtomicU64,
@@ -34,8 +33,7 @@ impl Gate {
     pub(crate) fn new(app: Arc<App>) -> Self {
         let mut process = [0; 4];
         crate::app::tokens::fill(&mut process);
-        let at_once = Semaphore::new(app.limits.requests.min(Semaphore::MAX_PERMITS));
-        Self { app, at_once, process: u32::from_le_bytes(process), next: AtomicU64::new(1) }
+        Self { app, process: u32::from_le_bytes(process), next: AtomicU64::new(1) }
     }
 
     fn id(&self) -> String {
@@ -51,10 +49,8 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let mut response = match gate.at_once.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => Failure::busy("the vault service has too many requests at once").into_response(),
-    };
+    let line = request.extensions().get::<Line>().cloned();
+    let mut response = next.run(request).await;
     let failure = response.extensions_mut().remove::<Failure>();
     let causes = failure.as_ref().map(|failure| failure.causes.join(": ")).unwrap_or_default();
     let message = failure.as_ref().map(|failure| failure.problem.message.clone()).unwrap_or_default();
@@ -73,7 +69,10 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     } else {
         tracing::debug!(id, method, route, status, took_ms, peer, message, causes, "request");
     }
-    response
+    match line {
+        Some(line) => response.map(|body| line.send(body)),
+        None => response,
+    }
 }
 
 fn write_problem(response: &mut Response, failure: Failure, id: &str) {

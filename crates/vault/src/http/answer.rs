@@ -48,10 +48,12 @@ pub(crate) fn nothing() -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Pieces of packs one behind the other, without putting them together; their memory goes back when they are sent.
+/// Pieces of packs one behind the other, without putting them together; their memory goes back when the last is sent.
 pub(crate) fn pieces(pieces: Vec<Bytes>, lent: Lent) -> Answer {
     let length: usize = pieces.iter().map(Bytes::len).sum();
-    let mut response = body("application/octet-stream", Body::new(Pieces { pieces: pieces.into(), _lent: lent }));
+    let lent = Arc::new(lent);
+    let pieces = pieces.into_iter().map(|bytes| Bytes::from_owner(LentBytes { bytes, _lent: lent.clone() })).collect();
+    let mut response = body("application/octet-stream", Body::new(Pieces(pieces)));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     Ok(response)
 }
@@ -106,25 +108,34 @@ fn body(content_type: &'static str, body: Body) -> Response {
     response
 }
 
-struct Pieces {
-    pieces: VecDeque<Bytes>,
-    _lent: Lent,
+/// Bytes in memory that was lent, wherever they are on their way out.
+struct LentBytes {
+    bytes: Bytes,
+    _lent: Arc<Lent>,
 }
+
+impl AsRef<[u8]> for LentBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+struct Pieces(VecDeque<Bytes>);
 
 impl hyper::body::Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.0.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.pieces.iter().map(|piece| piece.len() as u64).sum())
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }
 }
 

@@ -1,8 +1,10 @@
 //! Bodies of requests, each read up to its limit and no further.
 
+use super::access::{Caller, unauthenticated};
 use super::failure::Failure;
 use crate::app::App;
-use crate::app::budget::Lent;
+use crate::app::budget::{self, Lent};
+use api::limits::JSON_BYTES_MAX;
 use api::{Code, Problem};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_LENGTH;
@@ -11,9 +13,13 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// A body of JSON.
-pub(crate) struct Json<T>(pub(crate) T);
+/// A body that comes slower than this is given up: so many bytes a second, and the seconds of silence in the beginning.
+const LEAST_BYTES_PER_SECOND: u64 = 16 << 10;
+
+/// A body of JSON, of at most `MAX` bytes.
+pub(crate) struct Json<T, const MAX: usize = JSON_BYTES_MAX>(pub(crate) T);
 
 /// A body of at most `MAX` bytes.
 pub(crate) struct Octets<const MAX: usize>(pub(crate) Bytes);
@@ -24,11 +30,11 @@ pub(crate) struct PackBody {
     pub(crate) lent: Lent,
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MAX> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let bytes = read(request, api::limits::JSON_BYTES_MAX, app).await?;
+        let bytes = read(request, MAX, app).await?;
         let value = serde_json::from_slice(&bytes);
         value.map(Self).map_err(|error| Failure::invalid(format!("the body is not what the endpoint expects: {error}")))
     }
@@ -52,7 +58,9 @@ impl FromRequest<Arc<App>> for PackBody {
         if length > MAX as u64 {
             return Err(too_large(MAX));
         }
-        let lent = app.packs_in.lend(length).await;
+        let Caller(scope) = *request.extensions().get::<Caller>().ok_or_else(unauthenticated)?;
+        let lent = app.packs_in.lend(scope.into(), length.div_ceil(1024), budget::PATIENCE).await;
+        let lent = lent.ok_or_else(|| Failure::busy("too many packs are under way"))?;
         let bytes = read(request, length as usize, app).await?;
         app.metrics.packs_in(bytes.len() as u64);
         Ok(Self { bytes, lent })
@@ -71,11 +79,15 @@ async fn read(request: Request, max: usize, app: &App) -> Result<Bytes, Failure>
         return Err(too_large(max));
     }
     let silence = Duration::from_secs(app.limits.silence_seconds);
+    let started = Instant::now();
     let mut body = request.into_body();
     let mut bytes = BytesMut::with_capacity(expected as usize);
     loop {
-        let frame = tokio::time::timeout(silence, body.frame()).await;
-        let frame = frame.map_err(|_| Failure::busy("the body of the request stopped coming"))?;
+        // What has come buys the time for what is to come: a trickle holds memory for no longer than silence does.
+        let bought = Duration::from_millis(bytes.len() as u64 * 1000 / LEAST_BYTES_PER_SECOND);
+        let deadline = (Instant::now() + silence).min(started + silence + bought);
+        let frame = tokio::time::timeout_at(deadline, body.frame()).await;
+        let frame = frame.map_err(|_| Failure::busy("the body of the request came too slowly"))?;
         let Some(frame) = frame else { return Ok(bytes.freeze()) };
         let frame = frame.map_err(|_| Failure::invalid("the body of the request broke off"))?;
         let Ok(data) = frame.into_data() else { continue };

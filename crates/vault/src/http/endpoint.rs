@@ -3,7 +3,7 @@
 use super::access::{self, Access};
 use super::failure::Failure;
 use crate::app::App;
-use api::Line;
+use api::{Code, Line, Problem};
 use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
@@ -152,7 +152,8 @@ async fn timed(limit: Option<Duration>, answer: impl Future<Output = Response>) 
     let Some(limit) = limit else { return answer.await };
     match tokio::time::timeout(limit, answer).await {
         Ok(answer) => answer,
-        Err(_) => Failure::busy("the request took too long").into_response(),
+        // Not busy: what was asked for may be done all the same.
+        Err(_) => Failure::new(Problem::new(Code::TimedOut, "the request took too long")).into_response(),
     }
 }
 

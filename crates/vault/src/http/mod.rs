@@ -8,5 +8,6 @@ pub(crate) mod body;
 pub(crate) mod document;
 pub(crate) mod endpoint;
 pub(crate) mod failure;
+pub(crate) mod line;
 pub(crate) mod metrics;
 pub(crate) mod segments;

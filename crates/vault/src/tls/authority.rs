@@ -47,15 +47,15 @@ impl Authority {
         Fingerprint::of(&self.certificate)
     }
 
-    /// A certificate for these names, with a new key, and the authority's own behind it.
-    pub(super) fn certify(&self, names: &[String]) -> Result<CertifiedKey, ServiceError> {
+    /// A certificate for these names, with a new key, from now on, and the authority's own behind it.
+    pub(super) fn certify(&self, names: &[String], now: OffsetDateTime) -> Result<CertifiedKey, ServiceError> {
         let failed = || certificate_error::<rcgen::Error>("make a certificate for the service");
         let key = KeyPair::generate().map_err(failed())?;
         let mut leaf = CertificateParams::new(names.to_vec()).map_err(failed())?;
         leaf.distinguished_name.push(DnType::CommonName, "Holdfast vault service");
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
-        (leaf.not_before, leaf.not_after) = validity(LEAF_DAYS);
+        (leaf.not_before, leaf.not_after) = validity(now, LEAF_DAYS);
         let params = params();
         let issuer = Issuer::from_params(&params, &self.key);
         let certificate = leaf.signed_by(&key, &issuer).map_err(failed())?;
@@ -76,8 +76,7 @@ fn params() -> CertificateParams {
     params
 }
 
-fn validity(days: i64) -> (OffsetDateTime, OffsetDateTime) {
-    let now = OffsetDateTime::now_utc();
+fn validity(now: OffsetDateTime, days: i64) -> (OffsetDateTime, OffsetDateTime) {
     (now - Duration::days(BEHIND_DAYS), now + Duration::days(days))
 }
 
@@ -85,7 +84,7 @@ fn make(key_path: &Path, path: &Path) -> Result<(), ServiceError> {
     let failed = || certificate_error::<rcgen::Error>("make a certificate authority");
     let key = KeyPair::generate().map_err(failed())?;
     let mut params = params();
-    (params.not_before, params.not_after) = validity(AUTHORITY_DAYS);
+    (params.not_before, params.not_after) = validity(OffsetDateTime::now_utc(), AUTHORITY_DAYS);
     let certificate = params.self_signed(&key).map_err(failed())?;
     write(key_path, key.serialize_pem().as_bytes(), 0o600).map_err(file_error("write", key_path))?;
     write(path, certificate.pem().as_bytes(), 0o644).map_err(file_error("write", path))

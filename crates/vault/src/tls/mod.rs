@@ -1,75 +1,79 @@
 //! TLS of the service: certificates by an authority of its own, or configured ones.
 
 mod authority;
+mod configured;
 mod leaf;
 
 use crate::config::Config;
 use crate::error::ServiceError;
 use api::Fingerprint;
 use authority::Authority;
+use configured::ConfiguredCertificate;
 use leaf::RenewedLeaf;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::crypto::CryptoProvider;
+use rustls::server::ResolvesServerCert;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use time::OffsetDateTime;
 
-/// A certificate of the service's own authority is made anew this often.
-const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How often it is looked whether the certificate is still the right one. Certificates are valid by the wall clock, which may be
+/// set, and goes on while a machine sleeps.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// How the service proves who it is.
 pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
     /// The service's own authority, where there is no configured certificate.
     pub(crate) authority: Option<Fingerprint>,
-    leaf: Option<Arc<RenewedLeaf>>,
+    source: Source,
+}
+
+/// Where the certificate comes from.
+enum Source {
+    Own(Arc<RenewedLeaf>),
+    Configured(Arc<ConfiguredCertificate>),
 }
 
 impl ServerTls {
     /// By configuration; an authority is made where there is none.
     pub(crate) fn open(config: &Config) -> Result<Self, ServiceError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         if let (Some(certificate), Some(key)) = (&config.certificate, &config.key) {
-            return Self::configured(certificate, key);
+            let configured = Arc::new(ConfiguredCertificate::open(certificate, key, provider.clone())?);
+            let config = server(provider, configured.clone())?;
+            return Ok(Self { config, authority: None, source: Source::Configured(configured) });
         }
         let authority = Authority::open(&config.data)?;
         let fingerprint = authority.fingerprint();
-        let leaf = Arc::new(RenewedLeaf::new(authority, names(config))?);
-        let server = builder()?.with_cert_resolver(leaf.clone());
-        Ok(Self { config: finished(server), authority: Some(fingerprint), leaf: Some(leaf) })
+        let leaf = Arc::new(RenewedLeaf::new(authority, names(config), OffsetDateTime::now_utc())?);
+        let config = server(provider, leaf.clone())?;
+        Ok(Self { config, authority: Some(fingerprint), source: Source::Own(leaf) })
     }
 
-    fn configured(certificate: &Path, key: &Path) -> Result<Self, ServiceError> {
-        let read = certificate_error("read the configured certificate");
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).map_err(&read)?.collect();
-        let chain = chain.map_err(&read)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(certificate_error("read the key of the configured certificate"))?;
-        let server = builder()?.with_single_cert(chain, key).map_err(certificate_error("use the configured certificate"))?;
-        Ok(Self { config: finished(server), authority: None, leaf: None })
-    }
-
-    /// Keeps the service's own certificate young, for ever.
+    /// Keeps the certificate valid and what its files say, for ever.
     pub(crate) async fn keep_young(&self) {
-        let Some(leaf) = &self.leaf else { return std::future::pending().await };
         loop {
-            tokio::time::sleep(RENEW_EVERY).await;
-            if let Err(error) = leaf.renew() {
-                tracing::error!(%error, "the service's certificate could not be made anew");
+            tokio::time::sleep(LOOK_EVERY).await;
+            let looked = match &self.source {
+                Source::Own(leaf) => leaf.look(OffsetDateTime::now_utc()),
+                Source::Configured(configured) => configured.look(),
+            };
+            if let Err(error) = looked {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(%error, cause, "the service's certificate could not be replaced");
             }
         }
     }
 }
 
-fn builder() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>, ServiceError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+fn server(provider: Arc<CryptoProvider>, resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, ServiceError> {
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(builder.map_err(certificate_error("set TLS up"))?.with_no_client_auth())
-}
-
-fn finished(mut config: ServerConfig) -> Arc<ServerConfig> {
+    let builder = builder.map_err(certificate_error("set TLS up"))?.with_no_client_auth();
+    let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Arc::new(config)
+    Ok(Arc::new(config))
 }
 
 /// By these the service is reached: configured ones, this machine's own, and the address that it listens on.

@@ -3,9 +3,13 @@
 use crate::running::{DOMAIN, Protected, Running};
 use api::{Code, Problem};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vault::Limits;
+
+/// Long before anything that takes the usual limits.
+const SOON: Duration = Duration::from_secs(8);
 
 /// An answer, read by hand.
 pub(crate) struct Answered {
@@ -22,7 +26,7 @@ impl Answered {
 }
 
 /// Trusts anybody: these tests are about what stands behind TLS.
-async fn connect(running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
+pub(crate) async fn connect(running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
     let pem = std::fs::read(running.directory.path().join("data/authority.pem")).unwrap();
     let certificate = <rustls::pki_types::CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem).unwrap();
     let mut roots = rustls::RootCertStore::empty();
@@ -125,4 +129,99 @@ async fn more_requests_than_the_limit_are_answered_as_busy_and_the_client_comes_
     for one in many.collect::<Vec<_>>() {
         one.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_good_token_is_answered_before_a_body_is_read_and_takes_nobodys_place() {
+    let protected = Protected::with(Limits { requests: 1, ..Limits::default() }).await;
+    let running = &protected.running;
+    let never = format!("hf_{}_{}", "0".repeat(16), "0".repeat(64));
+    let head = |path: &str, method: &str, token: &str| {
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: 1000\r\n\r\n")
+            .into_bytes()
+    };
+    for token in ["anything", never.as_str(), running.one_time.as_deref().unwrap(), protected.admin_token.as_str()] {
+        let answered = tokio::time::timeout(SOON, raw(running, &head("/v1/login", "POST", token))).await;
+        assert_eq!(answered.expect("nothing more was to come").status, 401, "{token}");
+    }
+    let pack = format!("/v1/domains/{DOMAIN}/sessions/{0}/packs/{0}", "a7".repeat(16));
+    let mut under_way = connect(running).await;
+    under_way.write_all(&head(&pack, "PUT", &protected.admin_token)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let token = Some(protected.admin_token.as_str());
+    assert_eq!(ask(running, "GET", "/v1/scope", token, Vec::new()).await.status, 503, "the place is taken");
+    assert_eq!(ask(running, "GET", "/v1/scope", Some(&never), Vec::new()).await.status, 401);
+    assert_eq!(ask(running, "GET", "/readyz", None, Vec::new()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_has_a_small_body_and_one_that_is_refused_does_not_use_its_token_up() {
+    let running = Running::new(Limits::default()).await;
+    let token = running.one_time.clone().unwrap();
+    let long = ask(&running, "POST", "/v1/login", Some(&token), vec![b' '; 5 << 10]).await;
+    assert_eq!((long.status, long.problem().code), (413, Code::TooLarge));
+    let body = b"{\"name\":\"administrator\"}".to_vec();
+    assert_eq!(ask(&running, "POST", "/v1/login", Some(&token), body.clone()).await.status, 200);
+    assert_eq!(ask(&running, "POST", "/v1/login", Some(&token), body).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_or_only_half_is_ended() {
+    let running = Running::new(Limits { silence_seconds: 1, ..Limits::default() }).await;
+    for beginning in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n"] {
+        let mut stream = connect(&running).await;
+        stream.write_all(beginning).await.unwrap();
+        let ended = tokio::time::timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{:?}", String::from_utf8_lossy(beginning));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_only_trickles_is_given_up_though_it_never_stops() {
+    let protected = Protected::with(Limits { silence_seconds: 1, ..Limits::default() }).await;
+    let pack = format!("/v1/domains/{DOMAIN}/sessions/{0}/packs/{0}", "a7".repeat(16));
+    let token = &protected.admin_token;
+    let head = format!(
+        "PUT {pack} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+        32 << 20
+    );
+    let (mut answer, mut request) = tokio::io::split(connect(&protected.running).await);
+    request.write_all(head.as_bytes()).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        while request.write_all(b"x").await.is_ok() && request.flush().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let mut status = [0; 12];
+    tokio::time::timeout(SOON, answer.read_exact(&mut status)).await.expect("it is given up").unwrap();
+    assert_eq!(&status, b"HTTP/1.1 503");
+    trickle.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agents_of_one_domain_do_not_take_all_memory_and_all_places() {
+    let protected = Protected::with(Limits { packs_in_mib: 128, requests: 6, ..Limits::default() }).await;
+    let running = &protected.running;
+    let (agent, admin) = (protected.agent_token().await, protected.admin_token.as_str());
+    let pack = format!("/v1/domains/{DOMAIN}/sessions/{0}/packs/{0}", "a7".repeat(16));
+    let head = format!(
+        "PUT {pack} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {agent}\r\ncontent-length: {}\r\n\r\n",
+        64 << 20
+    );
+    let mut under_way = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(running).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        under_way.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let metrics = ask(running, "GET", "/metrics", Some(admin), Vec::new()).await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("holdfast_packs_in_memory_bytes 67108864"));
+    let sent = tokio::time::timeout(SOON, ask(running, "PUT", &pack, Some(admin), vec![7; 1000])).await;
+    assert_eq!(sent.expect("there is memory").status, 409, "it was read, and the session is not there");
+    let mut third = connect(running).await;
+    third.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(ask(running, "GET", "/v1/scope", Some(&agent), Vec::new()).await.status, 503, "three of six places");
+    assert_eq!(ask(running, "GET", "/v1/scope", Some(admin), Vec::new()).await.status, 200);
 }

@@ -28,6 +28,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         nothing,
     ),
     scenario("a point purged twice", |stage| Box::pin(purged_twice(stage)), nothing, nothing),
+    scenario("a session beside a deletion list", nothing, |stage| Box::pin(session_beside_a_list(stage)), nothing),
     scenario("two collectors", |stage| Box::pin(two_points(stage)), |stage| Box::pin(two_collectors(stage)), nothing),
     scenario(
         "a commit while a collection runs",
@@ -143,6 +144,30 @@ async fn purged_twice(stage: &Stage) -> contract::Result<()> {
         others.inner.conclude(&slower).await.map_err(contract::Error::from)?;
         stage.collect(&own).await?;
         stage.finish(&mut older, &tree(&[&[&[0]]])).await?;
+        if !died {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A collector dies. A session leaves the deletion list that it entered alone, sends anew what is on it, and its point is whole
+/// when somebody carries the list out.
+async fn session_beside_a_list(stage: &Stage) -> contract::Result<()> {
+    let (own, others) = (stage.own(), stage.others());
+    for step in 0.. {
+        let purged = tree(&[&[&[50 + step, 51 + step]]]);
+        let point = stage.back_up(&others, 0, &purged).await?;
+        stage.back_up(&others, 0, &tree(&[&[&[49]]])).await?;
+        stage.purge(&others, point).await?;
+        let (collector, collectors) = stage.another("collector").await?;
+        let died = stage.sweep_and_die(&collector, &collectors, step).await?;
+        let lists = stage.lists_pending(&own).await?;
+        let mut session = stage.session(&own, 1).await?;
+        ensure(stage.lists_pending(&own).await? == lists, "a session carries no deletion list out".to_owned())?;
+        stage.finish(&mut session, &purged).await?;
+        stage.collect(&others).await?;
+        ensure(stage.lists_pending(&others).await? == 0, "a collection does".to_owned())?;
         if !died {
             break;
         }

@@ -13,7 +13,7 @@ use crate::simulation::walker::Walker;
 use crate::simulation::world::{Purge, World};
 use contract::{CollectOptions, CollectReport, Domain, Error, PointInfo, Result};
 use format::PointId;
-use format::journal::Payload;
+use format::journal::{JournalEntry, Payload};
 use format::record::RecordKind;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -125,6 +125,15 @@ impl Stage {
         inner.end_dead_sessions().await?;
         inner.condemn(&mut CollectReport::default(), &no_progress()).await?;
         Ok(())
+    }
+
+    /// Deletion lists that were entered and not carried out.
+    pub(super) async fn lists_pending(&self, repository: &Repository) -> Result<usize> {
+        let pending = repository.inner.pending().await?;
+        let is_list = |row: &&JournalRow| {
+            matches!(JournalEntry::parse(&row.bytes).map(|entry| entry.payload), Ok(Payload::Deletion { .. }))
+        };
+        Ok(pending.iter().filter(is_list).count())
     }
 
     /// Another process, that has recovered everything.
