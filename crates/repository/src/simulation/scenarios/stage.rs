@@ -183,9 +183,6 @@ impl Stage {
         self.world.foreign_packs.set(true);
         let repository = node.assemble(database);
         repository.inner.rebuild().await.map_err(Error::from)?;
-        if !self.world.model.borrow().tainted.is_empty() {
-            repository.inner.give_up_unread().await?;
-        }
         if incarnation(&database.ledger) > incarnation(&self.world.current().ledger)
             || database.number == self.world.current().number
         {
@@ -213,6 +210,10 @@ impl Stage {
             }
         }
         world.is_reverted.set(false);
+        if !world.model.borrow().tainted.is_empty() {
+            let given_up = repository.inner.give_up_unread().await.map_err(Error::from);
+            self.must("give up what cannot be read", given_up);
+        }
         world.audit("after the recovery");
         world.audit_equality("after the recovery");
         world.audit_rebuild("after the recovery");
