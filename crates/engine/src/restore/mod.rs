@@ -155,6 +155,8 @@ impl Restore<'_> {
             directories: FoundDirectories::default(),
             links: Links::default(),
             found: BTreeSet::new(),
+            has_gaps: false,
+            bridged: Vec::new(),
         };
         let planned = planner.run(leaves).map_err(|error| stop.fail(error));
         // a panic of a thread has stopped everything already

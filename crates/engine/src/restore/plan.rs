@@ -32,6 +32,10 @@ pub(crate) struct Planner<'a> {
     pub(crate) links: Links,
     /// Selected paths that were found.
     pub(crate) found: BTreeSet<usize>,
+    /// Parts of the tree could not be read, and with them perhaps directories of what comes behind.
+    pub(crate) has_gaps: bool,
+    /// The directory that was bridged last.
+    pub(crate) bridged: Vec<u8>,
 }
 
 /// What is done when the content of all files is written.
@@ -53,6 +57,7 @@ impl Planner<'_> {
                     let first = read.first.map_or_else(Vec::new, |first| path::join(&first.directory, &first.name));
                     let what = format!("a part of the tree that starts here cannot be read: {error}");
                     self.writing.tally.damaged(&first, what);
+                    self.has_gaps = true;
                 }
             }
         }
@@ -78,7 +83,11 @@ impl Planner<'_> {
             return Ok(());
         };
         self.progress.entries_found.add(1);
-        let done = if is_directory { self.directory(&path, role, entry) } else { self.other(path, &origin, entry) };
+        let done = match self.bridge(&path) {
+            Ok(()) if is_directory => self.directory(&path, role, entry),
+            Ok(()) => self.other(path, &origin, entry),
+            failed => failed,
+        };
         match done {
             Ok(()) => {
                 self.progress.entries_done.add(1);
@@ -91,6 +100,21 @@ impl Planner<'_> {
             Err(Failure::Entry(error)) => Err(EngineError::target(&origin)(error)),
             Err(Failure::All(error)) => Err(error),
         }
+    }
+
+    /// Makes the directories above an entry, where their own entries may have been in a part that cannot be read: what lies in
+    /// them is not lost with them. They stay their owner's alone.
+    fn bridge(&mut self, path: &[u8]) -> Result<(), Failure> {
+        let above = path.iter().rposition(|byte| *byte == b'/').map_or(&b""[..], |slash| &path[..slash]);
+        if !self.has_gaps || above == self.bridged {
+            return Ok(());
+        }
+        let slashes = above.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(place, _)| place);
+        for end in slashes.chain([above.len()]).filter(|end| *end > 0) {
+            self.writing.target.make_directory(&above[..end], DirectoryRole::OnTheWay)?;
+        }
+        self.bridged = above.to_vec();
+        Ok(())
     }
 
     fn directory(&mut self, path: &[u8], role: DirectoryRole, entry: TreeEntry) -> Result<(), Failure> {
