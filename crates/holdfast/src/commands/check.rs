@@ -59,7 +59,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     if global.json {
         print_json(&keyless, keyed.as_ref(), sound, started);
     } else {
-        print(&keyless, keyed.as_ref(), sound, started);
+        print(&keyless, keyed.as_ref(), sound, arguments.read_data, started);
     }
     Ok(if sound { Exit::Clean } else { Exit::Damage })
 }
@@ -100,7 +100,7 @@ fn merge(all: &mut CheckReport, domain: CheckReport) {
     all.mended.splice(0..0, mended);
 }
 
-fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, started: Instant) {
+fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, read_data: bool, started: Instant) {
     say!(
         "{} points, {} packs, {} blobs; {} read in {}",
         keyless.points,
@@ -146,8 +146,10 @@ fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, starte
     }
     say!(
         "{}",
-        if sound {
+        if sound && read_data {
             "sound"
+        } else if sound {
+            "sound as far as it was looked at: everything is there; --read-data reads the contents, too"
         } else {
             "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again"
         }

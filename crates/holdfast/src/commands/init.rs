@@ -40,6 +40,13 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let place = global.vault.clone().ok_or_else(|| {
         Failure::new(Exit::Usage, "no place is named for the vault").with_hint("name it with --vault DIR or HOLDFAST_VAULT")
     })?;
+    if global.recovery_kit.is_some() || global.recipient_key.is_some() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "a new vault gets a new owner: neither a recovery kit nor a recipient's key applies",
+        )
+        .with_hint("without them 'holdfast init' makes the vault, a passphrase wrap and a recovery kit of its own"));
+    }
     let generated = arguments.passphrase_in_vault.then(seal::generate_passphrase);
     let passphrase = match &generated {
         Some(generated) => generated.clone(),

@@ -86,7 +86,8 @@ pub(crate) struct WriteOnlyArguments {
     #[arg(long, value_name = "NAME")]
     item: Vec<ItemName>,
 
-    /// Remove this machine's passphrase wrap as well, so that nothing here can open the vault any more.
+    /// Remove this machine's passphrase wrap as well, so that nothing here can open the vault any more. The recovery kit must
+    /// have been put elsewhere before.
     #[arg(long)]
     only: bool,
 }
@@ -234,6 +235,12 @@ async fn add_recipient(global: &Global, arguments: AddRecipientArguments) -> Out
 
 async fn write_only(global: &Global, arguments: WriteOnlyArguments) -> Outcome<Exit> {
     let (opened, keys) = open_with_keys(global).await?;
+    let kit = opened.home.config.join("recovery-kit.txt");
+    if arguments.only && kit.exists() {
+        return Err(Failure::new(Exit::Refused, format!("the recovery kit is still here: '{}'", kit.display())).with_hint(
+            "put it where it is safe, away from this machine, and remove it here: soon nothing else can open the vault",
+        ));
+    }
     let signer = seal::AgentSigner::generate();
     let certificate = keys.seed.certify(opened.descriptor.vault, signer.key(), keys.domain, &arguments.item);
     let agent = signer.key();
@@ -250,9 +257,13 @@ async fn write_only(global: &Global, arguments: WriteOnlyArguments) -> Outcome<E
         if path.exists() {
             fs::remove_file(&path).map_err(|error| Failure::io(format!("cannot remove '{}'", path.display()), &error))?;
         }
-        let _ = fs::remove_file(opened.home.config.join("recovery-kit.txt"));
     }
-    done(global, &format!("this machine writes as agent {} and can open nothing with that", &agent.to_string()[..16]))
+    let only = if arguments.only {
+        "; its passphrase wrap is gone, only the recovery kit or a recipient opens the vault now"
+    } else {
+        ""
+    };
+    done(global, &format!("this machine writes as agent {} and can open nothing with that{only}", &agent.to_string()[..16]))
 }
 
 async fn retire(global: &Global, arguments: &RetireArguments) -> Outcome<Exit> {

@@ -13,7 +13,8 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// Replaces a file of mode 0600: a new file, flushed to the disk, renamed over the old one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Outcome<()> {
     let write = || -> std::io::Result<()> {
-        let directory = path.parent().unwrap_or(Path::new("."));
+        // The parent of a bare name is the empty path.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = directory.join(format!(".{name}.{}", std::process::id()));

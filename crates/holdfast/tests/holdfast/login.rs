@@ -40,6 +40,8 @@ fn a_service_holds_one_vault_and_keys_of_a_second_are_not_left_behind() {
     let passphrase = machine.path("passphrase");
     let machine = machine.with("HOLDFAST_PASSPHRASE_FILE", passphrase);
     let kit = machine.text("second");
+    let passphrase = machine.path("passphrase");
+    let machine = machine.without_secret().with("HOLDFAST_PASSPHRASE_FILE", passphrase);
     machine.ends(7, &["init", "--name", "second", "--kit", &kit]);
     assert!(!machine.path("second").exists());
     machine.write("file", "content");

@@ -123,3 +123,25 @@ fn what_is_said_may_go_unheard_and_is_done_all_the_same() {
     let ended = list.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
 }
+
+#[test]
+fn the_recovery_kit_is_never_removed_for_its_owner() {
+    let machine = Machine::with_passphrase();
+    let kit = machine.config().join("recovery-kit.txt");
+    fs::copy(machine.path("kit"), &kit).unwrap();
+    let error = machine.ends(8, &["key", "write-only", "--only"]);
+    assert!(error["error"]["hint"].is_string() && kit.exists(), "{error}");
+    fs::remove_file(&kit).unwrap();
+    machine.ok(&["key", "write-only", "--only"]);
+    assert!(!machine.config().join("passphrase.wrap").exists());
+}
+
+#[test]
+fn secrets_go_into_files_with_bare_names_too_and_a_new_vault_takes_no_old_kit() {
+    let machine = Machine::with_vault();
+    machine.ok(&["key", "kit", "--to", "second-kit"]);
+    assert!(machine.path("second-kit").exists());
+    assert!(machine.ok(&["key", "generate", "recipient"])["public"].is_string());
+    machine.ends(2, &["init", "--vault", &machine.text("another"), "--kit", "third-kit"]);
+    assert!(!machine.path("another").exists() && !machine.path("third-kit").exists());
+}

@@ -129,6 +129,12 @@ impl EmbeddedVault {
         liveness: Option<Alive>,
         making: Option<fs::File>,
     ) -> Result<Self> {
+        if let Err(error) = fs::metadata(directory.join("objects"))
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            let what = format!("the vault in '{}' cannot be entered", directory.display());
+            return Err(Error::new(ErrorKind::Denied, what).with_source(error).with_hint("it belongs to another user"));
+        }
         if !directory.join("objects").is_dir() {
             return Err(Error::new(ErrorKind::Unavailable, format!("there is no vault in '{}'", directory.display()))
                 .with_hint("'holdfast init' makes one; --vault or HOLDFAST_VAULT names it"));
