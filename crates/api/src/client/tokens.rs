@@ -2,6 +2,7 @@
 
 use super::ServiceVault;
 use super::connection::Call;
+use crate::enrolments::{EnrolRequest, Enrolled};
 use crate::tokens::{Redeem, Scope, TokenIssued, TokenList, TokenRequest};
 use contract::Result;
 use reqwest::Method;
@@ -27,6 +28,11 @@ impl ServiceVault {
     /// Ends a token, at once. Administrators only.
     pub async fn revoke_token(&self, id: &str) -> Result<()> {
         self.connection.send(Call::new(Method::DELETE, format!("/v1/tokens/{id}"))).await.map(drop)
+    }
+
+    /// Enrols an agent. The same request again is answered the same.
+    pub async fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled> {
+        self.connection.send_json(Call::post("/v1/enrolments").again().json(request)?).await
     }
 
     /// What the client's own token is good for.
