@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! token     = "hfe1_" ‖ base 64 (RFC 4648, section 5, no padding) of the bytes
-//! bytes     = service (text) ‖ authority known (boolean) ‖ authority (32) ‖ owner (32) ‖ one-time key's seed (32)
-//!             ‖ ticket (byte string) ‖ checksum (32)
+//! bytes     = service (text) ‖ authority known (boolean) ‖ authority (32) ‖ owner (32) ‖ hash of the owner's X-Wing key (32)
+//!             ‖ one-time key's seed (32) ‖ ticket (byte string) ‖ checksum (32)
 //! agent key = magic (8) ‖ agent's seed (32) ‖ domain (16) ‖ id key (32) ‖ X-Wing secret (32) ‖ checksum (32)
 //! ```
 
 use crate::agent::AgentSigner;
 use crate::domain::DomainSecret;
 use crate::error::{Result, SealError};
-use crate::secret::opaque;
+use crate::secret::{equal, opaque};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use format::codec::verified;
@@ -33,6 +33,8 @@ pub struct EnrolmentToken {
     pub authority: Option<[u8; 32]>,
     /// The owner, whom the machine pins.
     pub owner: OwnerKey,
+    /// Hash of the owner's X-Wing key, which is too long to stand here.
+    pub owner_public: [u8; 32],
     /// The key that the owner's ticket names.
     pub one_time: AgentSigner,
     /// The owner's word.
@@ -47,7 +49,11 @@ impl EnrolmentToken {
     pub fn to_text(&self) -> SecretString {
         let mut writer = Writer::new();
         writer.bytes(self.service.as_bytes()).bool(self.authority.is_some()).raw(&self.authority.unwrap_or_default());
-        writer.raw(self.owner.as_bytes()).raw(self.one_time.to_bytes().as_slice()).bytes(&self.ticket.encode());
+        writer
+            .raw(self.owner.as_bytes())
+            .raw(&self.owner_public)
+            .raw(self.one_time.to_bytes().as_slice())
+            .bytes(&self.ticket.encode());
         let bytes = Zeroizing::new(writer.finish_with_checksum());
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()));
         SecretString::from(format!("{PREFIX}{}", text.as_str()))
@@ -64,6 +70,7 @@ impl EnrolmentToken {
         let service = reader.text("address of the service", limits::ENROLMENT_BYTES_MAX)?.to_owned();
         let (has_authority, authority) = (reader.bool()?, reader.array()?);
         let owner = OwnerKey(reader.array()?);
+        let owner_public = reader.array()?;
         let seed = Zeroizing::new(reader.array()?);
         let ticket = Ticket::parse(reader.bytes("ticket", limits::ENROLMENT_BYTES_MAX)?)?;
         reader.end()?;
@@ -71,6 +78,7 @@ impl EnrolmentToken {
             service,
             authority: has_authority.then_some(authority),
             owner,
+            owner_public,
             one_time: AgentSigner::from_bytes(*seed),
             ticket,
         };
@@ -81,8 +89,17 @@ impl EnrolmentToken {
         Ok(token)
     }
 
-    /// The enrolment of these keys: their secret is wrapped to the owner.
+    /// What stands in a token for the owner's X-Wing key.
+    #[must_use]
+    pub fn hash_of(owner_public: &[u8]) -> [u8; 32] {
+        *blake3::hash(owner_public).as_bytes()
+    }
+
+    /// The enrolment of these keys: their secret is wrapped to the owner, whose X-Wing key must be the one that the token means.
     pub fn enrol(&self, owner_public: &[u8], keys: &AgentKeys, created_ms: i64) -> Result<Enrolment> {
+        if !equal(&Self::hash_of(owner_public), &self.owner_public) {
+            return Err(SealError::WrongKey("this is not the owner's key that the token means"));
+        }
         let (ticket, agent) = (self.ticket.clone(), keys.signer.key());
         let wrapped_secret = keys.secret.wrap_to_owner(owner_public, ticket.domain)?;
         let (public, signature) = (keys.secret.public(), Signature([0; 64]));
@@ -158,7 +175,8 @@ mod tests {
         };
         let ticket = seed.sign_ticket(ticket);
         let service = "https://vault.example:8443".to_owned();
-        EnrolmentToken { service, authority: Some([3; 32]), owner: seed.owner_key(), one_time, ticket }
+        let owner_public = EnrolmentToken::hash_of(&seed.public());
+        EnrolmentToken { service, authority: Some([3; 32]), owner: seed.owner_key(), owner_public, one_time, ticket }
     }
 
     #[test]
@@ -181,6 +199,7 @@ mod tests {
         let seed = OwnerSeed::generate();
         let token = token(&seed);
         let keys = AgentKeys::generate(token.ticket.domain);
+        assert!(token.enrol(&OwnerSeed::generate().public(), &keys, 7).is_err());
         let enrolment = token.enrol(&seed.public(), &keys, 7).unwrap();
         let opened = seed.domain_secret(&enrolment.domain_entry()).unwrap();
         assert_eq!(opened.to_bytes(), keys.secret.to_bytes());

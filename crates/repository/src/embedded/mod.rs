@@ -205,6 +205,12 @@ impl EmbeddedVault {
         Ok(self.repository(domain).await?.inner.is_session(session, SessionKind::Read).await?)
     }
 
+    /// The owner's X-Wing key: domain secrets are wrapped to it.
+    #[must_use]
+    pub fn owner_public(&self) -> Vec<u8> {
+        self.trust.descriptor().owner_public.clone()
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Path {

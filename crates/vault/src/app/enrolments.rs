@@ -18,9 +18,10 @@ impl App {
         let proof = Signature(digits(&request.proof, "the proof")?);
         let claimed = Enrolment::parse(&request.enrolment)?;
         let statement = token_statement(claimed.ticket.vault, claimed.ticket.domain, &hash);
-        claimed.agent.verify("proof of the agent", SIGN_AGENT_TOKEN, &statement, &proof).map_err(|error| {
-            Error::new(ErrorKind::Denied, "the token is not proven to be the agent's").with_source(error)
-        })?;
+        claimed
+            .agent
+            .verify("proof of the agent", SIGN_AGENT_TOKEN, &statement, &proof)
+            .map_err(|error| Error::new(ErrorKind::Denied, "the token is not proven to be the agent's").with_source(error))?;
         let enrolment = vault.enrol(request.enrolment).await?;
         let (domain, agent) = (enrolment.ticket.domain, enrolment.agent);
         self.tokens.accept(&request.token_id, hash, &request.name, Scope::Agent { domain, agent }).await?;

@@ -59,7 +59,8 @@ impl Tokens {
                 None => return Ok(None),
             },
         };
-        let fits = blake3::Hash::from(row.hash) == blake3::Hash::from(api::token_hash(text)) && row.expires_ms.is_none_or(|expires| now_ms() < expires);
+        let fits = blake3::Hash::from(row.hash) == blake3::Hash::from(api::token_hash(text))
+            && row.expires_ms.is_none_or(|expires| now_ms() < expires);
         Ok(fits.then_some(row))
     }
 

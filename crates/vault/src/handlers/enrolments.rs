@@ -2,12 +2,16 @@
 
 use crate::app::App;
 use crate::app::work::to_the_end;
-use crate::http::answer::{Answer, json};
+use crate::http::answer::{Answer, json, octets};
 use crate::http::body::Json;
 use api::{EnrolRequest, EnrolmentList, EnrolmentObject};
 use axum::extract::State;
 use contract::Vault;
 use std::sync::Arc;
+
+pub(crate) async fn owner_key(State(app): State<Arc<App>>) -> Answer {
+    octets(app.vault.get().await?.owner_public().into())
+}
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     let all = app.vault.get().await?.enrolments().await?;
