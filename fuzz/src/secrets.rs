@@ -1,12 +1,12 @@
 //! What only the keyed side reads: the recovery kit, the write-only key file, and what an opened blob or record holds.
 
 use crate::with_checksum;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine::PointDetails;
 use format::BlobId;
 use format::blob::BlobKind;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use seal::{AgentKeys, EnrolmentToken, BlobOpener, DataKey, DomainSecret, DomainWriter, print_kit, read_kit};
+use seal::{AgentKeys, BlobOpener, DataKey, DomainSecret, DomainWriter, EnrolmentToken, print_kit, read_kit};
 use secrecy::ExposeSecret;
 use std::cell::RefCell;
 use std::sync::LazyLock;
