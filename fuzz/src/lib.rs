@@ -11,9 +11,9 @@ mod pages;
 mod secrets;
 mod segments;
 
-pub use objects::{claim, descriptor, footer, inner, journal, key_object, names, pack, record, trailer, wrap};
+pub use objects::{claim, descriptor, enrolment, footer, inner, journal, key_object, names, pack, record, trailer, wrap};
 pub use pages::{attributes, image_page, manifest, stream_leaf, stream_node, tree_leaf, tree_node};
-pub use secrets::{details, kit, opened_blob, write_only_key};
+pub use secrets::{agent_key, details, enrolment_token, kit, opened_blob, write_only_key};
 pub use segments::{segment, segment_set};
 
 /// Writes the right checksum over the last 32 bytes.

@@ -5,6 +5,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use format::authority::Claim;
 use format::blob::Inner;
 use format::descriptor::Descriptor;
+use format::enrolment::{Enrolment, Ticket};
 use format::journal::JournalEntry;
 use format::key_object::KeyObject;
 use format::pack::{self, Footer, Trailer};
@@ -45,6 +46,18 @@ pub fn descriptor(data: &[u8]) {
         descriptor.check().expect("what was read can be read again");
         let _ = descriptor.check_features(true);
         descriptor.domains.iter().for_each(|domain| assert!(descriptor.domain(domain.id).is_some()));
+    }
+}
+
+/// An enrolment.
+pub fn enrolment(data: &[u8]) {
+    if let Ok(enrolment) = Enrolment::parse(data) {
+        assert_eq!(enrolment.encode(), data);
+        let ticket = enrolment.ticket.encode();
+        assert_eq!(Ticket::parse(&ticket).expect("what was read can be read again"), enrolment.ticket);
+    }
+    if let Ok(ticket) = Ticket::parse(data) {
+        assert_eq!(ticket.encode(), data);
     }
 }
 
@@ -140,7 +153,7 @@ pub fn inner(data: &[u8]) {
 pub fn names(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = (format::names::parse_number(text), format::names::parse_descriptor(text));
-    let _ = (format::names::parse_pack(text), format::names::parse_key(text));
+    let _ = (format::names::parse_pack(text), format::names::parse_key(text), format::names::parse_enrolment(text));
     if let Ok(name) = ItemName::new(text) {
         assert_eq!(name.as_str(), text);
     }

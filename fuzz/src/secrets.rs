@@ -1,10 +1,12 @@
 //! What only the keyed side reads: the recovery kit, the write-only key file, and what an opened blob or record holds.
 
 use crate::with_checksum;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine::PointDetails;
 use format::BlobId;
 use format::blob::BlobKind;
-use seal::{BlobOpener, DataKey, DomainSecret, DomainWriter, print_kit, read_kit};
+use seal::{AgentKeys, BlobOpener, DataKey, DomainSecret, DomainWriter, EnrolmentToken, print_kit, read_kit};
 use secrecy::ExposeSecret;
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -27,6 +29,24 @@ pub fn write_only_key(data: &[u8]) {
         assert_eq!(writer.to_bytes().as_slice(), bytes);
         let _ = writer.new_session_key();
     }
+}
+
+/// An agent key file.
+pub fn agent_key(data: &[u8]) {
+    let _ = AgentKeys::from_bytes(data);
+    let Some(bytes) = with_checksum(data) else { return };
+    if let Ok(keys) = AgentKeys::from_bytes(&bytes) {
+        assert_eq!(keys.to_bytes().as_slice(), bytes);
+    }
+}
+
+/// An enrolment token: text, or the bytes that it would stand for.
+pub fn enrolment_token(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = EnrolmentToken::from_text(text);
+    }
+    let Some(bytes) = with_checksum(data) else { return };
+    let _ = EnrolmentToken::from_text(&format!("hfe1_{}", URL_SAFE_NO_PAD.encode(bytes)));
 }
 
 struct Keys {

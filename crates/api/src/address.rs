@@ -56,6 +56,18 @@ impl fmt::Display for Address {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The one with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// Of a certificate.
     #[must_use]
     pub fn of(certificate: &[u8]) -> Self {

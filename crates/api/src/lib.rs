@@ -9,6 +9,7 @@
 mod address;
 pub mod binary;
 mod client;
+mod enrolments;
 mod error;
 pub mod limits;
 mod paging;
@@ -22,6 +23,7 @@ mod watch;
 
 pub use address::{Address, Fingerprint};
 pub use client::{ServiceOptions, ServiceVault};
+pub use enrolments::{EnrolRequest, Enrolled, EnrolmentList, EnrolmentObject, token_statement};
 pub use error::{ApiError, Kind};
 pub use paging::PointsQuery;
 pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding};
@@ -32,5 +34,5 @@ pub use reports::{
 pub use sessions::{
     CommittedPoint, KeyStored, PackNames, PackNamesRequest, ReaderOpened, ReaderRequest, SessionRequest, SessionStarted,
 };
-pub use tokens::{Redeem, Scope, Token, TokenIssued, TokenList, TokenRequest};
+pub use tokens::{Redeem, Scope, Token, TokenIssued, TokenList, TokenRequest, token_hash, token_id, token_text};
 pub use watch::{Line, ProgressBody};

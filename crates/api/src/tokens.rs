@@ -4,6 +4,29 @@ use format::{AgentKey, DomainId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Context of the hash by which a service knows a token.
+const CONTEXT: &str = "holdfast 2026 v1 service token";
+
+/// The text of a token with this id and secret: `hf_<id, 16 digits>_<secret, 64 digits>`.
+#[must_use]
+pub fn token_text(id: [u8; 8], secret: &[u8; 32]) -> String {
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("hf_{}_{}", digits(&id), digits(secret))
+}
+
+/// The id in a token's text, if it has the form of one. It is not secret.
+#[must_use]
+pub fn token_id(text: &str) -> Option<&str> {
+    let (id, secret) = text.strip_prefix("hf_")?.split_once('_')?;
+    (id.len() == 16 && secret.len() == 64).then_some(id)
+}
+
+/// The hash by which a service knows a token.
+#[must_use]
+pub fn token_hash(text: &str) -> [u8; 32] {
+    *blake3::Hasher::new_derive_key(CONTEXT).update(text.as_bytes()).finalize().as_bytes()
+}
+
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

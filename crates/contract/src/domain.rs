@@ -19,6 +19,10 @@ pub trait Vault: Send + Sync {
     /// Stores the next version of the descriptor. `Conflict` if the version exists, `Denied` if another owner signed it.
     async fn publish_descriptor(&self, descriptor: Bytes) -> Result<()>;
 
+    /// Enrolments, as stored: domains that were made where their machines are, perhaps since the newest descriptor was signed. The
+    /// caller verifies them.
+    async fn enrolments(&self) -> Result<Vec<Bytes>>;
+
     /// The passphrase wrap, where the owner keeps it with the vault.
     async fn passphrase_wrap(&self) -> Result<Option<Bytes>>;
 

@@ -75,7 +75,7 @@ impl Certificate {
     }
 }
 
-fn write_items(writer: &mut Writer, items: &[ItemName]) {
+pub(crate) fn write_items(writer: &mut Writer, items: &[ItemName]) {
     writer.varint(items.len() as u64);
     items.iter().for_each(|item| {
         writer.bytes(item.as_str().as_bytes());
@@ -262,11 +262,14 @@ fn read_domain(reader: &mut Reader<'_>) -> Result<DomainEntry> {
     })
 }
 
+pub(crate) fn read_items(reader: &mut Reader<'_>) -> Result<Vec<ItemName>> {
+    let count = reader.count("items of a certificate", limits::CERTIFICATE_ITEMS_MAX, 1)?;
+    (0..count).map(|_| ItemName::new(reader.text("item name", limits::ITEM_NAME_BYTES_MAX)?)).collect()
+}
+
 fn read_certificate(reader: &mut Reader<'_>) -> Result<Certificate> {
     let agent = AgentKey(reader.array()?);
     let domain = DomainId(reader.array()?);
-    let count = reader.count("items of a certificate", limits::CERTIFICATE_ITEMS_MAX, 1)?;
-    let items =
-        (0..count).map(|_| ItemName::new(reader.text("item name", limits::ITEM_NAME_BYTES_MAX)?)).collect::<Result<_>>()?;
+    let items = read_items(reader)?;
     Ok(Certificate { agent, domain, items, retired: reader.bool()?, signature: Signature(reader.array()?) })
 }

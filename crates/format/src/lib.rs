@@ -13,6 +13,7 @@ pub mod authority;
 pub mod blob;
 pub mod codec;
 pub mod descriptor;
+pub mod enrolment;
 pub mod id;
 pub mod journal;
 pub mod key_object;

@@ -17,8 +17,12 @@ pub const MAGIC_KEY: [u8; 8] = *b"HFkey\x00\x00\x01";
 pub const MAGIC_WRAP: [u8; 8] = *b"HFwrap\x00\x01";
 /// First bytes of a write-only key file; it lies at the source, never in storage.
 pub const MAGIC_WRITER: [u8; 8] = *b"HFwrite\x01";
+/// First bytes of an agent key file; it lies at the source, never in storage.
+pub const MAGIC_AGENT: [u8; 8] = *b"HFagent\x01";
 /// First bytes of a vault descriptor.
 pub const MAGIC_DESCRIPTOR: [u8; 8] = *b"HFdesc\x00\x01";
+/// First bytes of an enrolment.
+pub const MAGIC_ENROLMENT: [u8; 8] = *b"HFenrol\x01";
 /// First bytes of an authority's claim.
 pub const MAGIC_CLAIM: [u8; 8] = *b"HFclaim\x01";
 /// First bytes of a journal entry (record, checkpoint, tombstone, deletion list, opening).
@@ -64,6 +68,12 @@ pub const AAD_LOCAL: &[u8] = b"holdfast local v1";
 pub const SIGN_DESCRIPTOR: &[u8] = b"holdfast descriptor v1\0";
 /// Signed before the bytes of a certificate.
 pub const SIGN_CERTIFICATE: &[u8] = b"holdfast certificate v1\0";
+/// Signed before the bytes of a ticket.
+pub const SIGN_TICKET: &[u8] = b"holdfast ticket v1\0";
+/// Signed before the bytes of an enrolment.
+pub const SIGN_ENROLMENT: &[u8] = b"holdfast enrolment v1\0";
+/// Signed by an agent before the hash of a token that shall be its own at a vault service.
+pub const SIGN_AGENT_TOKEN: &[u8] = b"holdfast agent token v1\0";
 /// Signed before the bytes of a record's body.
 pub const SIGN_RECORD: &[u8] = b"holdfast record body v1\0";
 /// Context of the BLAKE3 hash that names a key object.
@@ -114,6 +124,8 @@ pub const PACK_BYTES_MAX: usize = 64 << 20;
 pub const FOOTER_BYTES_MAX: usize = 24 << 20;
 /// Most bytes of a vault descriptor.
 pub const DESCRIPTOR_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of an enrolment.
+pub const ENROLMENT_BYTES_MAX: usize = 64 << 10;
 /// Most domains in a descriptor.
 pub const DOMAINS_MAX: usize = 65_536;
 /// Most certificates in a descriptor.

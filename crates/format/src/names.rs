@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! descriptor/<version, 16 digits>.a  .b      the vault's descriptor, two copies
+//! enrolment/<domain>.a  .b                   a domain made where its machine is, two copies
 //! wrap/passphrase/<version, 16 digits>       the passphrase wrap, only where the owner asked for it
 //! <domain>/authority/<incarnation, 16 digits>
 //! <domain>/journal/<first 13 digits>/<number, 16 digits>   records, checkpoints, tombstones, deletion lists, openings
@@ -17,6 +18,8 @@ use crate::id::{DomainId, Incarnation, JournalNumber, KeyId, PackName};
 pub const COPIES: [char; 2] = ['a', 'b'];
 /// Prefix of the vault's descriptors.
 pub const DESCRIPTORS: &str = "descriptor/";
+/// Prefix of the enrolments.
+pub const ENROLMENTS: &str = "enrolment/";
 /// Prefix of the passphrase wraps; the newest that can be read is the one that counts.
 pub const PASSPHRASE_WRAPS: &str = "wrap/passphrase/";
 
@@ -24,6 +27,12 @@ pub const PASSPHRASE_WRAPS: &str = "wrap/passphrase/";
 #[must_use]
 pub fn descriptor(version: u64, copy: char) -> String {
     format!("{DESCRIPTORS}{version:016x}.{copy}")
+}
+
+/// Name of one copy of a domain's enrolment.
+#[must_use]
+pub fn enrolment(domain: DomainId, copy: char) -> String {
+    format!("{ENROLMENTS}{domain}.{copy}")
 }
 
 /// Name of a version of the passphrase wrap.
@@ -92,6 +101,12 @@ pub fn parse_number(name: &str) -> Result<u64> {
 /// The version in a descriptor's name.
 pub fn parse_descriptor(name: &str) -> Result<u64> {
     parse_number(name.strip_suffix(".a").or(name.strip_suffix(".b")).unwrap_or(name))
+}
+
+/// The domain that an enrolment's name names.
+pub fn parse_enrolment(name: &str) -> Result<DomainId> {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    last.strip_suffix(".a").or(last.strip_suffix(".b")).unwrap_or(last).parse()
 }
 
 /// The pack that an object's name names.

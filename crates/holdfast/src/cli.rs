@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Status(commands::status::Arguments),
     Rebuild(commands::rebuild::Arguments),
     #[command(subcommand)]
+    Agent(commands::agent::Command),
+    #[command(subcommand)]
     Key(commands::key::Command),
     #[command(hide = true)]
     Docs,
@@ -99,6 +101,7 @@ impl Command {
             Self::Collect(_) => "collect",
             Self::Status(_) => "status",
             Self::Rebuild(_) => "rebuild",
+            Self::Agent(_) => "agent",
             Self::Key(_) => "key",
             Self::Docs => "docs",
         }

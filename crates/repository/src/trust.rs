@@ -3,6 +3,7 @@
 use contract::Result;
 use format::VaultId;
 use format::descriptor::Descriptor;
+use format::enrolment::Enrolment;
 use std::sync::{Arc, RwLock};
 
 /// The newest descriptor that this process knows.
@@ -28,6 +29,14 @@ impl Trust {
     #[must_use]
     pub fn vault(&self) -> VaultId {
         self.descriptor().vault
+    }
+
+    /// Takes in a domain that was enrolled.
+    pub fn admit(&self, enrolment: &Enrolment) {
+        let mut current = self.descriptor.write().expect("no panic under this lock");
+        let mut descriptor = Descriptor::clone(&current);
+        descriptor.admit(std::slice::from_ref(enrolment));
+        *current = Arc::new(descriptor);
     }
 
     /// Takes a newer version, whose signature was verified, of the same owner.

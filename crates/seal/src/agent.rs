@@ -36,6 +36,10 @@ impl AgentSigner {
         Self::from_secret(Zeroizing::new(seed))
     }
 
+    pub(crate) fn sign_as(&self, context: &[u8], message: &[u8]) -> Signature {
+        sign(&self.pair, context, message)
+    }
+
     pub(crate) fn from_secret(seed: Secret) -> Self {
         let pair = key_pair(&seed);
         Self { seed, pair }
@@ -45,6 +49,12 @@ impl AgentSigner {
     #[must_use]
     pub fn key(&self) -> AgentKey {
         AgentKey(public_key(&self.pair))
+    }
+
+    /// Proves to a vault service that a token is to be this agent's.
+    #[must_use]
+    pub fn prove(&self, statement: &[u8]) -> Signature {
+        sign(&self.pair, limits::SIGN_AGENT_TOKEN, statement)
     }
 
     /// Signs the body of a record.

@@ -39,6 +39,24 @@ impl DomainSecret {
         Self { id_key: *random(), secret: *kem::generate() }
     }
 
+    /// Its bytes: they are all of it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 64]> {
+        let mut bytes = Zeroizing::new([0; 64]);
+        bytes[..32].copy_from_slice(&self.id_key);
+        bytes[32..].copy_from_slice(&self.secret);
+        bytes
+    }
+
+    /// The secret with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; 64]) -> Self {
+        let mut secret = Self { id_key: [0; 32], secret: [0; 32] };
+        secret.id_key.copy_from_slice(&bytes[..32]);
+        secret.secret.copy_from_slice(&bytes[32..]);
+        secret
+    }
+
     /// The domain's X-Wing public key: session keys are made to it.
     #[must_use]
     pub fn public(&self) -> Vec<u8> {
@@ -48,10 +66,7 @@ impl DomainSecret {
     /// Wraps the secret to the owner's X-Wing public key.
     pub fn wrap_to_owner(&self, owner_public: &[u8], domain: DomainId) -> Result<Vec<u8>> {
         let (mut wrapped, key) = kem::encapsulate(owner_public, &wrap_info(domain), limits::EXPORT_WRAP_KEY)?;
-        let mut plaintext = Zeroizing::new([0; 64]);
-        plaintext[..32].copy_from_slice(&self.id_key);
-        plaintext[32..].copy_from_slice(&self.secret);
-        wrapped.extend(AeadKey::new(&key).seal_copy(&wrap_associated(domain), plaintext.as_slice()));
+        wrapped.extend(AeadKey::new(&key).seal_copy(&wrap_associated(domain), self.to_bytes().as_slice()));
         Ok(wrapped)
     }
 

@@ -12,6 +12,7 @@ use crate::error::{Result, SealError};
 use crate::kem;
 use crate::secret::{Secret, derive, equal, opaque, random};
 use format::descriptor::{Certificate, Descriptor, DomainEntry};
+use format::enrolment::Ticket;
 use format::{AgentKey, DomainId, ItemName, OwnerKey, VaultId, limits};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -63,6 +64,25 @@ impl OwnerSeed {
         let signed = Certificate::signed_bytes(vault, agent, domain, items);
         let signature = sign(&key_pair(&self.signing()), limits::SIGN_CERTIFICATE, &signed);
         Certificate { agent, domain, items: items.to_vec(), retired: false, signature }
+    }
+
+    /// Lets the holder of a one-time key enrol one domain: the unsigned ticket gets the owner's signature.
+    #[must_use]
+    pub fn sign_ticket(&self, mut ticket: Ticket) -> Ticket {
+        ticket.signature = sign(&key_pair(&self.signing()), limits::SIGN_TICKET, &ticket.signed_bytes());
+        ticket
+    }
+
+    /// Gives the owner's own certificates to agents that were enrolled since the descriptor was signed, so that it can be
+    /// signed anew.
+    pub fn adopt(&self, descriptor: &mut Descriptor) {
+        let (owner, vault) = (self.owner_key(), descriptor.vault);
+        for certificate in &mut descriptor.certificates {
+            let signed = Certificate::signed_bytes(vault, certificate.agent, certificate.domain, &certificate.items);
+            if owner.verify("certificate", limits::SIGN_CERTIFICATE, &signed, &certificate.signature).is_err() {
+                certificate.signature = sign(&key_pair(&self.signing()), limits::SIGN_CERTIFICATE, &signed);
+            }
+        }
     }
 
     /// The agent's key that the owner uses for a domain: always the same, kept nowhere.

@@ -2,8 +2,11 @@
 
 use super::ServiceVault;
 use super::connection::Call;
+use crate::enrolments::{EnrolRequest, Enrolled};
 use crate::tokens::{Redeem, Scope, TokenIssued, TokenList, TokenRequest};
+use bytes::Bytes;
 use contract::Result;
+use format::limits::KEM_PUBLIC_BYTES;
 use reqwest::Method;
 
 impl ServiceVault {
@@ -27,6 +30,16 @@ impl ServiceVault {
     /// Ends a token, at once. Administrators only.
     pub async fn revoke_token(&self, id: &str) -> Result<()> {
         self.connection.send(Call::new(Method::DELETE, format!("/v1/tokens/{id}"))).await.map(drop)
+    }
+
+    /// The owner's X-Wing public key. Whoever uses it must know its hash.
+    pub async fn owner_key(&self) -> Result<Bytes> {
+        self.connection.send(Call::get("/v1/vault/owner-key").answer_max(KEM_PUBLIC_BYTES)).await
+    }
+
+    /// Enrols an agent. The same request again is answered the same.
+    pub async fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled> {
+        self.connection.send_json(Call::post("/v1/enrolments").again().json(request)?).await
     }
 
     /// What the client's own token is good for.

@@ -3,6 +3,7 @@
 use super::ServiceVault;
 use super::connection::{Call, LONG};
 use super::domain::ServiceDomain;
+use crate::enrolments::EnrolmentList;
 use crate::reports::Soundness;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use reqwest::Method;
 use std::sync::Arc;
 
 const DESCRIPTOR: &str = "/v1/vault/descriptor";
+const ENROLMENTS: &str = "/v1/vault/enrolments";
 const WRAP: &str = "/v1/vault/passphrase-wrap";
 
 #[async_trait]
@@ -23,6 +25,11 @@ impl Vault for ServiceVault {
     async fn publish_descriptor(&self, descriptor: Bytes) -> Result<()> {
         let call = Call::new(Method::PUT, DESCRIPTOR).bytes(descriptor).once().within(LONG);
         self.connection.send(call).await.map(drop)
+    }
+
+    async fn enrolments(&self) -> Result<Vec<Bytes>> {
+        let list: EnrolmentList = self.connection.send_json(Call::get(ENROLMENTS)).await?;
+        Ok(list.enrolments.into_iter().map(|enrolment| enrolment.bytes).collect())
     }
 
     async fn passphrase_wrap(&self) -> Result<Option<Bytes>> {

@@ -4,6 +4,7 @@ use crate::keys::{public_key, sign};
 use holdfast_format::authority::Claim;
 use holdfast_format::blob::{BlobKind, Codec, Inner};
 use holdfast_format::descriptor::{Certificate, Descriptor, DomainEntry, Recipient};
+use holdfast_format::enrolment::{Enrolment, Ticket};
 use holdfast_format::journal::{JournalEntry, Payload};
 use holdfast_format::key_object::KeyObject;
 use holdfast_format::pack::{self, Footer, SealedBlob, TRAILER_BYTES, Trailer};
@@ -13,6 +14,7 @@ use holdfast_format::page::{
 };
 use holdfast_format::record::{RecordBody, RecordKind, SignedRecord};
 use holdfast_format::segment::{PackEntries, Segment, SegmentListing, SegmentSet, build};
+use holdfast_format::signature::Signature;
 use holdfast_format::wrap::{Argon2Parameters, Method, Wrap};
 use holdfast_format::{
     AgentKey, BlobId, ClaimNonce, DomainId, Incarnation, ItemName, JournalNumber, KeyId, OwnerKey, PackName, PointId, Sequence,
@@ -31,6 +33,7 @@ const VAULT: VaultId = VaultId([0x11; 16]);
 const DOMAIN: DomainId = DomainId([0x22; 16]);
 const OWNER: u8 = 1;
 const AGENT: u8 = 2;
+const ONE_TIME: u8 = 3;
 
 /// All golden files.
 pub(crate) fn all() -> Vec<Golden> {
@@ -64,6 +67,7 @@ fn objects() -> Vec<Golden> {
             let descriptor = Descriptor::open(bytes, None).ok()?;
             Some(descriptor.encode(&sign(OWNER, limits::SIGN_DESCRIPTOR, &descriptor.encode_body())))
         }),
+        golden("enrolment", enrolment().encode(), |bytes| Some(Enrolment::parse(bytes).ok()?.encode())),
         golden("claim", claim.encode(), |bytes| Some(Claim::parse(bytes).ok()?.encode())),
         golden("journal-opening", journal(1, Payload::Opening { nonce: ClaimNonce([0x33; 16]) }), again),
         golden("journal-record", journal(2, Payload::Record { received_ms: 1_790_000_000_100, record: record.clone() }), again),
@@ -106,6 +110,29 @@ fn descriptor() -> Vec<u8> {
         certificates: vec![Certificate { agent, domain: DOMAIN, items, retired, signature }],
     };
     descriptor.encode(&sign(OWNER, limits::SIGN_DESCRIPTOR, &descriptor.encode_body()))
+}
+
+fn enrolment() -> Enrolment {
+    let mut ticket = Ticket {
+        vault: VAULT,
+        one_time: AgentKey(public_key(ONE_TIME)),
+        domain: DOMAIN,
+        name: "mühle.example".to_owned(),
+        items: vec![ItemName::new("db").unwrap()],
+        expires_ms: 1_790_000_086_400,
+        signature: Signature([0; 64]),
+    };
+    ticket.signature = sign(OWNER, limits::SIGN_TICKET, &ticket.signed_bytes());
+    let mut enrolment = Enrolment {
+        ticket,
+        created_ms: 1_790_000_000_000,
+        public: pattern(limits::KEM_PUBLIC_BYTES),
+        wrapped_secret: pattern(200),
+        agent: AgentKey(public_key(AGENT)),
+        signature: Signature([0; 64]),
+    };
+    enrolment.signature = sign(ONE_TIME, limits::SIGN_ENROLMENT, &enrolment.signed_bytes());
+    enrolment
 }
 
 fn record() -> SignedRecord {

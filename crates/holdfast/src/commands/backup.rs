@@ -10,6 +10,7 @@ use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport,
 use engine::source::{LeftOut, Warning, WarningKind};
 use engine::{Progress, ReadKeys};
 use format::{DomainId, ItemName};
+use seal::AgentKeys;
 use serde_json::Map;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,13 +105,19 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     Ok(if report.findings.warnings_count() > 0 { Exit::Warnings } else { Exit::Clean })
 }
 
-/// Write-only keys where this machine has them and no secret is given, otherwise those of the owner.
+/// Keys of this machine, write-only ones or those of its agent, if it has any and no secret is given; otherwise those of the owner.
 async fn backup_keys(opened: &Opened, global: &Global) -> Outcome<(BackupKeys, DomainId)> {
     if !Opened::has_configured_secret(global)
         && let Some(keys) = opened.write_only()?
     {
         let domain = keys.writer.domain();
         return Ok((BackupKeys { writer: keys.writer, signer: Arc::new(keys.signer), read: None }, domain));
+    }
+    if !Opened::has_configured_secret(global)
+        && let Some(AgentKeys { signer, domain, secret }) = opened.agent_keys()?
+    {
+        let writer = secret.writer(domain);
+        return Ok((BackupKeys { writer, signer: Arc::new(signer), read: Some(ReadKeys::new(secret, domain)) }, domain));
     }
     let seed = opened.seed(global).await?;
     let entry = opened.domain_entry(global)?;

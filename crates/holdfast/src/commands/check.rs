@@ -4,7 +4,7 @@ use super::interrupt::cancel_on_signals;
 use super::point_names::{Points, verified_points};
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
-use crate::local::{Keys, Opened, open_keyless, open_with_keys};
+use crate::local::{DomainKeys, Opened, open_keyless, open_to_read};
 use crate::terminal::{self, EngineProgress, Json, VaultProgress, name_json, say};
 use clap::Args;
 use contract::{CheckOptions, CheckReport, Domain, PointFilter};
@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let (opened, keys) = if arguments.no_keys {
         (open_keyless(global).await?, None)
     } else {
-        let (opened, keys) = open_with_keys(global).await?;
+        let (opened, keys) = open_to_read(global).await?;
         (opened, Some(keys))
     };
     let domain = match &keys {
@@ -44,30 +44,40 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         None => opened.domain(global).await?,
     };
     let points = verified_points(&opened, domain.as_ref(), PointFilter { item: None, deleted: true }).await?;
-    let progress = VaultProgress::new(global);
-    let mut keyless = opened.vault.check().await?;
-    // With keys, data is read once: by those who can open it. Their checksums are part of that.
-    let options = CheckOptions { read_data: arguments.read_data };
-    let checked = domain.check(options, progress.sink()).await;
-    progress.finish();
-    merge(&mut keyless, checked?);
+    let keyless = match keyless_check(global, &opened, domain.as_ref(), arguments.read_data).await {
+        // An enrolled machine checks what it can open.
+        Err(failure) if failure.exit == Exit::Refused && keys.is_some() => None,
+        keyless => Some(keyless?),
+    };
     let keyed = match keys {
         Some(keys) => Some(check_with_keys(global, &opened, keys, domain, points, arguments.read_data).await?),
         None => None,
     };
-    let sound = keyless.is_sound() && keyed.as_ref().is_none_or(KeyedReport::is_sound);
+    let sound = keyless.as_ref().is_none_or(CheckReport::is_sound) && keyed.as_ref().is_none_or(KeyedReport::is_sound);
     if global.json {
-        print_json(&keyless, keyed.as_ref(), sound, started);
+        print_json(keyless.as_ref(), keyed.as_ref(), sound, started);
     } else {
-        print(&keyless, keyed.as_ref(), sound, arguments.read_data, started);
+        print(keyless.as_ref(), keyed.as_ref(), started);
+        say!("{}", verdict(sound, arguments.read_data));
     }
     Ok(if sound { Exit::Clean } else { Exit::Damage })
+}
+
+/// The vault's own check, of itself and of the domain.
+async fn keyless_check(global: &Global, opened: &Opened, domain: &dyn Domain, read_data: bool) -> Outcome<CheckReport> {
+    let progress = VaultProgress::new(global);
+    let mut report = opened.vault.check().await?;
+    // With keys, data is read once: by those who can open it. Their checksums are part of that.
+    let checked = domain.check(CheckOptions { read_data }, progress.sink()).await;
+    progress.finish();
+    merge(&mut report, checked?);
+    Ok(report)
 }
 
 async fn check_with_keys(
     global: &Global,
     opened: &Opened,
-    keys: Keys,
+    keys: DomainKeys,
     domain: Arc<dyn Domain>,
     points: Points,
     read_data: bool,
@@ -100,15 +110,11 @@ fn merge(all: &mut CheckReport, domain: CheckReport) {
     all.mended.splice(0..0, mended);
 }
 
-fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, read_data: bool, started: Instant) {
-    say!(
-        "{} points, {} packs, {} blobs; {} read in {}",
-        keyless.points,
-        keyless.packs,
-        keyless.blobs,
-        terminal::bytes(keyless.bytes_read),
-        terminal::seconds(started.elapsed())
-    );
+fn print(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, started: Instant) {
+    match keyless {
+        Some(keyless) => print_keyless(keyless, started),
+        None => say!("the vault's own check takes an administrator; what this machine can open was checked"),
+    }
     if let Some(keyed) = keyed {
         say!(
             "{} pages and {} data blobs opened, {} verified",
@@ -117,6 +123,37 @@ fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, read_d
             terminal::bytes(keyed.bytes_verified)
         );
     }
+    if let Some(keyed) = keyed {
+        for (point, why) in &keyed.bad_points {
+            say!("damaged: point {}: {why}", &point.to_string()[..8]);
+        }
+        for affected in &keyed.affected {
+            let path = terminal::printable(&affected.path);
+            say!("affected: {} in point {}: /{path}: {}", affected.item, &affected.point.to_string()[..8], affected.what);
+        }
+        if keyed.affected_count > keyed.affected.len() as u64 {
+            say!("and {} more paths", keyed.affected_count - keyed.affected.len() as u64);
+        }
+    }
+}
+
+fn verdict(sound: bool, read_data: bool) -> &'static str {
+    match (sound, read_data) {
+        (true, true) => "sound",
+        (true, false) => "sound as far as it was looked at: everything is there; --read-data reads the contents, too",
+        (false, _) => "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again",
+    }
+}
+
+fn print_keyless(keyless: &CheckReport, started: Instant) {
+    say!(
+        "{} points, {} packs, {} blobs; {} read in {}",
+        keyless.points,
+        keyless.packs,
+        keyless.blobs,
+        terminal::bytes(keyless.bytes_read),
+        terminal::seconds(started.elapsed())
+    );
     keyless.mended.iter().for_each(|object| say!("mended: {object}"));
     for pack in &keyless.damaged_packs {
         say!("damaged: pack {}: {}", pack.pack, pack.what);
@@ -132,34 +169,23 @@ fn print(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, read_d
     for aside in &keyless.set_aside {
         say!("set aside: record {}: {}", aside.number, aside.why);
     }
-    if let Some(keyed) = keyed {
-        for (point, why) in &keyed.bad_points {
-            say!("damaged: point {}: {why}", &point.to_string()[..8]);
-        }
-        for affected in &keyed.affected {
-            let path = terminal::printable(&affected.path);
-            say!("affected: {} in point {}: /{path}: {}", affected.item, &affected.point.to_string()[..8], affected.what);
-        }
-        if keyed.affected_count > keyed.affected.len() as u64 {
-            say!("and {} more paths", keyed.affected_count - keyed.affected.len() as u64);
-        }
-    }
-    say!(
-        "{}",
-        if sound && read_data {
-            "sound"
-        } else if sound {
-            "sound as far as it was looked at: everything is there; --read-data reads the contents, too"
-        } else {
-            "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again"
-        }
-    );
 }
 
-fn print_json(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, started: Instant) {
+fn print_json(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, sound: bool, started: Instant) {
     let mut report = Json::new("check");
     report.set("sound", sound);
     report.set("seconds", started.elapsed().as_secs_f64());
+    report.set("keyless", keyless.is_some());
+    if let Some(keyless) = keyless {
+        set_keyless(&mut report, keyless);
+    }
+    if let Some(keyed) = keyed {
+        set_keyed(&mut report, keyed);
+    }
+    report.print();
+}
+
+fn set_keyless(report: &mut Json, keyless: &CheckReport) {
     report.set("points", keyless.points);
     report.set("packs", keyless.packs);
     report.set("blobs", keyless.blobs);
@@ -179,22 +205,22 @@ fn print_json(keyless: &CheckReport, keyed: Option<&KeyedReport>, sound: bool, s
         .iter()
         .map(|aside| json!({"number": aside.number.0, "point": aside.point.map(|point| point.to_string()), "why": aside.why}));
     report.set("set_aside", aside.collect::<Vec<_>>());
-    if let Some(keyed) = keyed {
-        report.set("pages_opened", keyed.pages);
-        report.set("data_blobs_opened", keyed.data_blobs_opened);
-        report.set("bytes_verified", keyed.bytes_verified);
-        let bad = keyed.bad_points.iter().map(|(point, why)| json!({"point": point.to_string(), "why": why}));
-        report.set("bad_points", bad.collect::<Vec<_>>());
-        report.set("affected_count", keyed.affected_count);
-        let affected = keyed.affected.iter().map(|affected| {
-            let mut object = Map::new();
-            object.insert("item".to_owned(), affected.item.as_str().into());
-            object.insert("point".to_owned(), affected.point.to_string().into());
-            name_json(&mut object, "path", &affected.path);
-            object.insert("what".to_owned(), affected.what.clone().into());
-            Value::from(object)
-        });
-        report.set("affected", affected.collect::<Vec<_>>());
-    }
-    report.print();
+}
+
+fn set_keyed(report: &mut Json, keyed: &KeyedReport) {
+    report.set("pages_opened", keyed.pages);
+    report.set("data_blobs_opened", keyed.data_blobs_opened);
+    report.set("bytes_verified", keyed.bytes_verified);
+    let bad = keyed.bad_points.iter().map(|(point, why)| json!({"point": point.to_string(), "why": why}));
+    report.set("bad_points", bad.collect::<Vec<_>>());
+    report.set("affected_count", keyed.affected_count);
+    let affected = keyed.affected.iter().map(|affected| {
+        let mut object = Map::new();
+        object.insert("item".to_owned(), affected.item.as_str().into());
+        object.insert("point".to_owned(), affected.point.to_string().into());
+        name_json(&mut object, "path", &affected.path);
+        object.insert("what".to_owned(), affected.what.clone().into());
+        Value::from(object)
+    });
+    report.set("affected", affected.collect::<Vec<_>>());
 }

@@ -4,7 +4,7 @@ use super::interrupt::cancel_on_signals;
 use super::point_names::find_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
-use crate::local::open_with_keys;
+use crate::local::open_to_read;
 use crate::terminal::{self, Json, name_json, say};
 use clap::Args;
 use engine::ReadKeys;
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
-    let (opened, keys) = open_with_keys(global).await?;
+    let (opened, keys) = open_to_read(global).await?;
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let before = find_point(&opened, domain.as_ref(), &arguments.before, arguments.item.as_ref()).await?;
     let after = find_point(&opened, domain.as_ref(), &arguments.after, arguments.item.as_ref()).await?;

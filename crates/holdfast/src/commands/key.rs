@@ -329,6 +329,7 @@ fn yes(is: bool) -> &'static str {
 async fn publish(opened: &Opened, seed: &seal::OwnerSeed, change: impl FnOnce(&mut Descriptor) -> Outcome<()>) -> Outcome<()> {
     let mut descriptor = opened.descriptor.clone();
     descriptor.version += 1;
+    seed.adopt(&mut descriptor);
     change(&mut descriptor)?;
     opened.vault.publish_descriptor(seed.sign_descriptor(&descriptor).into()).await?;
     let mut remembered = opened.remembered.clone();

@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments with their help, and what they do.
 
+pub(crate) mod agent;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod collect;
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
         Command::Collect(arguments) => collect::run(global, arguments).await,
         Command::Status(arguments) => status::run(global, arguments).await,
         Command::Rebuild(arguments) => rebuild::run(global, arguments).await,
+        Command::Agent(command) => agent::run(global, command).await,
         Command::Key(command) => key::run(global, command).await,
         Command::Docs => docs::run(),
     }

@@ -4,7 +4,7 @@ use super::interrupt::cancel_on_signals;
 use super::point_names::find_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::open_with_keys;
+use crate::local::open_to_read;
 use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use clap::{Args, ValueEnum};
 use contract::PointInfo;
@@ -87,7 +87,7 @@ impl From<OverwriteArgument> for Overwrite {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let started = Instant::now();
-    let (opened, keys) = open_with_keys(global).await?;
+    let (opened, keys) = open_to_read(global).await?;
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
     let mut target = TargetOptions::new(&arguments.to);

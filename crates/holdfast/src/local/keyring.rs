@@ -15,10 +15,11 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::note;
 use contract::{Domain, Vault};
 use format::descriptor::{Descriptor, DomainEntry};
+use format::enrolment::Enrolment;
 use format::wrap::Wrap;
 use format::{DomainId, VaultId};
 use repository::{EmbeddedOptions, EmbeddedVault};
-use seal::{AgentSigner, DomainSecret, DomainWriter, OwnerSeed, RecipientSecret};
+use seal::{AgentKeys, AgentSigner, DomainSecret, DomainWriter, OwnerSeed, RecipientSecret};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -38,6 +39,12 @@ pub(crate) struct Opened {
 /// The keys of one domain, from the owner seed.
 pub(crate) struct Keys {
     pub(crate) seed: OwnerSeed,
+    pub(crate) domain: DomainId,
+    pub(crate) secret: DomainSecret,
+}
+
+/// The keys that open one domain, whoever holds them.
+pub(crate) struct DomainKeys {
     pub(crate) domain: DomainId,
     pub(crate) secret: DomainSecret,
 }
@@ -77,7 +84,11 @@ async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
             (embedded.clone(), Some(embedded))
         }
     };
-    let descriptor = Descriptor::open(&vault.descriptor().await?, None)?;
+    let mut descriptor = Descriptor::open(&vault.descriptor().await?, None)?;
+    let enrolled = vault.enrolments().await?;
+    // What the owner does not vouch for adds nothing.
+    let enrolled: Vec<Enrolment> = enrolled.iter().filter_map(|bytes| Enrolment::open(bytes, &descriptor).ok()).collect();
+    descriptor.admit(&enrolled);
     let home = VaultHome::new(&directories, descriptor.vault);
     if home.owner()?.is_some_and(|owner| owner != descriptor.owner) {
         return Err(Failure::new(Exit::Damage, "the vault's descriptor is not signed by the owner that this machine knows")
@@ -108,7 +119,30 @@ pub(crate) async fn open_with_keys(global: &Global) -> Outcome<(Opened, Keys)> {
     Ok((opened, keys))
 }
 
+/// Opens the vault and the keys of one domain: those of this machine's agent, if it has any and no other secret is given, or
+/// the owner's.
+pub(crate) async fn open_to_read(global: &Global) -> Outcome<(Opened, DomainKeys)> {
+    let opened = open_keyless(global).await?;
+    if !Opened::has_configured_secret(global)
+        && let Some(AgentKeys { domain, secret, .. }) = opened.agent_keys()?
+    {
+        return Ok((opened, DomainKeys { domain, secret }));
+    }
+    let seed = opened.seed(global).await?;
+    let entry = opened.domain_entry(global)?;
+    let keys = DomainKeys { domain: entry.id, secret: seed.domain_secret(entry)? };
+    Ok((opened, keys))
+}
+
 impl Opened {
+    /// The keys of this machine's agent, if it is enrolled.
+    pub(crate) fn agent_keys(&self) -> Outcome<Option<AgentKeys>> {
+        match VaultHome::read(&self.home.agent())? {
+            Some(bytes) => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
+            None => Ok(None),
+        }
+    }
+
     /// The owner seed, by whichever secret the user has.
     pub(crate) async fn seed(&self, global: &Global) -> Outcome<OwnerSeed> {
         let seed = if let Some(path) = &global.recovery_kit {

@@ -11,7 +11,9 @@ mod vault_place;
 
 pub(crate) use directories::Directories;
 pub(crate) use files::write_private;
-pub(crate) use keyring::{Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_with_keys, secret_bytes};
+pub(crate) use keyring::{
+    DomainKeys, Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes,
+};
 pub(crate) use login::Login;
 pub(crate) use passphrase::{new_passphrase, token};
 pub(crate) use remembered::alarm;

@@ -6,6 +6,8 @@
 //! <config>/vaults/<vault id>/passphrase.wrap  the owner seed under the passphrase
 //! <config>/vaults/<vault id>/NAME.recipient   the owner seed to a recipient
 //! <config>/vaults/<vault id>/write-only       keys that can add points and open nothing
+//! <config>/vaults/<vault id>/agent            the keys of an enrolled machine: they open and write its own domain
+//! <config>/vaults/<vault id>/enrolment        what was sent to enrol, until the service has taken it
 //! <state>/vaults/<vault id>/seen.json         what was seen last: less than that is an alarm
 //! ```
 
@@ -66,6 +68,14 @@ impl VaultHome {
 
     pub(crate) fn write_only(&self) -> PathBuf {
         self.config.join("write-only")
+    }
+
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.config.join("agent")
+    }
+
+    pub(crate) fn enrolment(&self) -> PathBuf {
+        self.config.join("enrolment")
     }
 
     pub(crate) fn seen(&self) -> PathBuf {

@@ -38,10 +38,8 @@ fn without_a_token_the_command_says_how_to_get_one() {
 fn a_service_holds_one_vault_and_keys_of_a_second_are_not_left_behind() {
     let machine = Machine::with_service();
     let passphrase = machine.path("passphrase");
-    let machine = machine.with("HOLDFAST_PASSPHRASE_FILE", passphrase);
-    let kit = machine.text("second");
-    let passphrase = machine.path("passphrase");
     let machine = machine.without_secret().with("HOLDFAST_PASSPHRASE_FILE", passphrase);
+    let kit = machine.text("second");
     machine.ends(7, &["init", "--name", "second", "--kit", &kit]);
     assert!(!machine.path("second").exists());
     machine.write("file", "content");

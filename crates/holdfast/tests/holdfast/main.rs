@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod damage;
+mod enrolment;
 mod full_disk;
 mod kill;
 mod login;

@@ -12,6 +12,7 @@
 //! Invariant: a directory that lost everything but `objects/` is the same vault.
 
 mod descriptors;
+mod enrolments;
 mod lock_files;
 #[cfg(test)]
 mod samples;
@@ -26,7 +27,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use contract::{CheckReport, Domain, Error, ErrorKind, Result, Vault};
 use descriptors::Descriptors;
+use enrolments::Enrolments;
 use format::descriptor::Descriptor;
+use format::enrolment::Enrolment;
 use format::{DomainId, OwnerKey, SessionId};
 use lock_files::LockFiles;
 use std::collections::HashMap;
@@ -58,6 +61,7 @@ pub struct EmbeddedVault {
     environment: Environment,
     trust: Arc<Trust>,
     descriptors: Descriptors,
+    enrolments: Enrolments,
     domains: Mutex<HashMap<DomainId, Arc<Repository>>>,
     rebuilt: Vec<(DomainId, RebuildReport)>,
     /// For a service: this process alone has the vault, and goes on with the sessions of the one before.
@@ -144,7 +148,9 @@ impl EmbeddedVault {
         let in_use = lock_in_use(directory, is_served)?;
         let store = open_store(directory, false).await?;
         let descriptors = Descriptors::new(store.clone());
-        let (descriptor, _) = descriptors.newest(options.owner.as_ref()).await?;
+        let (mut descriptor, _) = descriptors.newest(options.owner.as_ref()).await?;
+        let enrolments = Enrolments::new(store.clone());
+        descriptor.admit(&enrolled(&enrolments, &descriptor).await?);
         let database = directory.join("vault.db");
         // One process makes the database, or makes it anew; the others wait until it is whole.
         let _making = making.map_or_else(|| lock_making(directory, Turn::Later), Ok)?;
@@ -168,6 +174,7 @@ impl EmbeddedVault {
             environment,
             trust: Arc::new(Trust::new(descriptor)),
             descriptors,
+            enrolments,
             domains: Mutex::default(),
             rebuilt: Vec::new(),
             is_served,
@@ -204,6 +211,12 @@ impl EmbeddedVault {
         Ok(self.repository(domain).await?.inner.is_session(session, SessionKind::Read).await?)
     }
 
+    /// The owner's X-Wing key: domain secrets are wrapped to it.
+    #[must_use]
+    pub fn owner_public(&self) -> Vec<u8> {
+        self.trust.descriptor().owner_public.clone()
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -238,11 +251,40 @@ impl EmbeddedVault {
         self.directory.join("index").join(domain.to_string())
     }
 
+    /// Stores an enrolment; the same one again is no error. `Conflict` if its domain has another one, `Denied` if the ticket has
+    /// expired.
+    pub async fn enrol(&self, bytes: Bytes) -> Result<Enrolment> {
+        self.newest().await?;
+        let descriptor = self.trust.descriptor();
+        let enrolment = Enrolment::open(&bytes, &descriptor)?;
+        let domain = enrolment.ticket.domain;
+        let known = descriptor.domain(domain).is_some();
+        if !known && enrolment.ticket.expires_ms <= self.environment.clock.now_ms() {
+            return Err(Error::new(ErrorKind::Denied, "the enrolment token has expired")
+                .with_hint("'holdfast agent token' makes another one"));
+        }
+        self.enrolments.put(&enrolment, &bytes).await?;
+        self.trust.admit(&enrolment);
+        Ok(enrolment)
+    }
+
+    /// The newest descriptor as it is stored; this process trusts it from now on, with what was enrolled since.
+    async fn newest(&self) -> Result<Bytes> {
+        let (mut descriptor, bytes) = self.descriptors.newest(Some(&self.trust.descriptor().owner)).await?;
+        descriptor.admit(&enrolled(&self.enrolments, &descriptor).await?);
+        self.trust.replace(descriptor)?;
+        Ok(bytes)
+    }
+
     /// A domain as this process's repository.
     async fn repository(&self, domain: DomainId) -> Result<Arc<Repository>> {
         let mut domains = self.domains.lock().await;
         if let Some(repository) = domains.get(&domain) {
             return Ok(repository.clone());
+        }
+        if self.trust.descriptor().domain(domain).is_none() {
+            // Perhaps another process enrolled it.
+            self.newest().await?;
         }
         if self.trust.descriptor().domain(domain).is_none() {
             return Err(Error::new(ErrorKind::NotFound, format!("the vault has no domain {domain}")));
@@ -268,9 +310,12 @@ impl EmbeddedVault {
 #[async_trait]
 impl Vault for EmbeddedVault {
     async fn descriptor(&self) -> Result<Bytes> {
-        let (descriptor, bytes) = self.descriptors.newest(Some(&self.trust.descriptor().owner)).await?;
-        self.trust.replace(descriptor)?;
-        Ok(bytes)
+        self.newest().await
+    }
+
+    async fn enrolments(&self) -> Result<Vec<Bytes>> {
+        let all = self.enrolments.all(&self.trust.descriptor()).await?;
+        Ok(all.into_iter().map(|(_, bytes)| bytes).collect())
     }
 
     async fn publish_descriptor(&self, bytes: Bytes) -> Result<()> {
@@ -284,7 +329,7 @@ impl Vault for EmbeddedVault {
                 .with_hint("run the command again"));
         }
         self.descriptors.put(&next, &bytes).await?;
-        self.trust.replace(next)
+        self.newest().await.map(drop)
     }
 
     async fn passphrase_wrap(&self) -> Result<Option<Bytes>> {
@@ -302,6 +347,11 @@ impl Vault for EmbeddedVault {
     async fn domain(&self, domain: DomainId) -> Result<Arc<dyn Domain>> {
         Ok(self.repository(domain).await?)
     }
+}
+
+/// Domains that were enrolled, perhaps since the descriptor was signed.
+async fn enrolled(enrolments: &Enrolments, descriptor: &Descriptor) -> Result<Vec<Enrolment>> {
+    Ok(enrolments.all(descriptor).await?.into_iter().map(|(enrolment, _)| enrolment).collect())
 }
 
 async fn open_store(directory: &Path, create: bool) -> Result<Arc<dyn ObjectStore>> {

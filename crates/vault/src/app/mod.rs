@@ -1,6 +1,7 @@
 //! What the service decides, noun by noun.
 
 pub(crate) mod budget;
+mod enrolments;
 pub(crate) mod leases;
 pub(crate) mod points;
 pub(crate) mod tokens;

@@ -13,8 +13,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Context of the hash of a token.
-const CONTEXT: &str = "holdfast 2026 v1 service token";
 /// A one-time token is good for so long.
 const ONE_TIME: Duration = Duration::from_secs(24 * 3600);
 
@@ -52,7 +50,7 @@ impl Tokens {
 
     /// The row that a token's text proves to belong to.
     async fn find(&self, text: &str) -> Result<Option<Arc<TokenRow>>, ServiceError> {
-        let Some(id) = id_of(text) else { return Ok(None) };
+        let Some(id) = api::token_id(text) else { return Ok(None) };
         let known = self.known.read().expect("no panic under this lock").get(id).cloned();
         let row = match known {
             Some(row) => row,
@@ -61,7 +59,8 @@ impl Tokens {
                 None => return Ok(None),
             },
         };
-        let fits = blake3::Hash::from(row.hash) == hash(text) && row.expires_ms.is_none_or(|expires| now_ms() < expires);
+        let fits = blake3::Hash::from(row.hash) == blake3::Hash::from(api::token_hash(text))
+            && row.expires_ms.is_none_or(|expires| now_ms() < expires);
         Ok(fits.then_some(row))
     }
 
@@ -71,6 +70,23 @@ impl Tokens {
         let (row, secret) = new_row(name, scope, None);
         self.database.insert_token(&row).await?;
         Ok(self.issued(row, secret))
+    }
+
+    /// A token that its holder made: only its hash comes here. The same one again is no error.
+    pub(crate) async fn accept(&self, id: &str, hash: [u8; 32], name: &str, scope: Scope) -> Result<()> {
+        check_name(name)?;
+        if id.len() != 16 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Error::new(ErrorKind::Invalid, "the id of a token has 16 hexadecimal digits"));
+        }
+        if let Some(there) = self.database.token(id).await? {
+            let same = blake3::Hash::from(there.hash) == blake3::Hash::from(hash) && there.scope == scope && !there.one_time;
+            return if same { Ok(()) } else { Err(Error::new(ErrorKind::Conflict, "another token has this id")) };
+        }
+        let (id, name) = (id.to_owned(), name.to_owned());
+        let row = TokenRow { id, hash, name, scope, one_time: false, created_ms: now_ms(), expires_ms: None };
+        self.database.insert_token(&row).await?;
+        self.known.write().expect("no panic under this lock").insert(row.id.clone(), Arc::new(row));
+        Ok(())
     }
 
     /// A new token to be exchanged, once, within a day.
@@ -124,12 +140,12 @@ fn check_name(name: &str) -> Result<()> {
 fn new_row(name: &str, scope: Scope, expires_ms: Option<i64>) -> (TokenRow, String) {
     let mut random = [0; 40];
     fill(&mut random);
-    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let (id, secret) = (digits(&random[..8]), digits(&random[8..]));
-    let text = format!("hf_{id}_{secret}");
+    let (id, secret) = random.split_first_chunk::<8>().expect("there are more than 8");
+    let text = api::token_text(*id, secret.first_chunk().expect("there are 32 left"));
+    let id = api::token_id(&text).unwrap_or_default().to_owned();
     let row = TokenRow {
         id,
-        hash: *hash(&text).as_bytes(),
+        hash: api::token_hash(&text),
         name: name.to_owned(),
         scope,
         one_time: expires_ms.is_some(),
@@ -137,16 +153,6 @@ fn new_row(name: &str, scope: Scope, expires_ms: Option<i64>) -> (TokenRow, Stri
         expires_ms,
     };
     (row, text)
-}
-
-/// The id in a token's text, if it has the form of one.
-fn id_of(text: &str) -> Option<&str> {
-    let (id, secret) = text.strip_prefix("hf_")?.split_once('_')?;
-    (id.len() == 16 && secret.len() == 64).then_some(id)
-}
-
-fn hash(text: &str) -> blake3::Hash {
-    blake3::Hasher::new_derive_key(CONTEXT).update(text.as_bytes()).finalize()
 }
 
 fn now_ms() -> i64 {

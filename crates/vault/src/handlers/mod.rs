@@ -1,6 +1,7 @@
 //! Requests to calls and back, noun by noun. Nothing is decided here.
 
 pub(crate) mod domains;
+pub(crate) mod enrolments;
 pub(crate) mod packs;
 pub(crate) mod points;
 pub(crate) mod readers;

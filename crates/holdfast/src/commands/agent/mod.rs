@@ -1,0 +1,26 @@
+//! `holdfast agent …`
+
+mod enroll;
+mod status;
+mod token;
+
+use crate::cli::Global;
+use crate::failure::{Exit, Outcome};
+use clap::Subcommand;
+
+/// Enrol machines, each with a domain and keys of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Token(token::Arguments),
+    Enroll(enroll::Arguments),
+    /// Show what this machine is enrolled as, and whether the vault service knows it.
+    Status,
+}
+
+pub(crate) async fn run(global: &Global, command: Command) -> Outcome<Exit> {
+    match command {
+        Command::Token(arguments) => token::run(global, arguments).await,
+        Command::Enroll(arguments) => enroll::run(global, arguments).await,
+        Command::Status => status::run(global).await,
+    }
+}

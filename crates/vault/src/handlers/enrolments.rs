@@ -1,0 +1,25 @@
+//! Enrolment of agents.
+
+use crate::app::App;
+use crate::app::work::to_the_end;
+use crate::http::answer::{Answer, json, octets};
+use crate::http::body::Json;
+use api::{EnrolRequest, EnrolmentList, EnrolmentObject};
+use axum::extract::State;
+use contract::Vault;
+use std::sync::Arc;
+
+pub(crate) async fn owner_key(State(app): State<Arc<App>>) -> Answer {
+    octets(app.vault.get().await?.owner_public().into())
+}
+
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
+    let all = app.vault.get().await?.enrolments().await?;
+    json(&EnrolmentList { enrolments: all.into_iter().map(|bytes| EnrolmentObject { bytes }).collect() })
+}
+
+pub(crate) async fn enrol(State(app): State<Arc<App>>, Json(request): Json<EnrolRequest>) -> Answer {
+    let enrolled = to_the_end(async move { app.enrol(request).await }).await?;
+    tracing::info!(domain = %enrolled.domain, agent = %enrolled.agent, "an agent was enrolled");
+    json(&enrolled)
+}
