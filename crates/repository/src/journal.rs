@@ -110,20 +110,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Finishes what is pending and says what points there are. Deletion lists are left to who collects, or opens the domain:
-    /// carrying one out takes minutes, and a session need not wait for it. "Why it need not": what a list names is gone for
-    /// everybody since the transaction that entered it; a session that opens later sees none of it, one that opened before
-    /// does not rest on it (see `collect`), and no name is used again.
-    pub(crate) async fn recover_points(&self) -> Outcome<()> {
-        for row in self.pending().await? {
-            if !matches!(JournalEntry::parse(&row.bytes)?.payload, Payload::Deletion { .. }) {
-                self.make_durable(&row).await?;
-                self.conclude(&row).await?;
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) async fn pending(&self) -> Outcome<Vec<JournalRow>> {
         Ok(self.ledger.snapshot().await?.journal_in(self.domain, JournalState::Pending).await?)
     }

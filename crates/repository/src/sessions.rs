@@ -47,7 +47,7 @@ impl Inner {
         if !certified && !sabotaged(Sabotage::AgentIsNotAuthorised) {
             return Err(Fault::answer(ErrorKind::Denied, format!("the agent is not certified to write item '{}'", request.item)));
         }
-        self.recover_points().await?;
+        self.recover().await?;
         let session = SessionId(self.environment.random());
         let held = self.hold(session)?;
         let opened = self.insert_write_session(session, &request).await?;
@@ -135,7 +135,6 @@ impl Inner {
         if object.domain != self.domain || row.key.is_some_and(|known| known != key) {
             return Err(Fault::answer(ErrorKind::Invalid, "a session has one key object, of its own domain"));
         }
-        self.refuse_deleted(transaction.as_mut(), key).await?;
         row.key = Some(key);
         transaction.put_session(&row).await?;
         transaction.commit().await?;

@@ -35,12 +35,6 @@ impl History {
         self.last.next()
     }
 
-    /// Keys of records that are not purged.
-    pub(super) fn named_keys(&self) -> impl Iterator<Item = KeyId> {
-        let records = self.records.iter().filter_map(|(_, bytes)| SignedRecord::parse_unverified(bytes).ok());
-        records.filter(|record| !self.purged.contains(&record.id())).map(|record| record.body.key)
-    }
-
     /// Takes the next entry; entries come by number.
     fn add(&mut self, number: JournalNumber, entry: JournalEntry, newest: &mut Incarnation) {
         self.newest = self.newest.max(entry.incarnation);

@@ -25,15 +25,12 @@ pub(super) struct StoredKeys {
 }
 
 impl Inner {
-    /// Key objects. Those that a deletion list names are gone, or may be at any time, unless a pack or a record that is there
-    /// names them: then they came back, and what they seal shall not go with them.
+    /// Key objects. Those that a deletion list names are gone, or may be at any time.
     pub(super) async fn stored_keys(&self, history: &History) -> Outcome<StoredKeys> {
         let mut keys = StoredKeys::default();
-        let mut named = self.fresh_index().await?.keys();
-        named.extend(history.named_keys());
         for name in self.list_all(&names::keys(self.domain)).await? {
             let Ok(key) = names::parse_key(&name) else { continue };
-            if history.deleted_keys.contains(&key) && !named.contains(&key) {
+            if history.deleted_keys.contains(&key) {
                 self.store.delete(&self.object(name)?).await?;
                 continue;
             }

@@ -67,8 +67,8 @@ impl Inner {
     pub(crate) async fn rebuild(&self) -> Outcome<RebuildReport> {
         let mut report = RebuildReport::default();
         let (history, nonce) = self.claim_and_open(&mut report).await?;
-        self.read_inventory(&history, nonce, &mut report).await?;
         let keys = self.stored_keys(&history).await?;
+        self.read_inventory(&history, nonce, &mut report).await?;
         self.hide_unproven(&keys, nonce).await?;
         self.restore_points(&history, &keys.sound, nonce, &mut report).await?;
         self.become_ready(&history, nonce).await?;
@@ -153,7 +153,6 @@ impl Inner {
             transaction.put_journal(row).await?;
         }
         self.note_unread(transaction.as_mut(), &history.unreadable).await?;
-        self.remember_deleted(transaction.as_mut(), &history.deleted_keys).await?;
         row.ready = true;
         transaction.put_domain(&row).await?;
         transaction.commit().await?;
