@@ -6,6 +6,7 @@ use super::node::{Database, Locks, Node};
 use super::walker::{Walker, objects};
 use super::world::{Model, Purge, World};
 use crate::ledger::{Ledger, MemoryLedger, PackState, PointRowState, SessionState};
+use crate::rebuild::RebuildReport;
 use crate::repository::Repository;
 use contract::{CollectOptions, PointFilter};
 use format::record::{RecordKind, SignedRecord};
@@ -102,6 +103,7 @@ impl World {
             Ok(report) => report,
             Err(fault) => return self.violation(format!("6 {when}: the rebuild fails: {fault}")),
         };
+        self.acknowledge_unread(&repository, &report);
         if (report.set_aside.len()) < forged.len() {
             self.violation(format!("8 {when}: {} forged records, {} set aside", forged.len(), report.set_aside.len()));
         }
@@ -109,6 +111,19 @@ impl World {
         let listed: BTreeSet<PointId> = listed.iter().map(|point| point.id).collect();
         self.compare_points(&listed, &forged, when);
         self.audit_collections_after_rebuild(&repository, &database, &copy, when);
+    }
+
+    /// What its operator does about journal entries that a rebuild could not read. Nothing was damaged here: such an entry was put
+    /// by a database that another one had replaced, and nobody was told that it is there. If anything was lost with it all the
+    /// same, the audits say so.
+    fn acknowledge_unread(&self, repository: &Repository, report: &RebuildReport) {
+        if report.unreadable_entries.is_empty() {
+            return;
+        }
+        if self.model.borrow().tainted.is_empty() && drive(repository.inner.collect(&thorough(), &no_progress())).is_ok() {
+            self.violation(format!("6 a collection goes on although the journal could not be read: {report:?}"));
+        }
+        drive(repository.inner.give_up_unread()).unwrap();
     }
 
     fn compare_points(&self, listed: &BTreeSet<PointId>, forged: &BTreeSet<PointId>, when: &str) {
@@ -167,7 +182,9 @@ impl World {
         let mut needed = BTreeSet::new();
         let mut keys = BTreeSet::new();
         for row in &rows {
-            needed.extend(walker.closure(row.root).1);
+            // What a point that was set aside reaches stays until it is purged, though nobody may be able to open it.
+            let is_set_aside = row.state == PointRowState::SetAside;
+            needed.extend(if is_set_aside { walker.named_from(row.root) } else { walker.closure(row.root).1 });
             keys.extend(SignedRecord::parse_unverified(&row.record).map(|record| record.body.key));
             if row.state == PointRowState::Purged {
                 self.violation(format!("leak {when}: the row of purged point {} stays", row.id));

@@ -172,6 +172,10 @@ impl Actor {
         let report = repository.inner.rebuild().await.map_err(Error::from);
         self.world.note(|| format!("{} rebuilds database {}: {report:?}", self.node.name, database.number));
         let report = report?;
+        if !report.unreadable_entries.is_empty() {
+            // As the audits' operator, see there.
+            repository.inner.give_up_unread().await.map_err(Error::from)?;
+        }
         let (new, old) = (incarnation(&database.ledger), incarnation(&self.world.current().ledger));
         if new >= old {
             self.world.current.replace(database.clone());

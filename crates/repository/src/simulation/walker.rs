@@ -148,6 +148,19 @@ impl Walker {
         (missing, reached)
     }
 
+    /// Everything that a root names, whether or not anybody could open it: what a keyless collector must keep.
+    pub(super) fn named_from(&self, root: BlobId) -> BTreeSet<BlobId> {
+        let mut named = BTreeSet::new();
+        let mut todo = vec![root];
+        while let Some(id) = todo.pop() {
+            if named.insert(id) {
+                let copies = self.copies.get(&id).map(Vec::as_slice).unwrap_or_default();
+                todo.extend(copies.iter().flat_map(|copy| &copy.links));
+            }
+        }
+        named
+    }
+
     /// What a point lacks: blobs, or its own key.
     pub(super) fn lacks(&self, record: &SignedRecord) -> Vec<String> {
         let (missing, _) = self.closure(record.body.root);
