@@ -56,8 +56,8 @@ pub struct Enrolled {
     pub agent: AgentKey,
 }
 
-/// What an agent signs (after [`format::limits::SIGN_AGENT_TOKEN`]) so that a token becomes its own: whoever reads an enrolment in storage
-/// cannot get one.
+/// What an agent signs (after [`format::limits::SIGN_AGENT_TOKEN`]) so that a token becomes its own: whoever reads an enrolment
+/// in storage cannot get one.
 #[must_use]
 pub fn token_statement(vault: VaultId, domain: DomainId, token_hash: &[u8; 32]) -> Vec<u8> {
     [vault.as_bytes().as_slice(), domain.as_bytes(), token_hash].concat()

@@ -36,8 +36,13 @@ pub enum ServiceError {
         source: sqlx::Error,
     },
     /// A database of a newer program.
-    #[error("the service's database has version {0}, this program knows version 1")]
-    Newer(i64),
+    #[error("the service's database has version {found}, this program knows version {known}")]
+    Newer {
+        /// Its version.
+        found: i64,
+        /// The newest that is known.
+        known: usize,
+    },
     /// A certificate or its key.
     #[error("cannot {doing}")]
     Certificate {
@@ -56,7 +61,7 @@ impl ServiceError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Config(_) | Self::Newer(_) | Self::Certificate { .. } => Kind::Invalid,
+            Self::Config(_) | Self::Newer { .. } | Self::Certificate { .. } => Kind::Invalid,
             Self::File { .. } | Self::Listen { .. } | Self::Database { .. } => Kind::Unavailable,
             Self::Vault(error) => error.kind(),
         }

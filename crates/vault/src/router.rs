@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::handlers::{domains, enrolments, packs, points, readers, service, sessions, tokens, vault};
-use crate::http::access::Access::{Administrator, Anyone, OneTime, Open, OwnDomain};
+use crate::http::access::Access::{Administrator, Anyone, Newcomer, OneTime, Open, OwnDomain};
 use crate::http::admission::{Gate, admit, no_such_method, no_such_path};
 use crate::http::endpoint::Content::{Octets, Text};
 use crate::http::endpoint::{Endpoint, json, json_or_null, lines};
@@ -51,7 +51,7 @@ fn of_vault() -> Vec<Endpoint> {
         Endpoint::new(Put, "/v1/vault/descriptor", Administrator, vault::publish).takes(Octets("the next descriptor")).long().says("Stores the next descriptor; the first one makes the vault"),
         Endpoint::new(Get, "/v1/vault/enrolments", Anyone, enrolments::list).gives(json::<EnrolmentList>()).says("Domains that were made where their machines are"),
         Endpoint::new(Get, "/v1/vault/owner-key", Open, enrolments::owner_key).gives(Octets("the owner's X-Wing public key")).says("To whom a machine that enrols wraps its domain's secret"),
-        Endpoint::new(Post, "/v1/enrolments", Open, enrolments::enrol).takes(json::<EnrolRequest>()).gives(json::<Enrolled>()).says("Enrols an agent by the owner's ticket; the same request again is answered the same"),
+        Endpoint::new(Post, "/v1/enrolments", Newcomer, enrolments::enrol).takes(json::<EnrolRequest>()).gives(json::<Enrolled>()).says("Enrols an agent by the owner's ticket; the same request again is answered the same"),
         Endpoint::new(Get, "/v1/vault/passphrase-wrap", Administrator, vault::wrap).gives(Octets("the wrap")).says("The passphrase wrap, if the vault keeps one"),
         Endpoint::new(Put, "/v1/vault/passphrase-wrap", Administrator, vault::set_wrap).takes(Octets("the wrap")).says("Keeps a passphrase wrap"),
         Endpoint::new(Delete, "/v1/vault/passphrase-wrap", Administrator, vault::remove_wrap).says("Keeps no passphrase wrap any more"),

@@ -7,7 +7,8 @@
 //! then: further names of files → attributes of directories, the deepest first
 //! ```
 //! Every blob that is written was opened and its id computed anew. A file of which anything is damaged is not left there:
-//! rather nothing than something that looks right, and what it would have replaced stays. Nobody waits in a circle: each stage waits for the next one only.
+//! rather nothing than something that looks right, and what it would have replaced stays. Nobody waits in a circle: each stage
+//! waits for the next one only.
 
 mod directories;
 mod file_job;

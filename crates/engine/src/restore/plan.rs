@@ -135,16 +135,15 @@ impl Planner<'_> {
             self.progress.bytes_done.add(entry.metadata.size);
             return Ok(());
         }
-        match target.place(&path, &entry.metadata)? {
+        let placement = target.place(&path, &entry.metadata)?;
+        match placement {
             Placement::Write => {}
-            stays => {
-                match stays {
-                    Placement::Conflict => self.writing.tally.in_the_way(origin),
-                    _ => self.writing.tally.skipped.add(1),
-                }
-                self.progress.bytes_done.add(entry.metadata.size);
-                return Ok(());
-            }
+            Placement::Skip => self.writing.tally.skipped.add(1),
+            Placement::Conflict => self.writing.tally.in_the_way(origin),
+        }
+        if placement != Placement::Write {
+            self.progress.bytes_done.add(entry.metadata.size);
+            return Ok(());
         }
         if let Some(group) = &entry.link_group {
             if let Some(existing) = self.links.first(group)? {

@@ -105,17 +105,13 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     Ok(if report.findings.warnings_count() > 0 { Exit::Warnings } else { Exit::Clean })
 }
 
-/// Keys of this machine, write-only ones or those of its agent, if it has any and no secret is given; otherwise those of the owner.
+/// Keys of this machine, write-only ones or those of its agent, if they are what is asked for; otherwise those of the owner.
 async fn backup_keys(opened: &Opened, global: &Global) -> Outcome<(BackupKeys, DomainId)> {
-    if !Opened::has_configured_secret(global)
-        && let Some(keys) = opened.write_only()?
-    {
+    if let Some(keys) = opened.write_only_for(global)? {
         let domain = keys.writer.domain();
         return Ok((BackupKeys { writer: keys.writer, signer: Arc::new(keys.signer), read: None }, domain));
     }
-    if !Opened::has_configured_secret(global)
-        && let Some(AgentKeys { signer, domain, secret }) = opened.agent_keys()?
-    {
+    if let Some(AgentKeys { signer, domain, secret }) = opened.agent_keys_for(global)? {
         let writer = secret.writer(domain);
         return Ok((BackupKeys { writer, signer: Arc::new(signer), read: Some(ReadKeys::new(secret, domain)) }, domain));
     }

@@ -123,9 +123,7 @@ pub(crate) async fn open_with_keys(global: &Global) -> Outcome<(Opened, Keys)> {
 /// the owner's.
 pub(crate) async fn open_to_read(global: &Global) -> Outcome<(Opened, DomainKeys)> {
     let opened = open_keyless(global).await?;
-    if !Opened::has_configured_secret(global)
-        && let Some(AgentKeys { domain, secret, .. }) = opened.agent_keys()?
-    {
+    if let Some(AgentKeys { domain, secret, .. }) = opened.agent_keys_for(global)? {
         return Ok((opened, DomainKeys { domain, secret }));
     }
     let seed = opened.seed(global).await?;
@@ -135,11 +133,19 @@ pub(crate) async fn open_to_read(global: &Global) -> Outcome<(Opened, DomainKeys
 }
 
 impl Opened {
-    /// The keys of this machine's agent, if it is enrolled.
+    /// The keys of this machine's agent, if it is enrolled: they are there before the service has taken them.
     pub(crate) fn agent_keys(&self) -> Outcome<Option<AgentKeys>> {
         match VaultHome::read(&self.home.agent())? {
-            Some(bytes) => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
-            None => Ok(None),
+            Some(bytes) if !self.home.enrolment().exists() => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The same, if they are what the command line asks for: no other secret, no other domain.
+    pub(crate) fn agent_keys_for(&self, global: &Global) -> Outcome<Option<AgentKeys>> {
+        match self.agent_keys()? {
+            Some(keys) if !Self::has_configured_secret(global) && self.means(global, keys.domain)? => Ok(Some(keys)),
+            _ => Ok(None),
         }
     }
 
@@ -225,6 +231,11 @@ impl Opened {
         }
     }
 
+    /// Whether the command line leaves the domain open, or names this one.
+    fn means(&self, global: &Global, domain: DomainId) -> Outcome<bool> {
+        Ok(global.domain.is_none() || self.domain_entry(global)?.id == domain)
+    }
+
     /// The chosen domain's repository.
     pub(crate) async fn domain(&self, global: &Global) -> Outcome<Arc<dyn Domain>> {
         Ok(self.vault.domain(self.domain_entry(global)?.id).await?)
@@ -238,8 +249,15 @@ impl Opened {
         Ok(())
     }
 
-    /// Write-only keys of this machine, if it has them.
-    pub(crate) fn write_only(&self) -> Outcome<Option<WriteOnly>> {
+    /// Write-only keys of this machine, if it has them and the command line asks for no other secret and no other domain.
+    pub(crate) fn write_only_for(&self, global: &Global) -> Outcome<Option<WriteOnly>> {
+        match self.write_only()? {
+            Some(keys) if !Self::has_configured_secret(global) && self.means(global, keys.writer.domain())? => Ok(Some(keys)),
+            _ => Ok(None),
+        }
+    }
+
+    fn write_only(&self) -> Outcome<Option<WriteOnly>> {
         let Some(bytes) = VaultHome::read(&self.home.write_only())? else { return Ok(None) };
         let damaged = || Failure::new(Exit::Failed, format!("'{}' is damaged", self.home.write_only().display()));
         let (signer, writer) = bytes.split_first_chunk::<32>().ok_or_else(damaged)?;

@@ -26,13 +26,25 @@ impl Login {
 
     /// A client with what is kept.
     pub(crate) fn client(&self) -> Outcome<ServiceVault> {
-        let path = self.directory.join("token");
-        if !path.exists() {
-            return Err(Failure::new(Exit::Refused, format!("this machine has no token for {}", self.address))
-                .with_hint(format!("'holdfast login {}' stores one", self.address)));
-        }
-        let token = super::passphrase::text_of(&read_secret(&path)?, &path)?;
+        let token = self.token()?.ok_or_else(|| {
+            Failure::new(Exit::Refused, format!("this machine has no token for {}", self.address))
+                .with_hint(format!("'holdfast login {}' stores one", self.address))
+        })?;
         self.client_with(token, self.authority()?)
+    }
+
+    /// Where the token is kept.
+    pub(crate) fn token_path(&self) -> PathBuf {
+        self.directory.join("token")
+    }
+
+    /// The token that is kept.
+    pub(crate) fn token(&self) -> Outcome<Option<SecretString>> {
+        let path = self.token_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        super::passphrase::text_of(&read_secret(&path)?, &path).map(Some)
     }
 
     /// A client with another token, or another authority.
@@ -61,6 +73,6 @@ impl Login {
                 let _ = fs::remove_file(&path);
             }
         }
-        write_private(&self.directory.join("token"), token.expose_secret().as_bytes())
+        write_private(&self.token_path(), token.expose_secret().as_bytes())
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use keyring::{
     DomainKeys, Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes,
 };
 pub(crate) use login::Login;
-pub(crate) use passphrase::{new_passphrase, token};
+pub(crate) use passphrase::{new_passphrase, text_of, token};
 pub(crate) use remembered::alarm;
 pub(crate) use vault_home::VaultHome;
 pub(crate) use vault_place::VaultPlace;

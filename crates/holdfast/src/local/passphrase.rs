@@ -55,7 +55,7 @@ fn configured(global: &Global) -> Outcome<Option<SecretString>> {
 }
 
 /// The secret in a file as text, without the end of its line.
-pub(super) fn text_of(bytes: &[u8], path: &Path) -> Outcome<SecretString> {
+pub(crate) fn text_of(bytes: &[u8], path: &Path) -> Outcome<SecretString> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Failure::new(Exit::Failed, format!("the secret in '{}' is not UTF-8", path.display())))?;
     Ok(SecretString::from(text.trim_end_matches(['\n', '\r'])))

@@ -8,6 +8,7 @@
 //! <config>/vaults/<vault id>/write-only       keys that can add points and open nothing
 //! <config>/vaults/<vault id>/agent            the keys of an enrolled machine: they open and write its own domain
 //! <config>/vaults/<vault id>/enrolment        what was sent to enrol, until the service has taken it
+//! <config>/vaults/<vault id>/enrolment-token  the token for the service that it was sent with
 //! <state>/vaults/<vault id>/seen.json         what was seen last: less than that is an alarm
 //! ```
 
@@ -76,6 +77,10 @@ impl VaultHome {
 
     pub(crate) fn enrolment(&self) -> PathBuf {
         self.config.join("enrolment")
+    }
+
+    pub(crate) fn enrolment_token(&self) -> PathBuf {
+        self.config.join("enrolment-token")
     }
 
     pub(crate) fn seen(&self) -> PathBuf {

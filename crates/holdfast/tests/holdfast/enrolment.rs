@@ -5,7 +5,7 @@ use format::DomainId;
 use format::enrolment::Ticket;
 use format::signature::Signature;
 use seal::{AgentSigner, EnrolmentToken};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::fs;
 
 fn token(owner: &Machine, name: &str) -> String {
@@ -56,16 +56,52 @@ fn a_token_works_once_and_again_only_for_who_used_it() {
     thief.ends(7, &["agent", "enroll", "--token-file", &file_of_thief]);
     thief.ends(8, &["points"]);
     laptop.ends(7, &["agent", "enroll", "--token-file", &file]);
-    // The answer got lost: the machine still has what it sent, and no token for the service.
-    let sent = crate::machine::files(&owner.path("service/vault/objects/enrolment")).remove(0);
-    let pending = laptop.config().join("enrolment");
-    fs::write(&pending, fs::read(sent).unwrap()).unwrap();
-    fs::set_permissions(&pending, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    // The answer got lost: the machine still has what it sent, and no token for the service. Until then its keys count for nothing.
+    lose_the_answer(&owner, &laptop);
+    laptop.ends(8, &["points"]);
     laptop.ok(&["agent", "enroll", "--token-file", &file]);
     laptop.write("file", "content");
     laptop.backup("item");
     // A name stands for one domain.
     owner.ends(7, &["agent", "token", "laptop"]);
+}
+
+/// Takes the machine back to before the service's answer arrived.
+fn lose_the_answer(owner: &Machine, machine: &Machine) {
+    let sent = crate::machine::files(&owner.path("service/vault/objects/enrolment")).remove(0);
+    machine.keep("enrolment", &fs::read(sent).unwrap());
+    let kept = machine.service_token();
+    machine.keep("enrolment-token", &fs::read(&kept).unwrap());
+    fs::remove_file(kept).unwrap();
+}
+
+#[test]
+fn an_enrolment_gives_one_token_and_none_once_that_was_ended() {
+    let owner = Machine::with_service();
+    let text = token(&owner, "laptop");
+    let (laptop, file) = newcomer(&owner, "laptop", &text);
+    laptop.ok(&["agent", "enroll", "--token-file", &file]);
+    let good = fs::read(laptop.service_token()).unwrap();
+    lose_the_answer(&owner, &laptop);
+    // Whoever has the machine's keys has not got two tokens of them.
+    let other = SecretString::from(api::token_text([7; 8], &[7; 32]));
+    laptop.keep("enrolment-token", other.expose_secret().as_bytes());
+    laptop.ends(7, &["agent", "enroll", "--token-file", &file]);
+    owner.end_token(api::token_id(std::str::from_utf8(&good).unwrap()).unwrap());
+    laptop.keep("enrolment-token", &good);
+    laptop.ends(8, &["agent", "enroll", "--token-file", &file]);
+    laptop.ends(8, &["points"]);
+}
+
+#[test]
+fn enrolling_spares_the_token_of_who_is_logged_in() {
+    let owner = Machine::with_service();
+    let before = fs::read(owner.service_token()).unwrap();
+    let file = owner.private("token", &token(&owner, "laptop"));
+    let error = owner.ends(7, &["agent", "enroll", "--token-file", file.to_str().unwrap()]);
+    assert!(error["error"]["hint"].as_str().unwrap().contains("remove"), "{error}");
+    assert_eq!(fs::read(owner.service_token()).unwrap(), before);
+    owner.ok(&["points"]);
 }
 
 #[test]

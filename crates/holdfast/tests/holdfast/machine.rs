@@ -3,6 +3,8 @@
 //! Every process has a time limit, and nothing of the surrounding environment reaches it.
 
 use crate::service::RunningService;
+use api::{ServiceOptions, ServiceVault};
+use secrecy::SecretString;
 use serde_json::Value;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -270,6 +272,31 @@ impl Machine {
     pub(crate) fn config(&self) -> PathBuf {
         let vaults = self.home.join("config/holdfast/vaults");
         fs::read_dir(vaults).unwrap().next().unwrap().unwrap().path()
+    }
+
+    /// Writes a file of this vault's home in the configuration, for this user alone.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) {
+        let path = self.config().join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Where this machine's only token for a service is.
+    pub(crate) fn service_token(&self) -> PathBuf {
+        let mut found = files(&self.home.join("config/holdfast/services"));
+        found.retain(|path| path.ends_with("token"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+
+    /// Ends somebody's token at the service, with this machine's.
+    pub(crate) fn end_token(&self, id: &str) {
+        let service = self.service.as_ref().unwrap();
+        let token = SecretString::from(fs::read_to_string(self.service_token()).unwrap());
+        let authority = service.authority.parse().unwrap();
+        let client = ServiceVault::new(ServiceOptions::new(service.url.parse().unwrap(), Some(authority), token)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(client.revoke_token(id)).unwrap();
     }
 
     /// Stored objects whose path contains this.

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use contract::{CheckReport, Domain, Error, ErrorKind, Result, Vault};
 use descriptors::Descriptors;
 use enrolments::Enrolments;
-use format::descriptor::Descriptor;
+use format::descriptor::{Certificate, Descriptor};
 use format::enrolment::Enrolment;
 use format::{DomainId, OwnerKey, SessionId};
 use lock_files::LockFiles;
@@ -254,10 +254,14 @@ impl EmbeddedVault {
     /// Stores an enrolment; the same one again is no error. `Conflict` if its domain has another one, `Denied` if the ticket has
     /// expired.
     pub async fn enrol(&self, bytes: Bytes) -> Result<Enrolment> {
+        // Who it is comes before any look into storage: everybody may ask.
+        let enrolment = Enrolment::open(&bytes, &self.trust.descriptor())?;
         self.newest().await?;
-        let descriptor = self.trust.descriptor();
-        let enrolment = Enrolment::open(&bytes, &descriptor)?;
-        let domain = enrolment.ticket.domain;
+        let (descriptor, domain) = (self.trust.descriptor(), enrolment.ticket.domain);
+        let of_agent = |known: &&Certificate| known.agent == enrolment.agent && known.domain == domain;
+        if descriptor.certificates.iter().filter(of_agent).any(|known| known.retired) {
+            return Err(Error::new(ErrorKind::Denied, "the agent was retired"));
+        }
         let known = descriptor.domain(domain).is_some();
         if !known && enrolment.ticket.expires_ms <= self.environment.clock.now_ms() {
             return Err(Error::new(ErrorKind::Denied, "the enrolment token has expired")
@@ -315,7 +319,7 @@ impl Vault for EmbeddedVault {
 
     async fn enrolments(&self) -> Result<Vec<Bytes>> {
         let all = self.enrolments.all(&self.trust.descriptor()).await?;
-        Ok(all.into_iter().map(|(_, bytes)| bytes).collect())
+        Ok(all.into_values().map(|(_, bytes)| bytes).collect())
     }
 
     async fn publish_descriptor(&self, bytes: Bytes) -> Result<()> {
@@ -341,7 +345,10 @@ impl Vault for EmbeddedVault {
     }
 
     async fn check(&self) -> Result<CheckReport> {
-        self.descriptors.check(&self.trust.descriptor().owner).await
+        let descriptor = self.trust.descriptor();
+        let mut report = self.descriptors.check(&descriptor.owner).await?;
+        self.enrolments.check(&descriptor, &mut report).await?;
+        Ok(report)
     }
 
     async fn domain(&self, domain: DomainId) -> Result<Arc<dyn Domain>> {
@@ -351,7 +358,7 @@ impl Vault for EmbeddedVault {
 
 /// Domains that were enrolled, perhaps since the descriptor was signed.
 async fn enrolled(enrolments: &Enrolments, descriptor: &Descriptor) -> Result<Vec<Enrolment>> {
-    Ok(enrolments.all(descriptor).await?.into_iter().map(|(enrolment, _)| enrolment).collect())
+    Ok(enrolments.all(descriptor).await?.into_values().map(|(enrolment, _)| enrolment).collect())
 }
 
 async fn open_store(directory: &Path, create: bool) -> Result<Arc<dyn ObjectStore>> {

@@ -22,7 +22,8 @@ struct Unproven {
 
 impl Inner {
     /// Copies that are not proven are seen by nobody: without a key they are as good as damaged, and pages whose links do not
-    /// resolve are hidden. A key that storage cannot read may be back some day: nothing is given up for want of it. What a root reaches of them is kept; the rest goes with the next collections.
+    /// resolve are hidden. A key that storage cannot read may be back some day: nothing is given up for want of it. What a root
+    /// reaches of them is kept; the rest goes with the next collections.
     pub(super) async fn hide_unproven(&self, keys: &StoredKeys, nonce: ClaimNonce) -> Outcome<()> {
         let index = self.fresh_index().await?;
         let unproven = unproven_copies(&index, &keys.sound);

@@ -2,7 +2,8 @@
 //!
 //! Invariant: what a put acknowledged is there, whole, until somebody deletes it, whatever the faults. Only what nobody
 //! acknowledged may be absent, late or torn; a late delete takes even what was put again in between, hence names are not used
-//! twice. (Damage by `corrupt`, `replace`, `lose` and `make_unreadable` is asked for.) Faults depend on the seed and on the order of requests alone.
+//! twice. (Damage by `corrupt`, `replace`, `lose` and `make_unreadable` is asked for.) Faults depend on the seed and on the order
+//! of requests alone.
 
 mod connection;
 mod fault;

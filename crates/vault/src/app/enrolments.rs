@@ -4,7 +4,7 @@
 //! hash by the agent that the enrolment names.
 
 use super::App;
-use api::{EnrolRequest, Enrolled, Scope, token_statement};
+use api::{EnrolRequest, Enrolled, token_statement};
 use contract::{Error, ErrorKind, Result};
 use format::enrolment::Enrolment;
 use format::limits::SIGN_AGENT_TOKEN;
@@ -24,7 +24,7 @@ impl App {
             .map_err(|error| Error::new(ErrorKind::Denied, "the token is not proven to be the agent's").with_source(error))?;
         let enrolment = vault.enrol(request.enrolment).await?;
         let (domain, agent) = (enrolment.ticket.domain, enrolment.agent);
-        self.tokens.accept(&request.token_id, hash, &request.name, Scope::Agent { domain, agent }).await?;
+        self.tokens.accept(&request.token_id, hash, &request.name, domain, agent).await?;
         Ok(Enrolled { domain, agent })
     }
 }

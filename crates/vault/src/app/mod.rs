@@ -18,10 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokens::Tokens;
+use tokio::sync::Semaphore;
 use vault::VaultPlace;
 
 /// A pack has room in any share.
 const PACK_KIB: u32 = (format::limits::PACK_BYTES_MAX >> 10) as u32;
+
+/// Most machines that enrol at once: nobody knows yet who they are.
+const NEWCOMERS_MAX: usize = 16;
 
 /// Everything that handlers share.
 pub(crate) struct App {
@@ -35,6 +39,8 @@ pub(crate) struct App {
     pub(crate) packs_out: Budget,
     /// Requests at once.
     pub(crate) at_once: Budget,
+    /// Requests at once of those who have no token yet.
+    pub(crate) newcomers: Semaphore,
     pub(crate) limits: Limits,
     /// The service is about to end: it is not ready for more.
     pub(crate) ending: AtomicBool,
@@ -60,6 +66,7 @@ impl App {
             packs_in: Budget::new(limits.packs_in_mib.saturating_mul(1024), PACK_KIB),
             packs_out: Budget::new(limits.packs_out_mib.saturating_mul(1024), PACK_KIB),
             at_once: Budget::new(u32::try_from(limits.requests).unwrap_or(u32::MAX), 1),
+            newcomers: Semaphore::new(NEWCOMERS_MAX),
             limits,
             ending: AtomicBool::new(false),
             database,

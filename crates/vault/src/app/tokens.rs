@@ -5,10 +5,11 @@
 //! ```
 //! The id is not secret: it finds the row. The hash of the whole text is compared in constant time.
 
-use crate::db::{Database, TokenRow};
+use crate::db::{Accepted, Database, TokenRow};
 use crate::error::ServiceError;
 use api::{Scope, Token, TokenIssued};
 use contract::{Error, ErrorKind, Result};
+use format::{AgentKey, DomainId};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -72,21 +73,25 @@ impl Tokens {
         Ok(self.issued(row, secret))
     }
 
-    /// A token that its holder made: only its hash comes here. The same one again is no error.
-    pub(crate) async fn accept(&self, id: &str, hash: [u8; 32], name: &str, scope: Scope) -> Result<()> {
+    /// The token that an enrolled agent made: only its hash comes here. The same one again is no error; an enrolment gives no
+    /// second one, also after the first was ended.
+    pub(crate) async fn accept(&self, id: &str, hash: [u8; 32], name: &str, domain: DomainId, agent: AgentKey) -> Result<()> {
         check_name(name)?;
         if id.len() != 16 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Error::new(ErrorKind::Invalid, "the id of a token has 16 hexadecimal digits"));
         }
-        if let Some(there) = self.database.token(id).await? {
-            let same = blake3::Hash::from(there.hash) == blake3::Hash::from(hash) && there.scope == scope && !there.one_time;
-            return if same { Ok(()) } else { Err(Error::new(ErrorKind::Conflict, "another token has this id")) };
-        }
-        let (id, name) = (id.to_owned(), name.to_owned());
+        let (id, name, scope) = (id.to_owned(), name.to_owned(), Scope::Agent { domain, agent });
         let row = TokenRow { id, hash, name, scope, one_time: false, created_ms: now_ms(), expires_ms: None };
-        self.database.insert_token(&row).await?;
-        self.known.write().expect("no panic under this lock").insert(row.id.clone(), Arc::new(row));
-        Ok(())
+        match self.database.accept_token(domain, &row).await? {
+            Accepted::Now => {
+                self.known.write().expect("no panic under this lock").insert(row.id.clone(), Arc::new(row));
+                Ok(())
+            }
+            Accepted::Before => Ok(()),
+            Accepted::Ended => Err(Error::new(ErrorKind::Denied, "the agent's token was ended by an administrator")),
+            Accepted::Another => Err(Error::new(ErrorKind::Conflict, "the enrolment token was used already")
+                .with_hint("'holdfast agent token' makes another one")),
+        }
     }
 
     /// A new token to be exchanged, once, within a day.
@@ -173,7 +178,9 @@ pub(crate) fn fill(mut buffer: &mut [u8]) {
 mod tests {
     use super::{Scope, Tokens};
     use crate::db::Database;
+    use std::future::Future;
     use std::os::unix::fs::PermissionsExt;
+    use std::task::{Context, Waker};
 
     #[tokio::test]
     async fn a_token_is_good_until_it_is_revoked_and_its_secret_is_not_in_the_database() {
@@ -204,9 +211,10 @@ mod tests {
         let path = directory.path().join("service.db");
         let tokens = Tokens::load(Database::open(&path).await.unwrap()).await.unwrap();
         let issued = tokens.issue("somebody", Scope::Administrator).await.unwrap();
-        // The caller goes away as soon as the database was asked.
-        let revoking = tokens.revoke(&issued.token.id);
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, revoking).await.is_err());
+        // The caller goes away as soon as the database was asked, whether it has answered by then or not.
+        let mut revoking = Box::pin(tokens.revoke(&issued.token.id));
+        let _ = revoking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(revoking);
         Database::open(&path).await.unwrap().remove_token(&issued.token.id).await.unwrap();
         assert_eq!(tokens.scope(&issued.secret).await.unwrap(), None);
     }

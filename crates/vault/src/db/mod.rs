@@ -9,10 +9,11 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
-pub(crate) use tokens::TokenRow;
+pub(crate) use tokens::{Accepted, TokenRow};
 
-const SCHEMA: &str = include_str!("../../migrations/0001_service.sql");
-const KNOWN: i64 = 1;
+/// What makes each version of the one before, the first of nothing.
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../migrations/0001_service.sql"), include_str!("../../migrations/0002_enrolled.sql")];
 /// How long another process may keep the database locked.
 const BUSY: Duration = Duration::from_secs(30);
 /// One writes at a time anyway, and what is read often is kept in memory.
@@ -45,12 +46,9 @@ impl Database {
         let mut transaction = self.begin().await?;
         let version: i64 =
             sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed("read the version"))?;
-        match version {
-            0 => {
-                sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await.map_err(failed("make tables"))?;
-            }
-            KNOWN => {}
-            newer => return Err(ServiceError::Newer(newer)),
+        let done = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
+        for migration in done.ok_or(ServiceError::Newer { found: version, known: MIGRATIONS.len() })? {
+            sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(failed("make tables"))?;
         }
         transaction.commit().await.map_err(failed("make tables"))
     }

@@ -26,6 +26,19 @@ pub(crate) struct TokenRow {
     pub(crate) expires_ms: Option<i64>,
 }
 
+/// What became of an enrolled agent's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It is good from now on.
+    Now,
+    /// It was good already.
+    Before,
+    /// It was, and was ended.
+    Ended,
+    /// The enrolment gave another one.
+    Another,
+}
+
 impl Database {
     /// All tokens, oldest first.
     pub(crate) async fn tokens(&self) -> Result<Vec<TokenRow>, ServiceError> {
@@ -46,6 +59,29 @@ impl Database {
         let mut transaction = self.begin().await?;
         insert(&mut transaction, row).await?;
         transaction.commit().await.map_err(failed("store a token"))
+    }
+
+    /// Stores the token of an enrolled agent, if it is the one that its enrolment gives.
+    pub(crate) async fn accept_token(&self, domain: DomainId, row: &TokenRow) -> Result<Accepted, ServiceError> {
+        let mut transaction = self.begin().await?;
+        let first = sqlx::query("INSERT OR IGNORE INTO enrolled (domain, token_hash) VALUES (?, ?)")
+            .bind(domain.0.to_vec())
+            .bind(row.hash.to_vec())
+            .execute(&mut *transaction);
+        if first.await.map_err(failed("accept a token"))?.rows_affected() > 0 {
+            insert(&mut transaction, row).await?;
+            transaction.commit().await.map_err(failed("accept a token"))?;
+            return Ok(Accepted::Now);
+        }
+        let known = sqlx::query_scalar("SELECT token_hash FROM enrolled WHERE domain = ?").bind(domain.0.to_vec());
+        let known: Vec<u8> = known.fetch_one(&mut *transaction).await.map_err(failed("look an enrolment up"))?;
+        let there = sqlx::query_scalar("SELECT count(*) FROM tokens WHERE hash = ?").bind(row.hash.to_vec());
+        let there: i64 = there.fetch_one(&mut *transaction).await.map_err(failed("look a token up"))?;
+        Ok(match (known == row.hash, there > 0) {
+            (true, true) => Accepted::Before,
+            (true, false) => Accepted::Ended,
+            (false, _) => Accepted::Another,
+        })
     }
 
     /// Puts a lasting token in a one-time token's place; whether that was still there.

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::work::to_the_end;
 use crate::http::answer::{Answer, json, octets};
 use crate::http::body::Json;
+use api::limits::ENROL_BYTES_MAX;
 use api::{EnrolRequest, EnrolmentList, EnrolmentObject};
 use axum::extract::State;
 use contract::Vault;
@@ -18,7 +19,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     json(&EnrolmentList { enrolments: all.into_iter().map(|bytes| EnrolmentObject { bytes }).collect() })
 }
 
-pub(crate) async fn enrol(State(app): State<Arc<App>>, Json(request): Json<EnrolRequest>) -> Answer {
+pub(crate) async fn enrol(State(app): State<Arc<App>>, Json(request): Json<EnrolRequest, ENROL_BYTES_MAX>) -> Answer {
     let enrolled = to_the_end(async move { app.enrol(request).await }).await?;
     tracing::info!(domain = %enrolled.domain, agent = %enrolled.agent, "an agent was enrolled");
     json(&enrolled)

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub enum Access {
     /// Everybody, without a token.
     Open,
+    /// Who has no token yet, and proves by what the request holds that he may have one: a few at once.
+    Newcomer,
     /// Who has a one-time token; the handler exchanges it.
     OneTime,
     /// Who has any token.
@@ -40,6 +42,12 @@ pub(crate) struct Caller(pub(crate) Scope);
 pub(crate) async fn enforce(app: Arc<App>, access: Access, request: Request, next: Next) -> Response {
     if access == Access::Open {
         return next.run(request).await;
+    }
+    if access == Access::Newcomer {
+        return match app.newcomers.try_acquire() {
+            Ok(_place) => next.run(request).await,
+            Err(_) => Failure::busy("too many machines enrol at once").into_response(),
+        };
     }
     let (request, holder) = match identify(&app, access, request).await {
         Ok(identified) => identified,
@@ -77,7 +85,7 @@ async fn identify(app: &App, access: Access, request: Request) -> Result<(Reques
 /// Whether a token of this scope opens an endpoint, for the domain that its path names.
 fn authorize(access: Access, scope: &Scope, domain: Option<DomainId>) -> Result<(), Failure> {
     let allowed = match (access, scope) {
-        (Access::Open | Access::Anyone, _) | (_, Scope::Administrator) => true,
+        (Access::Open | Access::Newcomer | Access::Anyone, _) | (_, Scope::Administrator) => true,
         (Access::OwnDomain, Scope::Agent { domain: own, .. }) => domain == Some(*own),
         (Access::OneTime | Access::Administrator, Scope::Agent { .. }) => false,
     };

@@ -47,11 +47,12 @@ pub fn document() -> String {
 
 fn operation(endpoint: &Endpoint, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> OperationBuilder {
     let mut operation = OperationBuilder::new().summary(Some(endpoint.summary)).operation_id(Some(operation_id(endpoint)));
-    if endpoint.access != Access::Open {
+    if !matches!(endpoint.access, Access::Open | Access::Newcomer) {
         operation = operation.security(SecurityRequirement::new(TOKEN, Vec::<String>::new()));
     }
     operation = operation.description(Some(match endpoint.access {
         Access::Open => "Needs no token.",
+        Access::Newcomer => "Needs no token: the body proves who asks.",
         Access::OneTime => "Needs a one-time token.",
         Access::Anyone => "Needs any token.",
         Access::OwnDomain => "Needs the token of an agent of this domain, or an administrator's.",

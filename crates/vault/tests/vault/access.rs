@@ -5,7 +5,7 @@ use api::Scope;
 use contract::{ErrorKind, OpenSession, PointFilter, Vault};
 use format::{AgentKey, PointId, SessionId};
 use std::collections::BTreeSet;
-use vault::Access::{Administrator, Anyone, OneTime, Open, OwnDomain};
+use vault::Access::{Administrator, Anyone, Newcomer, OneTime, Open, OwnDomain};
 use vault::{Access, endpoints};
 
 /// What each endpoint shall ask for. A new endpoint is added here on purpose, or this test fails.
@@ -23,7 +23,7 @@ const EXPECTED: &[(&str, &str, Access)] = &[
     ("PUT", "/v1/vault/descriptor", Administrator),
     ("GET", "/v1/vault/enrolments", Anyone),
     ("GET", "/v1/vault/owner-key", Open),
-    ("POST", "/v1/enrolments", Open),
+    ("POST", "/v1/enrolments", Newcomer),
     ("GET", "/v1/vault/passphrase-wrap", Administrator),
     ("PUT", "/v1/vault/passphrase-wrap", Administrator),
     ("DELETE", "/v1/vault/passphrase-wrap", Administrator),
@@ -91,9 +91,16 @@ async fn every_endpoint_is_closed_to_those_who_may_not() {
             crate::requests::ask(&protected.running, method, &path(template, domain), token, body).await
         };
         let what = format!("{method} {template}");
-        if *access == Open {
-            assert_eq!(ask(&own, None).await.status, 200, "{what}");
-            continue;
+        match access {
+            Open => {
+                assert_eq!(ask(&own, None).await.status, 200, "{what}");
+                continue;
+            }
+            Newcomer => {
+                assert_eq!(ask(&own, None).await.status, 400, "{what}: it holds no proof");
+                continue;
+            }
+            _ => {}
         }
         assert_eq!(ask(&own, None).await.status, 401, "{what}");
         assert_eq!(ask(&own, Some("nonsense")).await.status, 401, "{what}");

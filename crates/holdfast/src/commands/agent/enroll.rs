@@ -2,15 +2,15 @@
 
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::{Directories, Login, VaultHome, token, write_private};
+use crate::local::{Directories, Login, VaultHome, text_of, token, write_private};
 use crate::terminal::{self, Json, say};
-use api::{Address, ApiError, EnrolRequest, Fingerprint, ServiceVault, token_hash, token_id, token_statement, token_text};
+use api::{Address, ApiError, EnrolRequest, Fingerprint, token_hash, token_id, token_statement, token_text};
 use clap::Args;
 use format::enrolment::Enrolment;
 use seal::{AgentKeys, EnrolmentToken};
 use secrecy::{ExposeSecret, SecretString};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Enrol this machine: it gets a domain of its own, and keys that open nothing else.
 ///
@@ -43,12 +43,12 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     let login = Login::new(&directories, &address);
     let authority = token.authority.map(Fingerprint::from_bytes);
-    let service_token = secret_of_service();
-    let client = login.client_with(service_token.clone(), authority)?;
-    let (keys, enrolment) = match pending(&home, &token)? {
-        Some(pending) => pending,
-        None => prepare(&home, &token, &client).await?,
+    let Attempt { keys, enrolment, service_token } = match pending(&home, &token)? {
+        Some(attempt) => attempt,
+        None => prepare(&home, &token, &login).await?,
     };
+    spare(&login, &service_token)?;
+    let client = login.client_with(service_token.clone(), authority)?;
     let hash = token_hash(service_token.expose_secret());
     let statement = token_statement(token.ticket.vault, token.ticket.domain, &hash);
     let request = EnrolRequest {
@@ -63,37 +63,74 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     home.pin_owner(token.owner)?;
     home.set_domain(token.ticket.domain)?;
     // It was taken: the next token is another one.
-    let _ = fs::remove_file(home.enrolment());
+    forget(&home.enrolment())?;
+    forget(&home.enrolment_token())?;
     report(global, &token, &keys, &address);
     Ok(Exit::Clean)
 }
 
-/// Makes keys and an enrolment, and keeps both before anything is sent: an answer may get lost.
-async fn prepare(home: &VaultHome, token: &EnrolmentToken, client: &ServiceVault) -> Outcome<(AgentKeys, Enrolment)> {
+/// What is sent, and what stays here. The service gives an enrolment one token: it has to be the same one when it is sent again.
+struct Attempt {
+    keys: AgentKeys,
+    enrolment: Enrolment,
+    service_token: SecretString,
+}
+
+/// Makes one, and keeps it before anything is sent: an answer may get lost.
+async fn prepare(home: &VaultHome, token: &EnrolmentToken, login: &Login) -> Outcome<Attempt> {
     if home.agent().exists() {
         return Err(Failure::new(Exit::Conflict, "this machine is enrolled in this vault already")
             .with_hint(format!("'holdfast agent status' tells; its keys are in '{}'", home.agent().display())));
     }
+    let service_token = secret_of_service();
+    spare(login, &service_token)?;
+    let client = login.client_with(service_token.clone(), token.authority.map(Fingerprint::from_bytes))?;
     let owner_public = client.owner_key().await?;
     let keys = AgentKeys::generate(token.ticket.domain);
     let enrolment = token.enrol(&owner_public, &keys, terminal::now_ms())?;
-    write_private(&home.agent(), &keys.to_bytes())?;
+    // The keys last: without the enrolment beside them they count as taken.
+    write_private(&home.enrolment_token(), service_token.expose_secret().as_bytes())?;
     write_private(&home.enrolment(), &enrolment.encode())?;
-    Ok((keys, enrolment))
+    write_private(&home.agent(), &keys.to_bytes())?;
+    Ok(Attempt { keys, enrolment, service_token })
 }
 
 /// What an attempt with the same token left.
-fn pending(home: &VaultHome, token: &EnrolmentToken) -> Outcome<Option<(AgentKeys, Enrolment)>> {
-    let (Some(keys), Some(enrolment)) = (VaultHome::read(&home.agent())?, VaultHome::read(&home.enrolment())?) else {
-        return Ok(None);
-    };
+fn pending(home: &VaultHome, token: &EnrolmentToken) -> Outcome<Option<Attempt>> {
+    let Some(enrolment) = VaultHome::read(&home.enrolment())? else { return Ok(None) };
     let enrolment = Enrolment::parse(&enrolment)?;
-    if enrolment.ticket == token.ticket {
-        return Ok(Some((AgentKeys::from_bytes(&keys)?, enrolment)));
+    let path = home.enrolment_token();
+    if enrolment.ticket == token.ticket
+        && let (Some(keys), Some(service_token)) = (VaultHome::read(&home.agent())?, VaultHome::read(&path)?)
+    {
+        let service_token = text_of(&service_token, &path)?;
+        return Ok(Some(Attempt { keys: AgentKeys::from_bytes(&keys)?, enrolment, service_token }));
     }
-    // The token before was never taken, or this machine would not have kept what it sent.
-    fs::remove_file(home.agent()).map_err(|error| Failure::io("cannot remove keys that were never enrolled", &error))?;
+    // Another token, or an attempt that was not even sent: nothing was ever written with those keys.
+    forget(&home.agent())?;
     Ok(None)
+}
+
+/// Refuses to put a token in another one's place: that may be an administrator's.
+fn spare(login: &Login, service_token: &SecretString) -> Outcome<()> {
+    match login.token()? {
+        Some(kept) if token_hash(kept.expose_secret()) != token_hash(service_token.expose_secret()) => {
+            let heading = "this machine has a token for this vault service already, which enrolling would replace";
+            Err(Failure::new(Exit::Conflict, heading)
+                .with_hint(format!("remove '{}' if nobody needs it any more", login.token_path().display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file that is there.
+fn forget(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(format!("cannot remove '{}'", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A token for the service of this machine's own making: only its hash goes there.
