@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{DomainRow, JournalRow};
-use crate::repository::{Inner, Repository, behind};
+use crate::repository::{Inner, Repository, behind, in_rebuild};
 use contract::ErrorKind;
 use format::authority::Claim;
 use format::journal::Payload;
@@ -24,7 +24,7 @@ impl Repository {
         inner.recover().await?;
         let row = inner.ledger.snapshot().await?.domain(inner.domain).await?;
         if !row.is_some_and(|row| row.ready) {
-            return Err(behind("a rebuild was not finished"));
+            return Err(in_rebuild());
         }
         inner.adopt_sessions().await?;
         inner.end_dead_sessions().await

@@ -89,8 +89,11 @@ impl Inner {
         if self.fenced.load(Ordering::Acquire) {
             return Err(fenced());
         }
-        let row = transaction.domain(self.domain).await?;
-        row.filter(|row| row.ready).ok_or_else(|| Fault::answer(ErrorKind::NotFound, "the database does not know the domain"))
+        match transaction.domain(self.domain).await? {
+            Some(row) if row.ready => Ok(row),
+            Some(_) => Err(in_rebuild()),
+            None => Err(Fault::answer(ErrorKind::NotFound, "the database does not know the domain")),
+        }
     }
 
     pub(crate) fn view(&self, session: SessionId) -> Outcome<Arc<SessionView>> {
@@ -122,7 +125,7 @@ impl Inner {
     }
 
     /// A snapshot, and the index that it says. A merge by another process may remove segment files that an older snapshot
-    /// names: the next one names others.
+    /// names: the next one names others. A rebuild removes them all, and says so first.
     pub(crate) async fn snapshot_with_index(&self) -> Outcome<(Box<dyn Transaction>, Index)> {
         for _ in 0..SNAPSHOT_TRIES {
             let mut transaction = self.ledger.snapshot().await?;
@@ -131,8 +134,10 @@ impl Inner {
             }
         }
         let mut transaction = self.ledger.snapshot().await?;
-        let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
-        Ok((transaction, index))
+        match Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await {
+            Ok(index) => Ok((transaction, index)),
+            Err(fault) => self.domain_row(transaction.as_mut()).await.and(Err(fault)),
+        }
     }
 }
 
@@ -141,6 +146,14 @@ pub(crate) fn fenced() -> Fault {
     Fault::Answer(
         contract::Error::new(ErrorKind::Conflict, "another database has claimed this vault; this one must not go on")
             .with_hint("use the vault through the newer database, or run 'holdfast rebuild' to claim it for this one"),
+    )
+}
+
+/// The answer of a database whose rebuild has not come to its end.
+pub(crate) fn in_rebuild() -> Fault {
+    Fault::Answer(
+        contract::Error::new(ErrorKind::Conflict, "the vault's database is being made anew, or that was interrupted")
+            .with_hint("wait for the 'holdfast rebuild' that is running; if there is none, run it again"),
     )
 }
 

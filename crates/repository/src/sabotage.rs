@@ -40,6 +40,8 @@ pub(crate) enum Sabotage {
     JournalHasGaps,
     /// 6: a key object is deleted although the record of a point names it.
     KeyOfRecordIsForgotten,
+    /// 6: a session may seal with a key that a deletion list names.
+    DeletedKeyIsUsedAgain,
     /// 6: a record is acknowledged before it is in storage.
     AcknowledgeBeforeRecordIsDurable,
     /// 6: a deletion is not listed before it is done.
@@ -86,7 +88,7 @@ pub(crate) const CAUGHT: [Sabotage; 18] = [
 
 /// Those that take too much coming together for 500 random seeds: scripted scenarios must find them.
 #[cfg(test)]
-pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 7] = [
+pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 8] = [
     Sabotage::SecondMarkForgetsPurgedPoints,
     Sabotage::UnreachedPagesStayVisible,
     Sabotage::PagesHaveGrace,
@@ -94,6 +96,7 @@ pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 7] = [
     Sabotage::SecondPurgeRevives,
     Sabotage::CollectorsExpire,
     Sabotage::DeletedPacksAreSwappedIn,
+    Sabotage::DeletedKeyIsUsedAgain,
 ];
 
 /// Switches a sabotage on for this thread, or all off.

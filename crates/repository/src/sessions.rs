@@ -135,6 +135,7 @@ impl Inner {
         if object.domain != self.domain || row.key.is_some_and(|known| known != key) {
             return Err(Fault::answer(ErrorKind::Invalid, "a session has one key object, of its own domain"));
         }
+        self.refuse_deleted(transaction.as_mut(), key).await?;
         row.key = Some(key);
         transaction.put_session(&row).await?;
         transaction.commit().await?;

@@ -100,11 +100,12 @@ impl Inner {
 
     /// Forgets everything and claims the next incarnation.
     async fn claim_anew(&self, newest: Incarnation) -> Outcome<DomainRow> {
-        self.files.clear();
         for _ in 0..ATTEMPTS {
             let claims = self.list_all(&names::claims(self.domain)).await?;
             let newest = claims.iter().filter_map(|name| names::parse_number(name).ok()).map(Incarnation).max().max(Some(newest));
             let row = self.new_domain_row(newest.unwrap_or_default().next(), JournalNumber(1));
+            self.close_domain().await?;
+            self.files.clear();
             let mut transaction = self.ledger.begin().await?;
             transaction.erase_domain(self.domain).await?;
             transaction.put_domain(&row).await?;
@@ -115,6 +116,17 @@ impl Inner {
             }
         }
         Err(busy())
+    }
+
+    /// Says that the database is being made anew, before segment files go that its rows still name. The files go before the
+    /// rows: whoever's files they are, his rows do not outlive them.
+    async fn close_domain(&self) -> Outcome<()> {
+        let mut transaction = self.ledger.begin().await?;
+        if let Some(row) = transaction.domain(self.domain).await? {
+            transaction.put_domain(&DomainRow { ready: false, ..row }).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Reads the journal and writes the opening entry behind it, unless the journal knows a newer incarnation.
@@ -153,6 +165,7 @@ impl Inner {
             transaction.put_journal(row).await?;
         }
         self.note_unread(transaction.as_mut(), &history.unreadable).await?;
+        self.remember_deleted(transaction.as_mut(), &history.deleted_keys).await?;
         row.ready = true;
         transaction.put_domain(&row).await?;
         transaction.commit().await?;

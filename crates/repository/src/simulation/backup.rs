@@ -34,15 +34,20 @@ pub(super) struct Habits {
     pub(super) pause: f64,
     /// Trying to commit what must be refused.
     pub(super) forge: f64,
+    /// Sealing with the key of an earlier session.
+    pub(super) old_key: f64,
 }
 
 impl Habits {
     /// Straight on.
-    pub(super) const PLAIN: Self = Self { checkpoint: 0.0, other: 0.2, extra: 0.0, abandon: 0.0, pause: 0.0, forge: 0.0 };
+    pub(super) const PLAIN: Self =
+        Self { checkpoint: 0.0, other: 0.2, extra: 0.0, abandon: 0.0, pause: 0.0, forge: 0.0, old_key: 0.0 };
     /// Slow, and full of what is not needed in the end.
-    pub(super) const WASTEFUL: Self = Self { checkpoint: 0.5, other: 0.7, extra: 0.8, abandon: 0.15, pause: 0.3, forge: 0.0 };
+    pub(super) const WASTEFUL: Self =
+        Self { checkpoint: 0.5, other: 0.7, extra: 0.8, abandon: 0.15, pause: 0.3, forge: 0.0, old_key: 0.2 };
     /// Everything happens.
-    pub(super) const LIVELY: Self = Self { checkpoint: 0.3, other: 0.4, extra: 0.3, abandon: 0.1, pause: 0.15, forge: 0.1 };
+    pub(super) const LIVELY: Self =
+        Self { checkpoint: 0.3, other: 0.4, extra: 0.3, abandon: 0.1, pause: 0.15, forge: 0.1, old_key: 0.1 };
 }
 
 /// A session on its way to a point.
@@ -71,6 +76,21 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(world: &World, m
         }
         world.simulation.time().sleep_ms(2).await;
     }
+}
+
+/// Stores a new key for the session, or one that an earlier session had, unless that is refused.
+async fn put_key(world: &World, repository: &Repository, session: SessionId, habits: Habits, rng: &mut Rng) -> Result<KeyId> {
+    if let Some(object) = rng.chance(habits.old_key).then(|| world.old_key(rng)).flatten() {
+        match patiently(world, || repository.put_key(session, object.clone())).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            answer => return answer,
+        }
+    }
+    let encapsulation = rng.vec(limits::KEM_ENCAPSULATION_BYTES);
+    let object = KeyObject { domain: IDENTITY.domain, sealing: limits::SEALING_AES256_GCM_SIV, encapsulation };
+    let object = Bytes::from(object.encode());
+    world.model.borrow_mut().keys.push(object.clone());
+    patiently(world, || repository.put_key(session, object.clone())).await
 }
 
 /// A whole backup of an item. No point if the agent abandoned it.
@@ -102,11 +122,8 @@ impl<'a> Backup<'a> {
         let request = OpenSession { item: item(number), agent: signer.key() };
         let opened = patiently(world, || repository.open_session(request.clone())).await?;
         let base = opened.base.and_then(|base| SignedRecord::parse(&base.record).ok()).map(|record| record.body.root);
-        let encapsulation = rng.vec(limits::KEM_ENCAPSULATION_BYTES);
-        let object = KeyObject { domain: IDENTITY.domain, sealing: limits::SEALING_AES256_GCM_SIV, encapsulation };
-        let object = Bytes::from(object.encode());
         world.note(|| format!("{} opens session {} on {number}", repository_name(repository), opened.session));
-        let key = patiently(world, || repository.put_key(opened.session, object.clone())).await;
+        let key = put_key(world, repository, opened.session, habits, &mut rng).await;
         let (session, head, damaged) = (opened.session, opened.head, opened.damaged.into_iter().collect());
         match key {
             Ok(key) => Ok(Self { world, repository, rng, item: number, session, key, head, base, damaged, signer, habits }),

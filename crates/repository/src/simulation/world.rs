@@ -3,6 +3,7 @@
 use super::content::{Graph, Tree};
 use super::identity::{IDENTITY, item};
 use super::node::{Database, Locks, Node};
+use bytes::Bytes;
 use format::record::{RecordBody, RecordKind};
 use format::{BlobId, KeyId, PointId, Sequence};
 use std::cell::{Cell, RefCell};
@@ -42,6 +43,8 @@ pub(super) struct Model {
     pub(super) forged: BTreeSet<PointId>,
     /// Blobs and objects that were damaged on purpose: their loss is not the repository's fault.
     pub(super) tainted: BTreeSet<String>,
+    /// Key objects of all sessions.
+    pub(super) keys: Vec<Bytes>,
     /// Trees by their root.
     trees: BTreeMap<BlobId, Tree>,
     /// Roots of the newest trees, the newest first.
@@ -102,6 +105,14 @@ impl World {
         let number = self.databases.get();
         self.databases.set(number + 1);
         Database::new(number)
+    }
+
+    /// The key object of an earlier session, rather a late one.
+    pub(super) fn old_key(&self, rng: &mut Rng) -> Option<Bytes> {
+        let model = self.model.borrow();
+        let newest = model.keys.len().saturating_sub(RECENT);
+        let recent = &model.keys[newest..];
+        (!recent.is_empty()).then(|| rng.pick(recent).clone())
     }
 
     pub(super) fn current(&self) -> Database {

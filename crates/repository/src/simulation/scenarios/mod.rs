@@ -6,6 +6,7 @@ mod collectors;
 mod damage;
 mod hidden;
 mod journal;
+mod keys;
 mod revival;
 mod stage;
 mod unreadable;
@@ -104,6 +105,7 @@ fn all() -> Vec<Scenario> {
         unreadable::SCENARIOS,
         journal::SCENARIOS,
         revival::SCENARIOS,
+        keys::SCENARIOS,
         hidden::SCENARIOS,
     ]
     .concat()
@@ -134,6 +136,7 @@ scenario_tests! {
     what_cannot_be_read_survives_a_crash_at_every_step: unreadable::SCENARIOS;
     what_two_tell_differently_survives_a_crash_at_every_step: journal::SCENARIOS;
     sessions_taken_over_survive_a_crash_at_every_step: revival::SCENARIOS;
+    keys_that_come_back_survive_a_crash_at_every_step: keys::SCENARIOS;
     what_is_hidden_survives_a_crash_at_every_step: hidden::SCENARIOS;
 }
 

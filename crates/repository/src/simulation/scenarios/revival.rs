@@ -2,7 +2,10 @@
 
 use super::stage::{Stage, tree};
 use super::{Scenario, ensure, nothing, scenario};
+use crate::Repository;
+use crate::fault::Fault;
 use contract::{Error, Result};
+use format::blob::BlobKind;
 
 pub(super) const SCENARIOS: &[Scenario] =
     &[scenario("a session that is revived", nothing, |stage| Box::pin(take_sessions_over(stage)), nothing)];
@@ -18,8 +21,13 @@ async fn take_sessions_over(stage: &Stage) -> Result<()> {
     let mut another = stage.session(&others, 1).await?;
     another.send_missing(&stage.graph(&beside)).await?;
     others.inner.merge_tails(0).await.map_err(Error::from)?;
-    let more = tree(&[&[&[6]]]);
-    session.send_missing(&stage.graph(&more)).await?;
+    // One pack at a time, so that some are left that no merge took.
+    let more = session.missing(&stage.graph(&tree(&[&[&[6, 7]]]))).await?;
+    for blob in more.into_values().filter(|blob| blob.kind == BlobKind::Data) {
+        if unmerged(&others).await? == 0 {
+            session.send(vec![blob]).await?;
+        }
+    }
 
     own.inner.revive_sessions().await.map_err(Error::from)?;
     let (before, after) = (others.inner.view(session.session)?, own.inner.view(session.session)?);
@@ -27,12 +35,18 @@ async fn take_sessions_over(stage: &Stage) -> Result<()> {
     let page = stage.graph(&beside).root;
     ensure(!after.is_visible(&page), "and sees no page of the other session that shares the segment")?;
     let tails = after.own_tails().len();
-    let unmerged = own.inner.ledger.snapshot().await.map_err(crate::Fault::from)?.tails(own.inner.domain).await;
-    let unmerged = unmerged.map_err(crate::Fault::from)?.len();
+    let unmerged = unmerged(&own).await?;
     ensure(tails <= unmerged && unmerged > 0, format!("what lies in the segment is looked up there: {tails}, {unmerged}"))?;
 
     session.repository = &own;
     another.repository = &own;
     stage.finish(&mut session, &whole).await?;
     stage.finish(&mut another, &beside).await.map(drop)
+}
+
+/// Packs that lie in no segment yet.
+async fn unmerged(repository: &Repository) -> Result<usize> {
+    let inner = &repository.inner;
+    let tails = inner.ledger.snapshot().await.map_err(Fault::from)?.tails(inner.domain).await;
+    Ok(tails.map_err(Fault::from)?.len())
 }
