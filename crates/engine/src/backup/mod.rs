@@ -37,7 +37,7 @@ use crate::cut::{Chunker, CutParameters};
 use crate::error::{EngineError, Result, printable};
 use crate::point::{PointDetails, Remembered, verify_point};
 use crate::progress::Progress;
-use crate::read::{BlobReader, FILES_PART, KeyRing, LeafStream, PageReader, ReadKeys, files_part, is_damage};
+use crate::read::{BlobReader, FILES_PART, KeyRing, LeafStream, PageReader, ReadKeys, Unopened, files_part, is_damage};
 use crate::source::{TreeSource, Warning, WarningKind};
 use crate::stop::Stop;
 use boundary::Boundaries;
@@ -210,7 +210,7 @@ impl Backup {
     }
 
     fn run(self) -> Result<BackupReport> {
-        let base = self.base()?;
+        let (base, unopened) = self.base()?;
         let options = &self.request.options;
         let storing_options = StoringOptions {
             room_bytes: options.room_bytes,
@@ -224,6 +224,7 @@ impl Backup {
             session: self.session.id(),
             writer: self.request.keys.writer.clone(),
             key: self.key.clone(),
+            unopened,
             stop: self.stop.clone(),
             progress: self.request.progress.clone(),
         };
@@ -238,12 +239,12 @@ impl Backup {
         }
     }
 
-    /// The base, joined with which the walk tells what is new.
-    fn base(&self) -> Result<Base> {
+    /// The base, joined with which the walk tells what is new; and what of it cannot be read, as far as that is known yet.
+    fn base(&self) -> Result<(Base, Arc<Unopened>)> {
         let (opened, request) = (&self.session.opened, &self.request);
         let writer = request.keys.writer.clone();
         let (Some(info), Some(keys), false) = (&opened.base, &request.keys.read, request.options.ignore_base) else {
-            return Ok(Base::new(LeafStream::empty(), Damaged::new(&[], None), writer));
+            return Ok((Base::new(LeafStream::empty(), Damaged::new(&[], None), writer), Arc::default()));
         };
         let point = verify_point(&request.descriptor, request.domain.id(), info)?;
         if point.body.item != request.options.item {
@@ -254,7 +255,9 @@ impl Backup {
             Ok(details) => self.compare_scope(&details),
             Err(error) => tracing::warn!(%error, "the details of the last point cannot be read"),
         }
-        let pages = Arc::new(PageReader::new(Arc::new(BlobReader::new(self.calls.clone(), opened.session, ring))));
+        let blobs = Arc::new(BlobReader::new(self.calls.clone(), opened.session, ring));
+        let unopened = blobs.unopened.clone();
+        let pages = Arc::new(PageReader::new(blobs));
         let damaged = Damaged::new(&opened.damaged, Some(pages.clone()));
         let leaves = match files_part(&pages, point.root()) {
             Ok(Part { root: Some(root), entries, bytes, .. }) => {
@@ -270,7 +273,7 @@ impl Backup {
             }
             Err(error) => return Err(error),
         };
-        Ok(Base::new(leaves, damaged, writer))
+        Ok((Base::new(leaves, damaged, writer), unopened))
     }
 
     fn compare_scope(&self, last: &PointDetails) {

@@ -1,5 +1,6 @@
 //! Which points and paths damage hits.
 
+use super::points::{Bad, Points};
 use super::{AFFECTED_MAX, Affected, CheckReport, CheckRequest, DamagedBlobs};
 use crate::error::Result;
 use crate::path;
@@ -7,37 +8,40 @@ use crate::read::{ContentReader, LeafStream, OpenPoint, PageReader, is_damage};
 use format::BlobId;
 use format::page::{Attributes, Content, Entry, Extent};
 
-/// Goes through all points again and lists what needs a damaged blob.
-pub(super) fn find(request: &CheckRequest, points: &[OpenPoint], damaged: &DamagedBlobs, report: &mut CheckReport) -> Result<()> {
-    for point in points {
-        let root = match point.files() {
-            Ok(part) => part.root,
-            Err(error) if is_damage(&error) => {
-                note(report, point, b"", "the point cannot be read".to_owned());
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        let Some(root) = root else { continue };
-        for read in LeafStream::start(point.pages.clone(), root, LeafStream::everything()) {
-            request.cancel.check()?;
-            let read = read?;
-            match read.leaf {
-                Ok(leaf) => {
-                    for each in leaf.entries {
-                        if let Some(what) = why_affected(&point.pages, damaged, &each.entry)? {
-                            note(report, point, &path::join(&each.directory, &each.entry.name), what.to_owned());
-                        }
+/// Goes through all points again and lists what needs a damaged blob. False if some were purged meanwhile.
+pub(super) fn find(points: &Points<'_>, damaged: &DamagedBlobs, report: &mut CheckReport) -> Result<bool> {
+    let again = points.each(&mut Bad::new(), |point, _| find_in(points.request(), point, damaged, report))?;
+    report.affected.sort();
+    Ok(again == report.points)
+}
+
+fn find_in(request: &CheckRequest, point: &OpenPoint, damaged: &DamagedBlobs, report: &mut CheckReport) -> Result<()> {
+    let root = match point.files() {
+        Ok(part) => part.root,
+        Err(error) if is_damage(&error) => {
+            note(report, point, b"", "the point cannot be read".to_owned());
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(root) = root else { return Ok(()) };
+    for read in LeafStream::start(point.pages.clone(), root, LeafStream::everything()) {
+        request.cancel.check()?;
+        let read = read?;
+        match read.leaf {
+            Ok(leaf) => {
+                for each in leaf.entries {
+                    if let Some(what) = why_affected(&point.pages, damaged, &each.entry)? {
+                        note(report, point, &path::join(&each.directory, &each.entry.name), what.to_owned());
                     }
                 }
-                Err(_) => {
-                    let first = read.first.map_or_else(Vec::new, |first| path::join(&first.directory, &first.name));
-                    note(report, point, &first, "a part of the tree that starts here cannot be read".to_owned());
-                }
+            }
+            Err(_) => {
+                let first = read.first.map_or_else(Vec::new, |first| path::join(&first.directory, &first.name));
+                note(report, point, &first, "a part of the tree that starts here cannot be read".to_owned());
             }
         }
     }
-    report.affected.sort();
     Ok(())
 }
 

@@ -1,20 +1,22 @@
 //! A check with keys: every page of every point opens, every link resolves, and every data blob opens if asked for.
 //!
-//! Each page and each data blob is read once, however many points need it. Damage never ends a check; it is mapped to the
-//! points and paths that it hits. The check without keys is the vault's own: [`contract::Domain::check`].
+//! Each page and each data blob is read once, however many points need it. Points are pinned one at a time. Damage never ends
+//! a check; it is mapped to the points and paths that it hits. The check without keys is the vault's own: [`contract::Domain::check`].
 
 mod affected;
 mod data;
 mod pages;
+mod points;
 
 use crate::call::{Calls, on_thread};
 use crate::cancel::Cancel;
-use crate::error::{EngineError, ErrorKind, Result};
+use crate::error::Result;
 use crate::progress::Progress;
-use crate::read::{OpenPoint, ReadKeys};
+use crate::read::ReadKeys;
 use contract::{Domain, PointInfo};
 use format::descriptor::Descriptor;
 use format::{BlobId, ItemName, PointId};
+use points::Points;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -100,45 +102,32 @@ pub(crate) struct DamagedBlobs {
 pub async fn run(request: CheckRequest) -> Result<CheckReport> {
     on_thread(move |runtime| {
         let calls = Calls::new(request.domain.clone(), runtime);
-        let mut report = CheckReport::default();
-        // all points stay pinned until the end: what they share is read once, for whichever of them
-        let points = open_points(&request, &calls, &mut report)?;
-        let mut damaged = DamagedBlobs::default();
-        let data = pages::check(&request, &points, &mut report, &mut damaged)?;
-        if let Some(any) = points.first() {
-            data::check(&request, any, data, &mut report, &mut damaged)?;
+        let points = match Points::open(&request, &calls)? {
+            Ok(points) => points,
+            Err(bad_points) => return Ok(CheckReport { bad_points, ..CheckReport::default() }),
+        };
+        loop {
+            // What was purged while the check went on may be gone by now, and is nobody's damage: the others are looked at again.
+            if let Some(report) = check(&points)? {
+                return Ok(report);
+            }
         }
-        report.damaged_count = (damaged.pages.len() + damaged.data.len()) as u64;
-        let mut listed: Vec<BlobId> = damaged.pages.iter().chain(&damaged.data).copied().collect();
-        listed.sort_unstable();
-        listed.truncate(AFFECTED_MAX);
-        report.damaged = listed;
-        if report.damaged_count > 0 {
-            affected::find(&request, &points, &damaged, &mut report)?;
-        }
-        Ok(report)
     })
     .await
 }
 
-fn open_points(request: &CheckRequest, calls: &Calls, report: &mut CheckReport) -> Result<Vec<OpenPoint>> {
-    let mut points: Vec<OpenPoint> = Vec::new();
-    for info in &request.points {
-        request.cancel.check()?;
-        let opened = match points.first() {
-            Some(first) => first.open_beside(&request.descriptor, info),
-            None => OpenPoint::open(calls, &request.descriptor, &request.keys, info),
-        };
-        match opened {
-            Ok(point) => points.push(point),
-            // purged since it was listed
-            Err(EngineError::Vault { source, .. }) if source.kind() == contract::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => report.bad_points.push((info.id, chain(&error))),
-            Err(error) => return Err(error),
-        }
-    }
-    report.points = points.len() as u64;
-    Ok(points)
+/// Nothing, if there is damage and points were purged meanwhile.
+fn check(points: &Points<'_>) -> Result<Option<CheckReport>> {
+    let (mut report, mut damaged) = (CheckReport::default(), DamagedBlobs::default());
+    let data = pages::check(points, &mut report, &mut damaged)?;
+    data::check(points.request(), points.any(), data, &mut report, &mut damaged)?;
+    report.damaged_count = (damaged.pages.len() + damaged.data.len()) as u64;
+    let mut listed: Vec<BlobId> = damaged.pages.iter().chain(&damaged.data).copied().collect();
+    listed.sort_unstable();
+    listed.truncate(AFFECTED_MAX);
+    report.damaged = listed;
+    let all_there = report.damaged_count == 0 || affected::find(points, &damaged, &mut report)?;
+    Ok(all_there.then_some(report))
 }
 
 /// An error with its causes.

@@ -1,8 +1,9 @@
 //! Opens every page that points reach, each once, and collects the data blobs that they name.
 
-use super::{CheckReport, CheckRequest, DamagedBlobs, chain};
+use super::points::{Bad, Points};
+use super::{CheckReport, DamagedBlobs, chain};
 use crate::error::{EngineError, Result};
-use crate::read::{OpenPoint, decode, is_damage};
+use crate::read::{decode, is_damage};
 use crate::sorter::Sorter;
 use format::BlobId;
 use format::page::{Content, Extent, ImagePage, Leaf, Manifest, Node, Page, PageType, StreamLeaf, StreamNode};
@@ -22,20 +23,17 @@ struct Names {
 }
 
 /// Checks the pages of all points.
-pub(super) fn check(
-    request: &CheckRequest,
-    points: &[OpenPoint],
-    report: &mut CheckReport,
-    damaged: &mut DamagedBlobs,
-) -> Result<DataIds> {
+pub(super) fn check(points: &Points<'_>, report: &mut CheckReport, damaged: &mut DamagedBlobs) -> Result<DataIds> {
+    let request = points.request();
     let mut data = Sorter::new();
     let mut seen: HashSet<BlobId> = HashSet::new();
-    for point in points {
+    let mut bad_points = Bad::new();
+    report.points = points.each(&mut bad_points, |point, bad_points| {
         let root = point.point.root();
         if let Err(error) = point.files().map(drop)
             && is_damage(&error)
         {
-            report.bad_points.push((point.point.id, chain(&error)));
+            bad_points.push((point.point.id, chain(&error)));
         }
         let mut todo: Vec<BlobId> = if seen.insert(root) { vec![root] } else { Vec::new() };
         while !todo.is_empty() {
@@ -57,7 +55,9 @@ pub(super) fn check(
                 }
             }
         }
-    }
+        Ok(())
+    })?;
+    report.bad_points = bad_points;
     Ok(data)
 }
 

@@ -9,9 +9,9 @@ use contract::Location;
 use format::blob::BlobKind;
 use format::{BlobId, PackName, SessionId};
 use seal::BlobOpener;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Ranges closer to each other than this are read as one.
 const GAP_BYTES_MAX: u64 = 128 << 10;
@@ -20,11 +20,36 @@ const READ_BYTES_MAX: u64 = 8 << 20;
 /// Most ids of one call.
 pub(crate) const IDS_A_CALL: usize = 4096;
 
+/// Most blobs of which is remembered that they did not open.
+const UNOPENED_MAX: usize = 100_000;
+
+/// Blobs of which no copy opened.
+#[derive(Default)]
+pub(crate) struct Unopened(Mutex<HashSet<BlobId>>);
+
+impl Unopened {
+    pub(crate) fn contains(&self, id: &BlobId) -> bool {
+        self.lock().contains(id)
+    }
+
+    fn note(&self, id: BlobId) {
+        let mut unopened = self.lock();
+        if unopened.len() < UNOPENED_MAX {
+            unopened.insert(id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<BlobId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Reads blobs within a session.
 pub(crate) struct BlobReader {
     pub(crate) calls: Calls,
     pub(crate) session: SessionId,
     pub(crate) ring: KeyRing,
+    pub(crate) unopened: Arc<Unopened>,
     footers: Footers,
 }
 
@@ -63,7 +88,7 @@ pub(crate) fn group_by_pack<T>(blobs: impl IntoIterator<Item = (Location, T)>) -
 
 impl BlobReader {
     pub(crate) fn new(calls: Calls, session: SessionId, ring: KeyRing) -> Self {
-        Self { footers: Footers::new(calls.clone()), calls, session, ring }
+        Self { footers: Footers::new(calls.clone()), calls, session, ring, unopened: Arc::default() }
     }
 
     /// Copies of blobs, the one to read first in front.
@@ -149,6 +174,7 @@ impl BlobReader {
             }
         }
         self.report(&unreadable);
+        self.unopened.note(id);
         Err(EngineError::Damaged { what: if kind == BlobKind::Page { "page" } else { "data blob" }, id })
     }
 

@@ -25,7 +25,13 @@ pub(crate) struct ReadLeaf {
 pub(crate) type LeafFilter = Arc<dyn Fn(Option<&TreeKey>, Option<&TreeKey>) -> bool + Send + Sync>;
 
 /// Leaves in order. Ends after an error that concerns the vault as a whole.
-pub(crate) struct LeafStream(Receiver<Result<ReadLeaf>>);
+pub(crate) struct LeafStream {
+    leaves: Receiver<Sent>,
+    has_ended: bool,
+}
+
+/// A leaf; or nothing, where they end. A thread that ends without it has not sent them all.
+type Sent = Option<Result<ReadLeaf>>;
 
 impl LeafStream {
     /// All leaves below `root` that the filter wants.
@@ -33,18 +39,16 @@ impl LeafStream {
         let (sender, receiver) = bounded(LEAVES_WAITING);
         let work = move || {
             let walk = Walk { pages: &pages, filter, sender: &sender };
-            if let Err(error) = walk.root(root) {
-                // whoever does not listen any more needs no error
-                let _ = sender.send(Err(error));
-            }
+            // whoever does not listen any more needs no error, and no end
+            let _ = sender.send(walk.root(root).err().map(Err));
         };
         thread::Builder::new().name("leaves".into()).spawn(work).expect("a thread can be started");
-        Self(receiver)
+        Self { leaves: receiver, has_ended: false }
     }
 
     /// A stream without leaves.
     pub(crate) fn empty() -> Self {
-        Self(bounded(0).1)
+        Self { leaves: bounded(0).1, has_ended: true }
     }
 
     /// All of them.
@@ -57,7 +61,12 @@ impl Iterator for LeafStream {
     type Item = Result<ReadLeaf>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.recv().ok()
+        if self.has_ended {
+            return None;
+        }
+        let sent = self.leaves.recv().unwrap_or(Some(Err(EngineError::Internal("the leaves of a tree ended early"))));
+        self.has_ended = !matches!(sent, Some(Ok(_)));
+        sent
     }
 }
 
@@ -65,7 +74,7 @@ impl Iterator for LeafStream {
 struct Walk<'a> {
     pages: &'a PageReader,
     filter: LeafFilter,
-    sender: &'a Sender<Result<ReadLeaf>>,
+    sender: &'a Sender<Sent>,
 }
 
 impl Walk<'_> {
@@ -114,6 +123,6 @@ impl Walk<'_> {
     }
 
     fn send(&self, first: Option<TreeKey>, page: BlobId, leaf: Result<Leaf>) -> bool {
-        self.sender.send(Ok(ReadLeaf { first, page, leaf })).is_ok()
+        self.sender.send(Some(Ok(ReadLeaf { first, page, leaf }))).is_ok()
     }
 }

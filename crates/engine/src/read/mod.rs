@@ -14,7 +14,7 @@ mod tree;
 
 pub use keys::ReadKeys;
 
-pub(crate) use blobs::{BlobReader, PackRead, group_by_pack, is_damage};
+pub(crate) use blobs::{BlobReader, PackRead, Unopened, group_by_pack, is_damage};
 pub(crate) use content::{ContentReader, read_attributes};
 pub(crate) use keys::KeyRing;
 pub(crate) use leaves::{LeafFilter, LeafStream};

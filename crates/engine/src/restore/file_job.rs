@@ -2,8 +2,9 @@
 
 use super::report::{Tally, concerns_entry_only};
 use crate::error::{EngineError, Result};
+use crate::spill::SpillMap;
 use crate::target::{TargetFile, TreeTarget};
-use format::page::{Attribute, Metadata};
+use format::page::{Attribute, Entry, Metadata};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ pub(crate) struct FileJob {
     pub(crate) origin: Vec<u8>,
     pub(crate) metadata: Metadata,
     pub(crate) attributes: Vec<Attribute>,
+    /// Further names may be made of it.
+    has_links: bool,
     /// Pieces that are not written, and one while it is being planned.
     open: AtomicU64,
     state: Mutex<State>,
@@ -33,12 +36,30 @@ struct State {
 pub(crate) struct Writing {
     pub(crate) target: Arc<dyn TreeTarget>,
     pub(crate) tally: Arc<Tally>,
+    /// Paths of files that were given up and of which further names are to be made: whatever stands there is another file.
+    given_up: Mutex<SpillMap>,
+}
+
+impl Writing {
+    pub(crate) fn new(target: Arc<dyn TreeTarget>, tally: Arc<Tally>) -> Self {
+        Self { target, tally, given_up: Mutex::default() }
+    }
+
+    /// Whether the file that goes to this path was given up.
+    pub(crate) fn is_given_up(&self, path: &[u8]) -> Result<bool> {
+        Ok(self.given_up.lock().unwrap_or_else(PoisonError::into_inner).get(path)?.is_some())
+    }
+
+    fn give_up(&self, path: &[u8]) -> Result<()> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(path, Vec::new())
+    }
 }
 
 impl FileJob {
-    pub(crate) fn new(path: Vec<u8>, origin: Vec<u8>, metadata: Metadata, attributes: Vec<Attribute>) -> Arc<Self> {
+    pub(crate) fn new(path: Vec<u8>, origin: Vec<u8>, entry: Entry, attributes: Vec<Attribute>) -> Arc<Self> {
         let (open, state) = (AtomicU64::new(1), Mutex::default());
-        Arc::new(Self { path, origin, metadata, attributes, open, state })
+        let has_links = entry.link_group.is_some();
+        Arc::new(Self { path, origin, metadata: entry.metadata, attributes, has_links, open, state })
     }
 
     /// Counts a piece that is to be written.
@@ -88,7 +109,7 @@ impl FileJob {
         }
         // rather nothing than something that looks right
         self.lock().file = None;
-        Ok(())
+        if self.has_links { writing.give_up(&self.path) } else { Ok(()) }
     }
 
     fn finish(&self, writing: &Writing) -> io::Result<()> {

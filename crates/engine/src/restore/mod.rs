@@ -96,7 +96,7 @@ pub async fn run(request: RestoreRequest) -> Result<RestoreReport> {
         request.progress.entries_expected.set(part.entries);
         request.progress.bytes_expected.set(part.bytes);
         let tally = Arc::new(Tally::new(request.progress.clone()));
-        let writing = Arc::new(Writing { target: request.target.clone(), tally });
+        let writing = Arc::new(Writing::new(request.target.clone(), tally));
         let selection = Selection::new(&request.options.paths, request.options.strip);
         let leaves = match part.root {
             Some(root) => LeafStream::start(point.pages.clone(), root, selection.filter()),
@@ -174,7 +174,12 @@ impl Restore<'_> {
     fn make_links(&self, links: Links) -> Result<()> {
         links.drain(|existing, path| {
             self.request.cancel.check()?;
-            match self.writing.target.make_link(&existing, &path) {
+            // What stands there by now is what was to be replaced: no file of this point.
+            let made = match self.writing.is_given_up(&existing)? {
+                true => Err(std::io::ErrorKind::NotFound.into()),
+                false => self.writing.target.make_link(&existing, &path),
+            };
+            match made {
                 Ok(()) => self.writing.tally.files.add(1),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     let first = crate::error::printable(&existing);

@@ -151,14 +151,21 @@ impl Planner<'_> {
                 self.links.push(existing, path)?;
                 return Ok(());
             }
-            self.links.set_first(group, &path)?;
         }
         let attributes = self.attributes(origin, &entry.attributes)?;
         let shortfalls = match entry.metadata.kind {
-            EntryKind::File => return self.file(path, origin, entry, attributes).map_err(Failure::All),
+            EntryKind::File => {
+                if let Some(group) = &entry.link_group {
+                    self.links.set_first(group, &path)?;
+                }
+                return self.file(path, origin, entry, attributes).map_err(Failure::All);
+            }
             EntryKind::Symlink => target.make_symlink(&path, &entry.target, &entry.metadata, &attributes)?,
             _ => target.make_node(&path, &entry.metadata, &attributes)?,
         };
+        if let Some(group) = &entry.link_group {
+            self.links.set_first(group, &path)?;
+        }
         self.writing.tally.others.add(1);
         self.writing.tally.shortfalls(origin, shortfalls);
         Ok(())
@@ -172,10 +179,11 @@ impl Planner<'_> {
     fn file(&mut self, path: Vec<u8>, origin: &[u8], entry: format::page::Entry, attributes: Vec<Attribute>) -> Result<()> {
         let size = entry.metadata.size;
         self.progress.bytes_found.add(size);
-        let job = FileJob::new(path, origin.to_vec(), entry.metadata, attributes);
+        let content = entry.content.clone();
+        let job = FileJob::new(path, origin.to_vec(), entry, attributes);
         let pages = self.pages;
         let mut at = 0u64;
-        for extent in ContentReader::new(pages, &entry.content) {
+        for extent in ContentReader::new(pages, &content) {
             match extent {
                 Ok(Extent::Hole { length }) => at = at.saturating_add(length),
                 Ok(Extent::Data { blob, offset, length }) => {

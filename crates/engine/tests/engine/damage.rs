@@ -129,3 +129,22 @@ async fn a_damaged_page_costs_its_part_of_the_tree_only() {
     }
     panic!("{hits} hits, {without_directory} without their directory");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_itself_finds_damage_in_its_base_makes_a_point_that_is_whole() {
+    let source = MemorySource::new();
+    for number in 0..3000 {
+        source.file(&format!("d/{number:05}"), number.to_string());
+    }
+    for step in 1..12 {
+        let vault = TestVault::new().await;
+        vault.backup(source.shared()).await;
+        let pack = &vault.packs(2)[0];
+        vault.flip(pack, std::fs::metadata(pack).unwrap().len() * step / 12);
+        let report = vault.backup(source.shared()).await;
+        let (target, restored) = vault.restore(vault.latest().await).await;
+        assert!(restored.is_clean(), "{step}: {restored:?}");
+        assert_eq!(target.differences(&source), Vec::<String>::new());
+        assert!(report.findings.warnings_count() > 0 || report.bytes_stored < 10_000, "{step}: what is read again is warned of");
+    }
+}

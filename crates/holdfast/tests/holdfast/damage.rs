@@ -169,3 +169,31 @@ fn a_damaged_file_does_not_cost_the_one_that_it_would_replace() {
     assert_eq!(fs::read(&there).unwrap(), b"mine");
     assert_eq!(files(&machine.restored("out")).len(), 1, "nothing temporary is left");
 }
+
+#[test]
+fn a_damaged_file_with_several_names_costs_none_of_those_that_it_would_replace() {
+    let machine = Machine::with_vault();
+    machine.write("a", Rng::new(7).vec(3_000_000));
+    fs::hard_link(machine.path("source/a"), machine.path("source/b")).unwrap();
+    machine.backup("item");
+    let there = machine.restore("latest", "out");
+    for name in ["a", "b"] {
+        fs::remove_file(there.join(name)).unwrap();
+        fs::write(there.join(name), format!("my {name}")).unwrap();
+    }
+    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let report = machine.ends(4, &["restore", "latest", "--to", &machine.text("out"), "--overwrite", "always"]);
+    assert_eq!(
+        (&report["damaged_count"], &report["failed_count"], &report["files"]),
+        (&1.into(), &1.into(), &0.into()),
+        "{report}"
+    );
+    for name in ["a", "b"] {
+        assert_eq!(fs::read_to_string(there.join(name)).unwrap(), format!("my {name}"));
+    }
+    assert_eq!(files(&machine.restored("out")).len(), 2, "nothing temporary is left");
+}

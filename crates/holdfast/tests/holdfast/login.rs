@@ -52,3 +52,15 @@ fn a_rebuild_is_done_where_the_directory_is() {
     let machine = Machine::with_service();
     machine.ends(2, &["rebuild"]);
 }
+
+#[test]
+fn a_check_takes_few_sessions_however_many_points_there_are() {
+    let limits = vault::Limits { domain_sessions: 3, ..vault::Limits::default() };
+    let machine = Machine::with_service_of(limits);
+    for number in 0..5 {
+        machine.write("file", number.to_string());
+        machine.backup("item");
+    }
+    let report = machine.ok(&["check", "--read-data"]);
+    assert_eq!(report["points"], 5, "{report}");
+}

@@ -118,8 +118,13 @@ impl Machine {
 
     /// A machine that logged in to a vault service and made a vault there.
     pub(crate) fn with_service() -> Self {
+        Self::with_service_of(vault::Limits::default())
+    }
+
+    /// The same with a service that has other limits.
+    pub(crate) fn with_service_of(limits: vault::Limits) -> Self {
         let mut machine = Self::new();
-        let service = RunningService::start(&machine.path("service"));
+        let service = RunningService::start(&machine.path("service"), limits);
         machine.vault = PathBuf::from(&service.url);
         let token = machine.private("token", &service.one_time);
         let fingerprint = service.authority.clone();

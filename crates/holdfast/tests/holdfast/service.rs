@@ -15,8 +15,9 @@ pub(crate) struct RunningService {
 
 impl RunningService {
     /// The first start, with everything in this directory.
-    pub(crate) fn start(data: &Path) -> Self {
-        let config = vault::Config { data: data.to_owned(), listen: "127.0.0.1:0".parse().unwrap(), ..vault::Config::default() };
+    pub(crate) fn start(data: &Path, limits: vault::Limits) -> Self {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = vault::Config { data: data.to_owned(), listen, limits, ..vault::Config::default() };
         let (end, ended) = oneshot::channel();
         let (started, start) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {

@@ -20,6 +20,7 @@ pub(crate) use flow::{Flow, Room};
 use crate::call::Calls;
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
+use crate::read::Unopened;
 use crate::stop::Stop;
 use buffers::Buffers;
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -65,6 +66,8 @@ pub(crate) struct Inputs {
     pub(crate) session: SessionId,
     pub(crate) writer: DomainWriter,
     pub(crate) key: DataKey,
+    /// Blobs that the base needs and that cannot be read there.
+    pub(crate) unopened: Arc<Unopened>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) progress: Progress,
 }
