@@ -5,8 +5,8 @@ use super::stat::{Stat, now_ns};
 use format::page::{EntryKind, Timestamp};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat, fchmod,
-    fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, readlinkat, renameat, renameat_with, symlinkat, unlinkat,
-    utimensat,
+    fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, readlinkat, renameat, renameat_with, statat, symlinkat,
+    unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -96,10 +96,16 @@ pub(crate) fn remove_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()>
 pub(crate) fn rename_new(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> io::Result<()> {
     match renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
         // A file system that cannot: a further name never replaces anything either.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            linkat(parent, from, parent, to, AtFlags::empty())?;
-            Ok(unlinkat(parent, from, AtFlags::empty())?)
-        }
+        Err(Errno::INVAL | Errno::NOSYS) => match linkat(parent, from, parent, to, AtFlags::empty()) {
+            Ok(()) => Ok(unlinkat(parent, from, AtFlags::empty())?),
+            // One that has no further names: nothing is left but to look first.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => match statat(parent, to, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => rename_over(parent, from, to),
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        },
         renamed => Ok(renamed?),
     }
 }
