@@ -145,12 +145,12 @@ impl Planner<'_> {
             self.progress.bytes_done.add(entry.metadata.size);
             return Ok(());
         }
-        if let Some(group) = &entry.link_group {
-            if let Some(existing) = self.links.first(group)? {
-                self.progress.bytes_done.add(entry.metadata.size);
-                self.links.push(existing, path)?;
-                return Ok(());
-            }
+        if let Some(group) = &entry.link_group
+            && let Some(existing) = self.links.first(group)?
+        {
+            self.progress.bytes_done.add(entry.metadata.size);
+            self.links.push(existing, path)?;
+            return Ok(());
         }
         let attributes = self.attributes(origin, &entry.attributes)?;
         let shortfalls = match entry.metadata.kind {
