@@ -18,6 +18,10 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
+    fn take_back(&self, less: u64) {
+        self.0.fetch_sub(less, Ordering::Relaxed);
+    }
+
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
@@ -38,6 +42,8 @@ pub struct Counters {
     pub entries_done: Counter,
     /// Bytes of content that are done: read, taken over unchanged, or written.
     pub bytes_done: Counter,
+    /// Bytes that are done of files that are not: those whose turn takes long.
+    pub bytes_under_way: Counter,
     /// Bytes that were read from the source (backup) or from the vault (restore, check).
     pub bytes_read: Counter,
     /// Bytes of packs that were stored.
@@ -55,5 +61,54 @@ impl std::ops::Deref for Progress {
 
     fn deref(&self) -> &Counters {
         &self.0
+    }
+}
+
+impl Progress {
+    /// Content that is done, whether its file is or not.
+    #[must_use]
+    pub fn bytes_done_so_far(&self) -> u64 {
+        self.bytes_done.get() + self.bytes_under_way.get()
+    }
+
+    /// Counts the bytes of a file until it ends.
+    pub(crate) fn file_under_way(&self) -> FileUnderWay<'_> {
+        FileUnderWay { progress: self, bytes: 0 }
+    }
+}
+
+/// A file whose bytes are counted while it is under way. When it is not any more they are taken back: it counts as a whole then.
+pub(crate) struct FileUnderWay<'a> {
+    progress: &'a Progress,
+    bytes: u64,
+}
+
+impl FileUnderWay<'_> {
+    pub(crate) fn add(&mut self, more: u64) {
+        self.bytes += more;
+        self.progress.bytes_under_way.add(more);
+    }
+}
+
+impl Drop for FileUnderWay<'_> {
+    fn drop(&mut self) {
+        self.progress.bytes_under_way.take_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_under_way_counts_until_it_counts_as_a_whole() {
+        let progress = Progress::default();
+        let mut file = progress.file_under_way();
+        file.add(3);
+        file.add(4);
+        assert_eq!(progress.bytes_done_so_far(), 7);
+        drop(file);
+        progress.bytes_done.add(9);
+        assert_eq!(progress.bytes_done_so_far(), 9);
     }
 }

@@ -101,7 +101,7 @@ fn expected(counters: &Progress) -> (u64, u64) {
 }
 
 fn sentence(what: &str, counters: &Progress, took: Duration) -> String {
-    let done = counters.bytes_done.get();
+    let done = counters.bytes_done_so_far();
     let (total, entries_total) = expected(counters);
     let mut text = format!("{what}: {} files, {}", counters.entries_done.get(), text::bytes(done));
     if total > 0 {
@@ -126,7 +126,7 @@ fn time_left(done: u64, total: u64, took: Duration) -> Option<Duration> {
 
 fn print_json(what: &str, counters: &Progress, took: Duration) {
     let (bytes_total, entries_total) = expected(counters);
-    let done = counters.bytes_done.get();
+    let done = counters.bytes_done_so_far();
     let line = json!({
         "schema": "holdfast.progress/1",
         "phase": what,

@@ -196,6 +196,8 @@ fn points_expire_come_back_and_are_purged(machine: &Machine) {
     assert_eq!(machine.points().len(), 2);
     machine.ok(&["expire", &first]);
     assert_eq!(machine.points(), [second.as_str()]);
+    let hint = machine.run(&["points"]).err;
+    assert!(hint.contains("1 soft-deleted point is not listed"), "{hint}");
     assert_eq!(machine.ok(&["points", "--deleted"])["points"].as_array().unwrap().len(), 2);
     machine.ok(&["undelete", &first]);
     assert_eq!(machine.points().len(), 2);

@@ -7,9 +7,11 @@ use crate::backup::shared::{Shared, now_ns, same_state};
 use crate::backup::stream_builder::ContentBuilder;
 use crate::cut::Cutter;
 use crate::error::{EngineError, Result};
+use crate::progress::FileUnderWay;
 use crate::source::{Segment, SourceFile, WarningKind};
 use format::page::{Content, EntryKind, Extent, Metadata};
 use std::io;
+use std::ops::Range;
 
 /// Reads files into blobs of their own through a buffer that it keeps.
 #[derive(Default)]
@@ -83,6 +85,7 @@ impl OwnReader {
             return Err(io::Error::other("it is no regular file any more").into());
         }
         let mut content = ContentBuilder::default();
+        let mut under_way = shared.progress.file_under_way();
         let mut at = 0;
         while let Some(segment) = file.segment(at)? {
             match segment {
@@ -92,10 +95,11 @@ impl OwnReader {
                         content.push(&shared.store, Extent::Hole { length })?;
                     }
                     at += length;
+                    under_way.add(length);
                 }
                 Segment::Data { offset, length } => {
                     let wanted = offset + length - at;
-                    let read = self.read_segment(shared, file.as_ref(), at, wanted, &mut content)?;
+                    let read = self.read_segment(shared, file.as_ref(), at..at + wanted, &mut content, &mut under_way)?;
                     at += read;
                     if read < wanted {
                         break;
@@ -115,15 +119,16 @@ impl OwnReader {
         Ok(OwnContent { metadata: after, begun_ns, content: content.finish(&shared.store)?, changed })
     }
 
-    /// Cuts `length` bytes from `start`; fewer if the file ends before. Answers how many there were.
+    /// Cuts the bytes of a range; fewer if the file ends before. Answers how many there were.
     fn read_segment(
         &mut self,
         shared: &Shared,
         file: &dyn SourceFile,
-        start: u64,
-        length: u64,
+        range: Range<u64>,
         content: &mut ContentBuilder,
+        under_way: &mut FileUnderWay<'_>,
     ) -> Result<u64, Failure> {
+        let (start, length) = (range.start, range.end - range.start);
         let mut cutter = shared.chunker.start();
         // enough for the cutter, and as much again, so that little is moved to the front
         self.buffer.resize(2 * shared.chunker.lookahead(), 0);
@@ -137,6 +142,7 @@ impl OwnReader {
             to += got;
             read += got as u64;
             shared.progress.bytes_read.add(got as u64);
+            under_way.add(got as u64);
             let last = got < more || read == length;
             from += cut(shared, &mut cutter, &self.buffer[from..to], last, content)?;
             if last {
