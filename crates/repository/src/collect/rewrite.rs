@@ -91,7 +91,7 @@ impl Inner {
                     continue;
                 }
                 StoredCopy::Wrong => DamageSource::Verified,
-                StoredCopy::Unreadable => DamageSource::Reported,
+                StoredCopy::Unreadable => DamageSource::Unreadable,
             };
             damaged.push(DamageRow { domain: self.domain, pack: pack.row.name, place, blob: entry.id, source });
         }
@@ -175,7 +175,7 @@ impl Inner {
                     transaction.put_condemned(&CondemnedRow { pack: pack.new.name, places, ..row.clone() }).await?;
                 }
             }
-            for row in damage.iter().filter(|row| row.pack == pack.old.name && row.source == DamageSource::Reported) {
+            for row in damage.iter().filter(|row| row.pack == pack.old.name && row.source != DamageSource::Verified) {
                 if let Some(place) = pack.places.get(&row.place) {
                     transaction.put_damage(&DamageRow { pack: pack.new.name, place: *place, ..row.clone() }).await?;
                 }
