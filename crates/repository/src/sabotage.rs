@@ -94,7 +94,7 @@ pub(crate) const CAUGHT: [Sabotage; 18] = [
 
 /// Those that take too much coming together for 500 random seeds: scripted scenarios must find them.
 #[cfg(test)]
-pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 8] = [
+pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 11] = [
     Sabotage::SecondMarkForgetsPurgedPoints,
     Sabotage::UnreachedPagesStayVisible,
     Sabotage::PagesHaveGrace,

@@ -11,6 +11,7 @@ use crate::ledger::{
 };
 use crate::repository::Inner;
 use crate::simulated::in_tests;
+use crate::unread::refuse_lacking;
 use crate::{Sabotage, sabotaged};
 use contract::{CollectOptions, CollectReport, Progress, ProgressSink};
 use format::journal::Payload;
@@ -52,6 +53,7 @@ impl Inner {
         let roots = all_roots(transaction.as_mut(), self.domain, Since::Now, now).await?;
         let roots_since = all_roots(transaction.as_mut(), self.domain, Since::Generation(limit), now).await?;
         let condemned = transaction.condemned(self.domain).await?;
+        let has_given_up = self.has_given_up(transaction.as_mut()).await?;
         drop(transaction);
 
         let running: HashSet<SessionId> = running.iter().map(|row| row.id).collect();
@@ -64,6 +66,7 @@ impl Inner {
                     marks.reach(&index, root, progress)?;
                 }
                 if are_of_now {
+                    refuse_lacking(&marks, has_given_up)?;
                     pardoned = reached_places(&index, &marks, &condemned);
                 }
             }
@@ -138,9 +141,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes packs from everybody and enters a deletion list of them. Packs whose state is no longer the one given stay.
-    pub(crate) async fn list_for_deletion(
-        &self,
     /// Copies of blobs of which another copy turned out to be damaged since the index was loaded: whatever the marks say, one of
     /// these may be the only sound one. The next collection marks again.
     pub(crate) async fn wanted_again(
@@ -164,6 +164,9 @@ impl Inner {
         Ok(wanted)
     }
 
+    /// Takes packs from everybody and enters a deletion list of them. Packs whose state is no longer the one given stay.
+    pub(crate) async fn list_for_deletion(
+        &self,
         transaction: &mut dyn Transaction,
         domain: &mut DomainRow,
         packs: &[&PackRow],
