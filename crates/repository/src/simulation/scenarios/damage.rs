@@ -59,6 +59,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         |stage| Box::pin(collect_while_damage_is_found(stage)),
         nothing,
     ),
+    scenario(
+        "a report while a check takes damage back",
+        |stage| Box::pin(one_point(stage)),
+        |stage| Box::pin(report_while_checking(stage)),
+        nothing,
+    ),
 ];
 
 async fn one_point(stage: &Stage) -> contract::Result<()> {
@@ -262,4 +268,38 @@ async fn damage_first_copies(ledger: &MemoryLedger, weather: &FaultyStore) {
         }
     }
     transaction.commit().await.unwrap();
+}
+
+/// Puts damage of this place on record in all packs that have it. Answers how many they are.
+async fn note_damage(ledger: &MemoryLedger, place: u32, source: DamageSource) -> usize {
+    let mut transaction = ledger.begin().await.unwrap();
+    let mut rows = transaction.packs(IDENTITY.domain).await.unwrap();
+    rows.retain(|row| row.entries > place);
+    for row in &rows {
+        let (domain, pack, blob) = (IDENTITY.domain, row.name, format::BlobId([0; 32]));
+        transaction.put_damage(&DamageRow { domain, pack, place, blob, source }).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    rows.len()
+}
+
+/// A check takes damage back that is none; what an agent reports of the same packs meanwhile stays.
+async fn report_while_checking(stage: &Stage) -> contract::Result<()> {
+    stage.has_damage.set(true);
+    let ledger = stage.world.current().ledger;
+    note_damage(&ledger, 0, DamageSource::Verified).await;
+    let reported = Arc::new(Mutex::new(0));
+    let progress: contract::ProgressSink = Arc::new({
+        let (ledger, reported) = (ledger.clone(), reported.clone());
+        move |progress| {
+            if progress.phase == "reading packs" && progress.done == 1 {
+                *reported.lock().unwrap() = drive(note_damage(&ledger, 1, DamageSource::Reported));
+            }
+        }
+    });
+    stage.own().check(CheckOptions { read_data: true }, progress).await?;
+    let rows = ledger.snapshot().await.unwrap().damage(IDENTITY.domain).await.unwrap();
+    let reported = *reported.lock().unwrap();
+    let stays = reported > 1 && rows.len() == reported && rows.iter().all(|row| row.source == DamageSource::Reported);
+    ensure(stays, format!("{reported} reports: {rows:?}"))
 }

@@ -3,6 +3,7 @@
 use super::damage::{a_pack, is_whole, name, sample, taint};
 use super::stage::{Stage, tree};
 use super::{Scenario, ensure, expect_error, nothing, scenario};
+use crate::fault::Fault;
 use crate::ledger::{DamageSource, Ledger};
 use crate::repository::Repository;
 use crate::simulation::audit::no_progress;
@@ -69,6 +70,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         |stage| Box::pin(two_points(stage)),
         |stage| Box::pin(rebuild_before_and_after_a_pack_is_put_back(stage)),
         |stage| Box::pin(is_whole(stage)),
+    ),
+    scenario(
+        "a pack that cannot be read and is on a deletion list",
+        |stage| Box::pin(one_point(stage)),
+        |stage| Box::pin(rebuild_over_a_deletion_list(stage)),
+        nothing,
     ),
     scenario(
         "what was set aside is purged while a session is open",
@@ -349,5 +356,28 @@ async fn drop_what_was_set_aside(stage: &Stage) -> Result<()> {
     stage.back_up(&repository, 0, &tree(&[&[&[0, 1]], &[&[7]]])).await?;
     let set_aside = check(&repository).await?.set_aside;
     ensure(set_aside.is_empty(), format!("the item's next point drops it: {set_aside:?}"))?;
+    stage.collect(&repository).await.map(drop)
+}
+
+/// What a list gave up is gone, whether or not it could be read.
+async fn rebuild_over_a_deletion_list(stage: &Stage) -> Result<()> {
+    let own = stage.own();
+    let point = stage.points(&own).await?.remove(0).id;
+    stage.purge(&own, point).await?;
+    let mut transaction = own.inner.ledger.begin().await.map_err(Fault::from)?;
+    let mut domain = own.inner.domain_row(transaction.as_mut()).await?;
+    let packs = transaction.packs(IDENTITY.domain).await.map_err(Fault::from)?;
+    let pages: Vec<_> = packs.iter().filter(|row| row.kind == Some(BlobKind::Page)).collect();
+    let entry = own.inner.list_for_deletion(transaction.as_mut(), &mut domain, &pages).await?;
+    transaction.commit().await.map_err(Fault::from)?;
+    let entry = entry.ok_or_else(|| Error::new(contract::ErrorKind::Internal, "there are pages"))?;
+    own.inner.make_durable(&entry).await?;
+    pages.iter().for_each(|row| spoil(stage, &names::pack(IDENTITY.domain, row.name)));
+    stage.world.foreign_packs.set(true);
+    let database = stage.world.new_database();
+    let repository = stage.actor.assemble(&database);
+    let report = repository.inner.rebuild().await.map_err(Error::from)?;
+    stage.world.current.replace(database);
+    ensure(report.unreadable_packs.is_empty() && report.set_aside.is_empty(), format!("nothing is lacking: {report:?}"))?;
     stage.collect(&repository).await.map(drop)
 }
