@@ -13,15 +13,15 @@ use crate::ledger::{
     SessionRow, SessionState, Transaction,
 };
 use crate::repository::Inner;
-use crate::view::SessionView;
+use crate::view::{OwnTables, SessionView};
 use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
 use contract::{Committed, Error, ErrorKind, ItemHead};
-use format::blob::BlobKind;
 use format::journal::{JournalEntry, Payload};
 use format::record::{RecordKind, SignedRecord};
-use format::{BlobId, ItemName, PackName, Sequence, SessionId};
+use format::{BlobId, DomainId, ItemName, PackName, Sequence, SessionId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 
 /// What a proof covers.
 struct Proof {
@@ -122,29 +122,18 @@ impl Inner {
         if sabotaged(Sabotage::CommitWithoutProof) {
             return Ok(proof);
         }
-        let resolves = |id: &BlobId| own.find(id).is_some() || view.index.is_visible(id);
-        if !resolves(&root) {
-            return Err(incomplete(&root));
+        let resolves = |id: &BlobId| own.contains(id) || view.index.is_visible(id);
+        if let Some(id) = first_unresolved(&own, self.domain, root, resolves) {
+            return Err(incomplete(&id));
         }
-        let mut reached: HashSet<BlobId> = HashSet::from([root]);
-        let mut todo = vec![root];
-        while let Some(id) = todo.pop() {
-            let Some(blob) = own.find(&id) else { continue };
-            if blob.kind == BlobKind::Page {
-                todo.extend(blob.links.into_iter().filter(|link| reached.insert(*link)));
-            }
-        }
-        let mut unresolved = None;
-        own.each_page(self.domain, |pack, place, id, links| {
+        let reached = reached_pages(&own, root);
+        let _ = own.each_page(self.domain, |pack, place, id, _| {
             if !reached.contains(&id) {
                 proof.unreached.entry(pack).or_default().push(place);
             }
-            unresolved = unresolved.or_else(|| links.iter().copied().find(|link| !resolves(link)));
+            ControlFlow::Continue::<()>(())
         });
-        match unresolved {
-            Some(id) => Err(incomplete(&id)),
-            None => Ok(proof),
-        }
+        Ok(proof)
     }
 
     /// The first transaction: the point is pending, which makes it a root, and the head moves with it.
@@ -315,8 +304,10 @@ impl Inner {
     }
 
     async fn drop_checkpoints(&self, transaction: &mut dyn Transaction, domain: &DomainRow, point: &PointRow) -> Outcome<()> {
+        // Also those that were set aside: a rebuild would drop them now.
+        let may_go = |state| matches!(state, PointRowState::Committed | PointRowState::SetAside);
         for mut older in transaction.points_of_item(self.domain, &point.item).await? {
-            if older.kind == RecordKind::Checkpoint && older.number < point.number && older.state == PointRowState::Committed {
+            if older.kind == RecordKind::Checkpoint && older.number < point.number && may_go(older.state) {
                 older.state = PointRowState::Purged;
                 older.purged_at = Some(domain.marking);
                 transaction.put_point(&older).await?;
@@ -324,6 +315,30 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// The root or a link of the session's own pages that does not resolve. The first one ends the search: pages may name any number.
+fn first_unresolved(own: &OwnTables, domain: DomainId, root: BlobId, resolves: impl Fn(&BlobId) -> bool) -> Option<BlobId> {
+    if !resolves(&root) {
+        return Some(root);
+    }
+    let looked = own.each_page(domain, |_, _, _, links| match links.iter().find(|link| !resolves(link)) {
+        Some(link) => ControlFlow::Break(*link),
+        None => ControlFlow::Continue(()),
+    });
+    looked.break_value()
+}
+
+/// The session's own pages that the root reaches. Nothing else that they name is remembered: a session has as many pages as it
+/// sent, and they may name 4,096 times as many blobs.
+fn reached_pages(own: &OwnTables, root: BlobId) -> HashSet<BlobId> {
+    let mut reached: HashSet<BlobId> = [root].into_iter().filter(|root| own.is_page(root)).collect();
+    let mut todo: Vec<BlobId> = reached.iter().copied().collect();
+    while let Some(id) = todo.pop() {
+        let links = own.find(&id).map(|page| page.links).unwrap_or_default();
+        todo.extend(links.into_iter().filter(|link| own.is_page(link) && reached.insert(*link)));
+    }
+    reached
 }
 
 fn parse_record(bytes: &Bytes) -> Outcome<SignedRecord> {
@@ -340,4 +355,54 @@ fn incomplete(id: &BlobId) -> Fault {
         ErrorKind::Conflict,
         format!("the point is not complete: blob {id} is not in any pack that the session may count on"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{Index, Table, samples};
+    use format::blob::BlobKind;
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    const DOMAIN: DomainId = DomainId([0; 16]);
+
+    fn id(number: u32) -> BlobId {
+        let mut id = [0; 32];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        BlobId(id)
+    }
+
+    /// A session that sent a page pack: page 1 names page 2 and much that nobody has, page 2 and page 3 as much again.
+    fn hostile_session(links: u32) -> SessionView {
+        let view = SessionView::new(Index::default());
+        let row = samples::pack_row(1, 3);
+        let mut footer = samples::footer(&row, &[id(1), id(2), id(3)]);
+        footer.kind = BlobKind::Page;
+        for (place, entry) in (1..).zip(&mut footer.entries) {
+            entry.links = (1..=links).map(|link| id(place * 1_000_000 + link)).collect();
+        }
+        footer.entries[0].links.insert(0, id(2));
+        view.add_own(row.name, Arc::new(Table::Tail(footer)));
+        view
+    }
+
+    #[test]
+    fn a_proof_remembers_pages_of_the_session_and_nothing_else_that_they_name() {
+        let own = hostile_session(4_000).own_tables();
+        assert_eq!(reached_pages(&own, id(1)), HashSet::from([id(1), id(2)]));
+        assert_eq!(reached_pages(&own, id(7)), HashSet::new());
+    }
+
+    #[test]
+    fn a_proof_ends_at_the_first_link_that_does_not_resolve() {
+        let own = hostile_session(4_000).own_tables();
+        let asked = Cell::new(0);
+        let resolves = |link: &BlobId| {
+            asked.set(asked.get() + 1);
+            own.contains(link)
+        };
+        assert_eq!(first_unresolved(&own, DOMAIN, id(1), resolves), Some(id(1_000_001)));
+        assert_eq!(asked.get(), 3, "the root, a page of its own, the first that nobody has");
+    }
 }

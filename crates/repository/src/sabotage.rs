@@ -32,6 +32,12 @@ pub(crate) enum Sabotage {
     DeletedPacksAreSwappedIn,
     /// 3: a commit under way counts neither as a session nor as a root.
     CommitUnderWayIsForgotten,
+    /// 3: a rebuild does not say which packs it could not read, and a collection does not mind what set-aside records lack.
+    UnreadPacksAreForgotten,
+    /// 3: a collection deletes a copy although its winner was found damaged since the marking.
+    DamageFoundMeanwhileIsForgotten,
+    /// 3: packs of sessions that run are written anew under other names.
+    PacksOfSessionsAreRewritten,
     /// 4: a collection does not wait for sessions that are old by the authority's clock.
     ClockEndsSessions,
     /// 4: points that are old by the authority's clock are no roots.
@@ -88,7 +94,7 @@ pub(crate) const CAUGHT: [Sabotage; 18] = [
 
 /// Those that take too much coming together for 500 random seeds: scripted scenarios must find them.
 #[cfg(test)]
-pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 8] = [
+pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 11] = [
     Sabotage::SecondMarkForgetsPurgedPoints,
     Sabotage::UnreachedPagesStayVisible,
     Sabotage::PagesHaveGrace,
@@ -97,6 +103,9 @@ pub(crate) const CAUGHT_BY_SCENARIOS: [Sabotage; 8] = [
     Sabotage::CollectorsExpire,
     Sabotage::DeletedPacksAreSwappedIn,
     Sabotage::DeletedKeyIsUsedAgain,
+    Sabotage::UnreadPacksAreForgotten,
+    Sabotage::DamageFoundMeanwhileIsForgotten,
+    Sabotage::PacksOfSessionsAreRewritten,
 ];
 
 /// Switches a sabotage on for this thread, or all off.

@@ -4,6 +4,7 @@ use crate::index::{Index, Table, TableEntry};
 use format::blob::BlobKind;
 use format::{BlobId, DomainId, KeyId, PackName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 /// A session of this process.
@@ -40,7 +41,6 @@ pub(crate) struct OwnTables(Vec<OwnTable>);
 /// A blob of the session's own packs.
 pub(crate) struct OwnBlob {
     pub(crate) pack: PackName,
-    pub(crate) kind: BlobKind,
     pub(crate) offset: u32,
     pub(crate) length: u32,
     pub(crate) key: KeyId,
@@ -138,9 +138,20 @@ impl OwnTables {
     /// The blob in the session's own packs.
     pub(crate) fn find(&self, id: &BlobId) -> Option<OwnBlob> {
         let (own, entry) = self.0.iter().find_map(|own| own.find(id).map(|entry| (own, entry)))?;
-        let (pack, kind) = own.table.pack_at(entry.pack);
+        let (pack, _) = own.table.pack_at(entry.pack);
         let links = own.table.links(entry.ordinal);
-        Some(OwnBlob { pack, kind, offset: entry.offset, length: entry.length, key: entry.key, links })
+        Some(OwnBlob { pack, offset: entry.offset, length: entry.length, key: entry.key, links })
+    }
+
+    /// Whether the blob is in the session's own packs.
+    pub(crate) fn contains(&self, id: &BlobId) -> bool {
+        self.0.iter().any(|own| own.find(id).is_some())
+    }
+
+    /// Whether it is there, and a page.
+    pub(crate) fn is_page(&self, id: &BlobId) -> bool {
+        let found = self.0.iter().find_map(|own| own.find(id).map(|entry| own.table.pack_at(entry.pack).1));
+        found == Some(BlobKind::Page)
     }
 
     /// Names of the packs.
@@ -148,8 +159,12 @@ impl OwnTables {
         self.0.iter().flat_map(OwnTable::packs).map(|(_, name)| name).collect()
     }
 
-    /// Calls `each` with (pack, place, id, links) for every page.
-    pub(crate) fn each_page(&self, domain: DomainId, mut each: impl FnMut(PackName, u32, BlobId, &[BlobId])) {
+    /// Calls `each` with (pack, place, id, links) for every page, until it breaks off.
+    pub(crate) fn each_page<B>(
+        &self,
+        domain: DomainId,
+        mut each: impl FnMut(PackName, u32, BlobId, &[BlobId]) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
         for own in &self.0 {
             for (number, name) in own.packs() {
                 let (_, kind) = own.table.pack_at(number);
@@ -157,9 +172,10 @@ impl OwnTables {
                     continue;
                 }
                 for (place, entry) in own.table.footer(number, domain).entries.iter().enumerate() {
-                    each(name, place as u32, entry.id, &entry.links);
+                    each(name, place as u32, entry.id, &entry.links)?;
                 }
             }
         }
+        ControlFlow::Continue(())
     }
 }

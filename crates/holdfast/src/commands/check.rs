@@ -167,7 +167,8 @@ fn print_keyless(keyless: &CheckReport, started: Instant) {
         say!("damaged: {object}: {what}");
     }
     for aside in &keyless.set_aside {
-        say!("set aside: record {}: {}", aside.number, aside.why);
+        let point = aside.point.map_or(String::new(), |point| format!(" (point {point})"));
+        say!("set aside: record {}{point}: {}", aside.number, aside.why);
     }
 }
 

@@ -11,7 +11,7 @@ use format::{ItemName, PointId};
 /// Soft-delete recovery points, or purge them for ever.
 ///
 /// A soft-deleted point is no longer listed and is kept until it is purged. A purged point is gone at once;
-/// 'holdfast collect' then frees what no other point needs.
+/// 'holdfast collect' then frees what no other point needs. What 'holdfast check' names as set aside is purged by its whole id.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The points: prefixes of their ids, or 'latest'.

@@ -95,7 +95,8 @@ pub(crate) async fn find_point(opened: &Opened, domain: &dyn Domain, name: &str,
     }
 }
 
-/// The point that the user means to be rid of, or to have back: also one that cannot be trusted.
+/// The point that the user means to be rid of, or to have back: also one that cannot be trusted, and by its whole id one that is
+/// not listed because it was set aside.
 pub(crate) async fn find_any_point(
     opened: &Opened,
     domain: &dyn Domain,
@@ -103,7 +104,11 @@ pub(crate) async fn find_any_point(
     item: Option<&ItemName>,
 ) -> Outcome<PointId> {
     let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
-    if name == "latest" { Ok(latest(points.trusted)?.id) } else { Ok(points.named(name)?.0.id) }
+    match (name, name.parse()) {
+        ("latest", _) => Ok(latest(points.trusted)?.id),
+        (_, Ok(id)) => Ok(id),
+        (_, Err(_)) => Ok(points.named(name)?.0.id),
+    }
 }
 
 fn latest(points: Vec<PointInfo>) -> Outcome<PointInfo> {

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
-use crate::local::open_rebuilt;
+use crate::local::{open_rebuilt, what_it_lacks};
 use crate::terminal::{Json, say};
 use clap::Args;
 
@@ -12,11 +12,11 @@ use clap::Args;
 /// database is gone. Soft-deleted points come back, purged ones do not; running backups fail and can be started again. The
 /// old database is kept beside the new one.
 ///
-/// If entries of the journal cannot be read, points may be missing, and nothing is collected until a later rebuild can read them or
-/// they are given up.
+/// If entries of the journal or packs cannot be read, or a record that is set aside lacks something, points may be missing, and
+/// nothing is collected until a later rebuild finds everything or what is lacking is given up.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Let collections delete what only unreadable journal entries keep.
+    /// Let collections delete what only unreadable journal entries and packs keep.
     #[arg(long)]
     give_up_unreadable: bool,
 }
@@ -40,14 +40,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
             continue;
         }
         say!("domain {domain}: {} points in {} packs", report.points, report.packs);
-        for (pack, why) in &report.unreadable_packs {
-            say!("  pack {pack} cannot be read: {why}");
-        }
-        for (number, why) in &report.unreadable_entries {
-            say!("  journal entry {number} cannot be read: {why}");
-        }
-        for aside in &report.set_aside {
-            say!("  record {} is set aside: {}", aside.number, aside.why);
+        for lack in what_it_lacks(report) {
+            say!("  {lack}");
         }
     }
     if global.json {

@@ -18,7 +18,7 @@ use format::descriptor::{Descriptor, DomainEntry};
 use format::enrolment::Enrolment;
 use format::wrap::Wrap;
 use format::{DomainId, VaultId};
-use repository::{EmbeddedOptions, EmbeddedVault};
+use repository::{EmbeddedOptions, EmbeddedVault, RebuildReport};
 use seal::{AgentKeys, AgentSigner, DomainSecret, DomainWriter, OwnerSeed, RecipientSecret};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -73,6 +73,14 @@ pub(crate) async fn open_rebuilt(global: &Global, give_up_unreadable: bool) -> O
     open(global, EmbeddedOptions { owner: None, rebuild: true, give_up_unreadable }).await
 }
 
+/// What a rebuild could not read, and what it set aside.
+pub(crate) fn what_it_lacks(report: &RebuildReport) -> Vec<String> {
+    let packs = report.unreadable_packs.iter().map(|(pack, why)| format!("pack {pack} cannot be read: {why}"));
+    let entries = report.unreadable_entries.iter().map(|(number, why)| format!("journal entry {number} cannot be read: {why}"));
+    let records = report.set_aside.iter().map(|aside| format!("record {} is set aside: {}", aside.number, aside.why));
+    packs.chain(entries).chain(records).collect()
+}
+
 async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
     let rebuild = options.rebuild;
     let place = vault_place(global)?;
@@ -104,6 +112,7 @@ async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
                 report.points,
                 report.packs
             );
+            what_it_lacks(report).iter().for_each(|lack| note!("warning: {lack}"));
         }
     }
     Ok(Opened { vault, embedded, place, descriptor, home, directories, remembered })

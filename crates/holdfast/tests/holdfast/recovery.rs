@@ -1,7 +1,10 @@
 //! A machine that lost everything, and a vault that lost its database.
 
 use crate::machine::{Machine, copy};
+use format::blob::BlobKind;
+use format::pack;
 use std::fs;
+use std::path::PathBuf;
 
 fn lose_the_database(machine: &Machine) {
     fs::remove_file(machine.vault().join("vault.db")).unwrap();
@@ -159,4 +162,44 @@ fn a_newest_descriptor_that_cannot_be_opened_is_refused_with_a_way_out() {
     machine.points();
     let report = machine.ok(&["check"]);
     assert_eq!(report["mended"].as_array().unwrap().len(), 1, "{report}");
+}
+
+/// A pack of pages.
+fn page_pack(machine: &Machine) -> PathBuf {
+    let is_pages = |path: &PathBuf| pack::parse(&fs::read(path).unwrap()).unwrap().footer.kind == BlobKind::Page;
+    machine.objects("/pack/").into_iter().find(is_pages).unwrap()
+}
+
+#[test]
+fn nothing_is_collected_after_a_rebuild_that_could_not_read_pages_until_they_are_back_or_given_up() {
+    let machine = Machine::with_vault();
+    machine.write("file", "1");
+    let point = machine.backup("item");
+    let pages = page_pack(&machine);
+    let bytes = fs::read(&pages).unwrap();
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let damage = |bytes: &[u8]| {
+        fs::remove_file(&pages).unwrap();
+        fs::write(&pages, bytes).unwrap();
+    };
+    damage(&damaged);
+    lose_the_database(&machine);
+    let error = machine.ends(4, &["collect"]);
+    assert!(error["error"]["hint"].as_str().unwrap().contains("--give-up-unreadable"), "{error}");
+    // Back from a copy: everything is as it was.
+    damage(&bytes);
+    machine.ok(&["rebuild"]);
+    machine.ok(&["collect"]);
+    machine.assert_restores(&point, &machine.path("source"));
+    // Lost for good.
+    damage(&damaged);
+    machine.ends(4, &["rebuild", "--give-up-unreadable"]);
+    machine.ok(&["collect"]);
+    assert!(machine.points().is_empty());
+    let report = machine.ends(4, &["check"]);
+    assert_eq!(report["set_aside"][0]["point"], point.as_str(), "{report}");
+    machine.ok(&["expire", &point, "--purge", "--yes"]);
+    let report = machine.run(&["check", "--json"]).json();
+    assert_eq!(report["set_aside"], serde_json::json!([]), "{report}");
 }

@@ -9,7 +9,7 @@ mod packs;
 use crate::collect::{Marks, all_roots_now};
 use crate::fault::Outcome;
 use crate::heavy::compute;
-use crate::index::Index;
+use crate::index::{Index, Slot, Table};
 use crate::ledger::{PointRow, PointRowState};
 use crate::repository::Inner;
 use contract::{CheckOptions, CheckReport, DamagedCopy, DomainStatus, Progress, ProgressSink, SetAside};
@@ -17,6 +17,7 @@ use format::record::{RecordKind, SignedRecord};
 use format::{DomainId, KeyId, names};
 use objects::LostKeys;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 impl Inner {
     pub(crate) async fn check(&self, options: &CheckOptions, progress: &ProgressSink) -> Outcome<CheckReport> {
@@ -56,6 +57,7 @@ impl Inner {
             why: self.why_set_aside(row),
         }));
         let mut needed = self.report_damage(&index, &marks, report);
+        needed.extend(lost.unreadable.iter().filter(|key| is_needed(&index, &marks, key)));
         let living = points.iter().filter(|row| row.state != PointRowState::Purged);
         needed.extend(living.filter_map(|row| SignedRecord::parse_unverified(&row.record).ok()).map(|record| record.body.key));
         report_lost_keys(self.domain, needed.into_iter().filter(|key| lost.contains(key)).collect(), report);
@@ -125,6 +127,15 @@ impl Inner {
             segments: transaction.segments(self.domain).await?.len() as u64,
         })
     }
+}
+
+/// Whether a point reaches anything that this key opens.
+fn is_needed(index: &Index, marks: &Marks, key: &KeyId) -> bool {
+    let slots = |(number, table): (usize, &Arc<Table>)| {
+        let reached = |ordinal: &u32| marks.is_marked(Slot { table: number as u32, ordinal: *ordinal });
+        (0..table.len() as u32).filter(reached).any(|ordinal| table.entry(ordinal).key == *key)
+    };
+    index.tables.iter().enumerate().any(slots)
 }
 
 fn report_lost_keys(domain: DomainId, mut lost: Vec<KeyId>, report: &mut CheckReport) {

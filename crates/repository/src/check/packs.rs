@@ -26,19 +26,22 @@ struct Finding {
 }
 
 impl Finding {
-    /// Adds the blobs whose key is lost.
+    /// Adds the blobs whose key is gone. Of those whose key cannot be read now nothing is known: they are not damaged by that, and
+    /// damage of theirs is not taken back.
     fn lose(&mut self, footer: &Footer, lost: &LostKeys) {
-        let Self { damaged, unreadable, sound, .. } = self;
-        for (keys, places) in [(&lost.gone, damaged), (&lost.unreadable, unreadable)] {
-            if !footer.keys.iter().any(|key| keys.contains(key)) {
-                continue;
-            }
-            let is_lost = |place: &u32| keys.contains(&footer.keys[usize::from(footer.entries[*place as usize].key)]);
-            sound.retain(|place| !is_lost(place));
-            places.extend((0..footer.entries.len() as u32).filter(is_lost));
-            places.sort_unstable();
-            places.dedup();
+        if !footer.keys.iter().any(|key| lost.contains(key)) {
+            return;
         }
+        let key = |place: &u32| &footer.keys[usize::from(footer.entries[*place as usize].key)];
+        self.sound.retain(|place| !lost.contains(key(place)));
+        self.damaged.extend((0..footer.entries.len() as u32).filter(|place| lost.gone.contains(key(place))));
+        self.damaged.sort_unstable();
+        self.damaged.dedup();
+    }
+
+    /// Whether this damage is no more. What an agent cannot open may have a right checksum all the same.
+    fn has_healed(&self, place: u32, source: DamageSource) -> bool {
+        source != DamageSource::Reported && self.sound.binary_search(&place).is_ok()
     }
 
     /// What of the damage is new, and who says so. What storage cannot read may be readable again: nothing of it is given up,
@@ -48,7 +51,7 @@ impl Finding {
         let unreadable =
             self.unreadable.iter().filter(|place| !known.contains_key(place) && self.damaged.binary_search(place).is_err());
         let verified = damaged.map(|place| (*place, DamageSource::Verified));
-        verified.chain(unreadable.map(|place| (*place, DamageSource::Reported))).collect()
+        verified.chain(unreadable.map(|place| (*place, DamageSource::Unreadable))).collect()
     }
 }
 
@@ -145,9 +148,8 @@ impl Inner {
         finding: &Finding,
         report: &mut CheckReport,
     ) -> Outcome<()> {
-        let new = finding.news(known);
-        let healed = finding.sound.iter().any(|place| known.get(place) == Some(&DamageSource::Verified));
-        if new.is_empty() && !healed && finding.frame.is_none() && !row.frame_damaged {
+        let heals = |known: &BTreeMap<u32, DamageSource>| known.iter().any(|(place, source)| finding.has_healed(*place, *source));
+        if finding.news(known).is_empty() && !heals(known) && finding.frame.is_none() && !row.frame_damaged {
             return Ok(());
         }
         let mut transaction = self.ledger.begin().await?;
@@ -158,15 +160,17 @@ impl Inner {
         if let Some(what) = &finding.frame {
             report.damaged_packs.push(DamagedPack { pack: row.name, what: what.clone() });
         }
-        if healed {
+        // As it is now: since the index was loaded others may have found or healed damage of this pack.
+        let mut known = transaction.damage(self.domain).await?;
+        known.retain(|known| known.pack == row.name);
+        let known: BTreeMap<u32, DamageSource> = known.into_iter().map(|row| (row.place, row.source)).collect();
+        if heals(&known) {
             transaction.remove_damage(self.domain, row.name).await?;
-            // What an agent cannot open may have a right checksum all the same.
-            let stays = |place: &u32, source: DamageSource| source == DamageSource::Reported || !finding.sound.contains(place);
-            for (place, source) in known.iter().filter(|(place, source)| stays(place, **source)) {
+            for (place, source) in known.iter().filter(|(place, source)| !finding.has_healed(**place, **source)) {
                 transaction.put_damage(&self.damage_row(row, footer, *place, *source)).await?;
             }
         }
-        for (place, source) in new {
+        for (place, source) in finding.news(&known) {
             transaction.put_damage(&self.damage_row(row, footer, place, source)).await?;
         }
         transaction.update_pack(&PackRow { frame_damaged: finding.frame.is_some(), ..now }).await?;

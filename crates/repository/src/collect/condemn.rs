@@ -7,6 +7,7 @@ use crate::heavy::compute;
 use crate::index::{Index, Slot};
 use crate::ledger::{CondemnedRow, PackRow, PackState, SessionState};
 use crate::repository::Inner;
+use crate::unread::refuse_lacking;
 use crate::{Sabotage, sabotaged};
 use contract::{CollectReport, ProgressSink};
 use format::blob::BlobKind;
@@ -32,6 +33,7 @@ impl Inner {
         let generation = domain.marking;
         transaction.put_domain(&domain).await?;
         let roots = all_roots(transaction.as_mut(), self.domain, Since::Now, self.environment.clock.now_ms()).await?;
+        let has_given_up = self.has_given_up(transaction.as_mut()).await?;
         let index = Index::load(transaction.as_mut(), self.domain, &self.files, &self.cache).await?;
         let mut origins = HashMap::new();
         for state in [SessionState::Open, SessionState::Committing, SessionState::Expired] {
@@ -47,6 +49,7 @@ impl Inner {
             index.verify()?;
             let mut marks = Marks::new(&index);
             roots.into_iter().try_for_each(|root| marks.reach(&index, root, progress))?;
+            refuse_lacking(&marks, has_given_up)?;
             let (condemned, sighted) = candidates(&index, &marks, &origins);
             Outcome::Ok((marks.pages, condemned, sighted))
         })?;

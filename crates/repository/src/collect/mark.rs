@@ -1,8 +1,8 @@
 //! Marking: which copies the roots reach.
 //!
 //! Of a blob with several copies the lowest-numbered sound one is kept: garbage that a stolen agent plants later under an id
-//! that exists never displaces the good copy. Copies that an agent merely reported, and copies in packs whose order a rebuild
-//! does not know, are kept beside it.
+//! that exists never displaces the good copy. Copies that an agent merely reported or storage could not read, and copies in packs
+//! whose order a rebuild does not know, are kept beside it.
 
 use super::roots::Root;
 use crate::fault::{Fault, Outcome};
@@ -84,8 +84,11 @@ fn kept_copies<'a>(index: &'a Index, copies: &'a [BlobCopy]) -> impl Iterator<It
     let only_damaged = copies.iter().all(|copy| damage(copy) == Some(DamageSource::Verified));
     copies.iter().filter(move |copy| {
         let is_winner = winner.is_some_and(|winner| winner.slot == copy.slot);
-        let kept_beside = damage(copy) != Some(DamageSource::Verified)
-            && (damage(copy) == Some(DamageSource::Reported) || index.packs[copy.pack as usize].row.recovered);
+        let kept_beside = match damage(copy) {
+            Some(DamageSource::Verified) => false,
+            Some(DamageSource::Reported | DamageSource::Unreadable) => true,
+            None => index.packs[copy.pack as usize].row.recovered,
+        };
         is_winner || kept_beside || only_damaged
     })
 }
@@ -124,6 +127,7 @@ mod tests {
         assert_eq!(kept(&two_copies(None, false)), [true, false]);
         // Somebody who merely says that the good copy is bad does not get rid of it.
         assert_eq!(kept(&two_copies(Some(DamageSource::Reported), false)), [true, true]);
+        assert_eq!(kept(&two_copies(Some(DamageSource::Unreadable), false)), [true, true]);
         // A copy whose checksum was found wrong here gives way to one that is sound.
         assert_eq!(kept(&two_copies(Some(DamageSource::Verified), false)), [false, true]);
         // After a rebuild nobody knows which came first.

@@ -12,8 +12,8 @@ use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
 use contract::{CollectOptions, CollectReport, ErrorKind, Progress, ProgressSink};
 use format::pack::{self, Footer, SealedBlob};
-use format::{PackName, names};
-use std::collections::{BTreeMap, BTreeSet};
+use format::{PackName, SessionId, names};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Packs whose rows are swapped in one transaction.
 const SWAP_PACKS: usize = in_tests(2, 16);
@@ -32,6 +32,7 @@ impl Inner {
         &self,
         index: &Index,
         dead: &BTreeMap<PackName, BTreeSet<u32>>,
+        running: &HashSet<SessionId>,
         options: &CollectOptions,
         report: &mut CollectReport,
         progress: &ProgressSink,
@@ -43,6 +44,12 @@ impl Inner {
                 let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
                 let gone = dead.get(&pack.row.name).unwrap_or(&none);
                 if pack.row.state != PackState::Proven || gone.len() == pack.row.entries as usize {
+                    continue;
+                }
+                // Its session's commit looks for it by its name.
+                if pack.row.session.is_some_and(|session| running.contains(&session))
+                    && !sabotaged(Sabotage::PacksOfSessionsAreRewritten)
+                {
                     continue;
                 }
                 if gone.is_empty() && !pack.row.frame_damaged {
@@ -64,11 +71,11 @@ impl Inner {
                 Err(fault) => return Err(fault),
             }
             if waiting.len() == SWAP_PACKS {
-                self.swap(std::mem::take(&mut waiting), report).await?;
+                self.swap(index, std::mem::take(&mut waiting), report).await?;
             }
             progress(Progress { phase: "rewriting", done: done as u64 + 1, total: Some(total), bytes: report.bytes_rewritten });
         }
-        self.swap(waiting, report).await
+        self.swap(index, waiting, report).await
     }
 
     /// The blobs of a pack that live, and their places in the old footer and the new one. Damage among them goes on record, and
@@ -91,7 +98,7 @@ impl Inner {
                     continue;
                 }
                 StoredCopy::Wrong => DamageSource::Verified,
-                StoredCopy::Unreadable => DamageSource::Reported,
+                StoredCopy::Unreadable => DamageSource::Unreadable,
             };
             damaged.push(DamageRow { domain: self.domain, pack: pack.row.name, place, blob: entry.id, source });
         }
@@ -158,13 +165,18 @@ impl Inner {
     }
 
     /// New packs take the place of the old ones, which go on a deletion list, in one transaction.
-    async fn swap(&self, rewritten: Vec<Rewritten>, report: &mut CollectReport) -> Outcome<()> {
+    async fn swap(&self, index: &Index, rewritten: Vec<Rewritten>, report: &mut CollectReport) -> Outcome<()> {
         if rewritten.is_empty() {
             return Ok(());
         }
         let mut transaction = self.ledger.begin().await?;
         let mut domain = self.domain_row(transaction.as_mut()).await?;
-        let rewritten = self.still_valid(transaction.as_mut(), rewritten).await?;
+        let mut rewritten = self.still_valid(transaction.as_mut(), rewritten).await?;
+        let wanted = self.wanted_again(transaction.as_mut(), index).await?;
+        let loses = |pack: &Rewritten| {
+            wanted.get(&pack.old.name).is_some_and(|places| places.iter().any(|place| !pack.places.contains_key(place)))
+        };
+        rewritten.retain(|pack| !loses(pack));
         let condemned = transaction.condemned(self.domain).await?;
         let damage = transaction.damage(self.domain).await?;
         for pack in &rewritten {
@@ -175,7 +187,7 @@ impl Inner {
                     transaction.put_condemned(&CondemnedRow { pack: pack.new.name, places, ..row.clone() }).await?;
                 }
             }
-            for row in damage.iter().filter(|row| row.pack == pack.old.name && row.source == DamageSource::Reported) {
+            for row in damage.iter().filter(|row| row.pack == pack.old.name && row.source != DamageSource::Verified) {
                 if let Some(place) = pack.places.get(&row.place) {
                     transaction.put_damage(&DamageRow { pack: pack.new.name, place: *place, ..row.clone() }).await?;
                 }

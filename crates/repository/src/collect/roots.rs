@@ -19,7 +19,7 @@ pub(crate) enum Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Root {
     pub(crate) page: BlobId,
-    /// Its closure is known not to be complete.
+    /// Its closure may not be complete: a rebuild set it aside.
     pub(crate) set_aside: bool,
 }
 
@@ -51,7 +51,13 @@ pub(crate) async fn all_roots(
         PointRowState::Purged => pinned.contains(&row.id) || was_root(row, since),
     };
     let rows = transaction.points(domain).await?;
-    let root = |row: &PointRow| Root { page: row.root, set_aside: row.state == PointRowState::SetAside };
+    // Of a purged point that a rebuild found nobody knows any more whether it was set aside.
+    let set_aside = |row: &PointRow| match row.state {
+        PointRowState::SetAside => true,
+        PointRowState::Purged => row.session.is_none(),
+        PointRowState::Pending | PointRowState::Committed | PointRowState::SoftDeleted => false,
+    };
+    let root = |row: &PointRow| Root { page: row.root, set_aside: set_aside(row) };
     Ok(rows.iter().filter(|row| counts(row)).map(root).collect())
 }
 

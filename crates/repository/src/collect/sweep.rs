@@ -6,15 +6,17 @@ use crate::fault::Outcome;
 use crate::heavy::compute;
 use crate::index::{Index, Slot};
 use crate::ledger::{
-    CondemnedRow, DomainRow, JournalRow, PackRow, PackState, PointRowState, SessionKind, SessionRow, SessionState, Transaction,
+    CondemnedRow, DamageRow, DomainRow, JournalRow, PackRow, PackState, PointRowState, SessionKind, SessionRow, SessionState,
+    Transaction,
 };
 use crate::repository::Inner;
 use crate::simulated::in_tests;
+use crate::unread::refuse_lacking;
 use crate::{Sabotage, sabotaged};
 use contract::{CollectOptions, CollectReport, Progress, ProgressSink};
 use format::journal::Payload;
 use format::{PackName, SessionId, names};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Most packs on one deletion list.
 const LIST_PACKS_MAX: usize = in_tests(2, 10_000);
@@ -51,6 +53,7 @@ impl Inner {
         let roots = all_roots(transaction.as_mut(), self.domain, Since::Now, now).await?;
         let roots_since = all_roots(transaction.as_mut(), self.domain, Since::Generation(limit), now).await?;
         let condemned = transaction.condemned(self.domain).await?;
+        let has_given_up = self.has_given_up(transaction.as_mut()).await?;
         drop(transaction);
 
         let running: HashSet<SessionId> = running.iter().map(|row| row.id).collect();
@@ -63,6 +66,7 @@ impl Inner {
                     marks.reach(&index, root, progress)?;
                 }
                 if are_of_now {
+                    refuse_lacking(&marks, has_given_up)?;
                     pardoned = reached_places(&index, &marks, &condemned);
                 }
             }
@@ -72,7 +76,7 @@ impl Inner {
         report.pages_marked += pages;
         self.pardon(&verdict.pardoned).await?;
         self.delete_remains(&index, &verdict, report, progress).await?;
-        self.rewrite_packs(&index, &verdict.dead, options, report, progress).await?;
+        self.rewrite_packs(&index, &verdict.dead, &running, options, report, progress).await?;
         self.delete_keys(report).await?;
         self.forget_old_rows(limit).await
     }
@@ -123,7 +127,9 @@ impl Inner {
         for (done, list) in dead.chunks(LIST_PACKS_MAX).enumerate() {
             let mut transaction = self.ledger.begin().await?;
             let mut domain = self.domain_row(transaction.as_mut()).await?;
-            let entry = self.list_for_deletion(transaction.as_mut(), &mut domain, list).await?;
+            let wanted = self.wanted_again(transaction.as_mut(), index).await?;
+            let list: Vec<&PackRow> = list.iter().copied().filter(|row| !wanted.contains_key(&row.name)).collect();
+            let entry = self.list_for_deletion(transaction.as_mut(), &mut domain, &list).await?;
             transaction.commit().await?;
             let Some(entry) = entry else { continue };
             self.delete_listed(&entry).await?;
@@ -133,6 +139,29 @@ impl Inner {
             progress(Progress { phase: "deleting", done, total: Some(dead.len() as u64), bytes: report.bytes_deleted });
         }
         Ok(())
+    }
+
+    /// Copies of blobs of which another copy turned out to be damaged since the index was loaded: whatever the marks say, one of
+    /// these may be the only sound one. The next collection marks again.
+    pub(crate) async fn wanted_again(
+        &self,
+        transaction: &mut dyn Transaction,
+        index: &Index,
+    ) -> Outcome<HashMap<PackName, Vec<u32>>> {
+        let is_known = |row: &DamageRow| {
+            let pack = index.by_name.get(&row.pack).map(|pack| &index.packs[*pack as usize]);
+            pack.is_some_and(|pack| pack.damaged.get(&row.place) == Some(&row.source))
+        };
+        let mut wanted: HashMap<PackName, Vec<u32>> = HashMap::new();
+        for row in transaction.damage(self.domain).await?.iter().filter(|row| !is_known(row)) {
+            for copy in index.copies(&row.blob) {
+                wanted.entry(index.packs[copy.pack as usize].row.name).or_default().push(copy.place);
+            }
+        }
+        if sabotaged(Sabotage::DamageFoundMeanwhileIsForgotten) {
+            wanted.clear();
+        }
+        Ok(wanted)
     }
 
     /// Takes packs from everybody and enters a deletion list of them. Packs whose state is no longer the one given stay.

@@ -1,12 +1,16 @@
 //! Segment files: in a directory, or in memory for simulation.
 
+use format::segment::{Segment, SegmentPack, merge};
 use memmap2::Mmap;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Cursor, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+
+/// How names of drafts end.
+const DRAFT: &str = "draft";
 
 /// Bytes of a segment.
 #[derive(Debug, Clone)]
@@ -46,6 +50,52 @@ impl SegmentFiles {
                 files.lock().expect("no panic under this lock").insert(id, Arc::new(bytes.to_vec()));
                 Ok(())
             }
+        }
+    }
+
+    /// Merges segments, of the packs for which `keep` answers true, into a draft of one. What is in memory does not grow with
+    /// their entries. Drafts that a process left behind are removed; whoever is still at one begins again some other time.
+    pub(crate) fn merge(
+        &self,
+        draft: [u8; 16],
+        segments: &[&Segment<SegmentBytes>],
+        keep: impl Fn(&SegmentPack) -> bool,
+    ) -> io::Result<()> {
+        match self {
+            Self::Directory(directory) => {
+                remove_drafts(directory);
+                write_file(directory, &draft_path(directory, draft), |file| merge(segments, keep, file).map(drop))
+            }
+            Self::Memory(files) => {
+                let mut bytes = Cursor::new(Vec::new());
+                merge(segments, keep, &mut bytes)?;
+                files.lock().expect("no panic under this lock").insert(draft_id(draft), Arc::new(bytes.into_inner()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a draft the segment of this id.
+    pub(crate) fn adopt(&self, draft: [u8; 16], id: u64) -> io::Result<()> {
+        match self {
+            Self::Directory(directory) => {
+                fs::rename(draft_path(directory, draft), path(directory, id))?;
+                File::open(directory)?.sync_all()
+            }
+            Self::Memory(files) => {
+                let mut files = files.lock().expect("no panic under this lock");
+                let bytes = files.remove(&draft_id(draft)).ok_or(io::ErrorKind::NotFound)?;
+                files.insert(id, bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a draft, if it is there.
+    pub(crate) fn remove_draft(&self, draft: [u8; 16]) {
+        match self {
+            Self::Directory(directory) => drop(fs::remove_file(draft_path(directory, draft))),
+            Self::Memory(files) => drop(files.lock().expect("no panic under this lock").remove(&draft_id(draft))),
         }
     }
 
@@ -94,16 +144,40 @@ fn path(directory: &Path, id: u64) -> PathBuf {
     directory.join(format!("{id:016x}.segment"))
 }
 
+fn draft_path(directory: &Path, draft: [u8; 16]) -> PathBuf {
+    directory.join(format!("{:032x}.{DRAFT}", u128::from_be_bytes(draft)))
+}
+
+/// In memory drafts lie among the segments, whose ids are small.
+fn draft_id(draft: [u8; 16]) -> u64 {
+    u128::from_be_bytes(draft) as u64 | 1 << 63
+}
+
+fn remove_drafts(directory: &Path) {
+    let Ok(files) = fs::read_dir(directory) else { return };
+    let drafts = files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|ending| ending == DRAFT));
+    drafts.for_each(|path| drop(fs::remove_file(path)));
+}
+
 fn store_file(directory: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
     let temporary = directory.join(format!("{id:016x}.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path(directory, id)));
-    if written.is_err() {
+    write_file(directory, &temporary, |file| file.write_all(bytes))?;
+    if let Err(error) = fs::rename(&temporary, path(directory, id)) {
         let _ = fs::remove_file(&temporary);
-        return written;
+        return Err(error);
     }
     File::open(directory)?.sync_all()
+}
+
+/// A file that is whole and durable, or not there.
+fn write_file(directory: &Path, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let written = write(&mut file).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 /// Maps a segment file.
@@ -116,4 +190,46 @@ fn store_file(directory: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
 fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: see above.
     unsafe { Mmap::map(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::samples;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = files.collect();
+        names.sort();
+        names
+    }
+
+    /// Packs of the segment with this id.
+    fn packs(files: &SegmentFiles, id: u64) -> usize {
+        Segment::open(files.open(id).unwrap()).unwrap().packs().len()
+    }
+
+    #[test]
+    fn a_draft_is_a_segment_once_it_is_adopted_and_one_left_behind_goes_with_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = SegmentFiles::Directory(directory.path().to_owned());
+        let bytes = |number| {
+            let row = samples::pack_row(number, 2);
+            let footer = samples::footer(&row, &[format::BlobId([1; 32]), format::BlobId([2; 32])]);
+            format::segment::build(&[(row.number, row.length, footer)]).unwrap()
+        };
+        files.store(1, &bytes(1)).unwrap();
+        files.store(2, &bytes(2)).unwrap();
+        let segments = [1, 2].map(|id| Segment::open(files.open(id).unwrap()).unwrap());
+        let both: Vec<_> = segments.iter().collect();
+        files.merge([1; 16], &both, |_| true).unwrap();
+        files.merge([2; 16], &both, |_| true).unwrap();
+        assert_eq!(files.adopt([1; 16], 3).unwrap_err().kind(), io::ErrorKind::NotFound);
+        files.adopt([2; 16], 3).unwrap();
+        assert_eq!(packs(&files, 3), 2);
+        files.merge([3; 16], &both, |pack| pack.number == 2).unwrap();
+        files.remove_draft([3; 16]);
+        let left = ["0000000000000001.segment", "0000000000000002.segment", "0000000000000003.segment"];
+        assert_eq!(names(directory.path()), left);
+    }
 }

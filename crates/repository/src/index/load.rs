@@ -45,7 +45,7 @@ impl TableCache {
     }
 }
 
-fn damaged(message: String) -> Fault {
+pub(super) fn damaged(message: String) -> Fault {
     let error = contract::Error::new(ErrorKind::Corrupt, message);
     Fault::Answer(error.with_hint("run 'holdfast rebuild': it makes the index anew from storage"))
 }

@@ -123,7 +123,7 @@ impl Index {
         packs.filter(|(_, _, pack)| pack.is_some()).flat_map(|(table, place, _)| table.keys(place as u32)).collect()
     }
 
-    /// Damaged blobs of which there is no sound copy, sorted.
+    /// Damaged blobs on which no session may count, sorted: also those whose other copies are condemned or hidden.
     pub(crate) fn lost_blobs(&self) -> Vec<BlobId> {
         let mut lost = Vec::new();
         for (number, table) in self.tables.iter().enumerate() {
@@ -131,7 +131,7 @@ impl Index {
                 let Some(pack) = pack else { continue };
                 for place in self.packs[*pack as usize].damaged.keys() {
                     if let Some(id) = table.id_at(place_in_table as u32, *place)
-                        && !self.has_sound_copy(&id)
+                        && !self.is_visible(&id)
                     {
                         lost.push(id);
                     }
@@ -160,6 +160,24 @@ mod tests {
         assert_eq!(index.lost_blobs(), ids);
         // By way of a footer for each it takes minutes.
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn a_damaged_blob_whose_other_copy_is_condemned_is_named() {
+        let mut index = Index::default();
+        let id = BlobId([7; 32]);
+        for number in 1..=2 {
+            let row = samples::pack_row(number, 1);
+            let footer = samples::footer(&row, &[id]);
+            samples::push(&mut index, row);
+            index.add(Arc::new(Table::Tail(footer)), None);
+        }
+        index.packs[0].damaged = BTreeMap::from([(0, DamageSource::Verified)]);
+        assert_eq!(index.lost_blobs(), []);
+        index.packs[1].condemned = BTreeMap::from([(0, 1)]);
+        // A commit does not count on it, so the session must hear of it.
+        assert!(!index.is_visible(&id));
+        assert_eq!(index.lost_blobs(), [id]);
     }
 
     #[test]

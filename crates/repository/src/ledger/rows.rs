@@ -157,8 +157,11 @@ impl CondemnedRow {
 pub enum DamageSource {
     /// Its checksum was found wrong here, or its bytes are gone.
     Verified,
-    /// An agent could not open it, or storage could not read it, which may pass. Nothing is ever deleted because of that.
+    /// An agent could not open it. Nothing is ever deleted because of that.
     Reported,
+    /// Storage could not read it, or its key. That may pass: nothing is deleted because of it, and a check that can read the copy
+    /// takes it back.
+    Unreadable,
 }
 
 /// A damaged copy. Key: domain, pack, place.

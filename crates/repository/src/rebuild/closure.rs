@@ -43,7 +43,7 @@ impl Inner {
                     hidden.entry(pack).or_default().push(place);
                 } else {
                     let may_be_back = keys.unreadable.contains(&entry.key);
-                    let source = if may_be_back { DamageSource::Reported } else { DamageSource::Verified };
+                    let source = if may_be_back { DamageSource::Unreadable } else { DamageSource::Verified };
                     let (domain, blob) = (self.domain, table.id(slot.ordinal));
                     transaction.put_damage(&DamageRow { domain, pack, place, blob, source }).await?;
                 }

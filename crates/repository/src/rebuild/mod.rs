@@ -71,7 +71,7 @@ impl Inner {
         self.read_inventory(&history, nonce, &mut report).await?;
         self.hide_unproven(&keys, nonce).await?;
         self.restore_points(&history, &keys.sound, nonce, &mut report).await?;
-        self.become_ready(&history, nonce).await?;
+        self.become_ready(&history, nonce, &report).await?;
         self.merge_tails(0).await?;
         self.forget_index();
         Ok(report)
@@ -158,13 +158,13 @@ impl Inner {
         Err(busy())
     }
 
-    async fn become_ready(&self, history: &History, nonce: ClaimNonce) -> Outcome<()> {
+    async fn become_ready(&self, history: &History, nonce: ClaimNonce, report: &RebuildReport) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
         let mut row = self.row_in_rebuild(transaction.as_mut(), nonce).await?;
         for row in &history.rows {
             transaction.put_journal(row).await?;
         }
-        self.note_unread(transaction.as_mut(), &history.unreadable).await?;
+        self.note_unread(transaction.as_mut(), report).await?;
         self.remember_deleted(transaction.as_mut(), &history.deleted_keys).await?;
         row.ready = true;
         transaction.put_domain(&row).await?;

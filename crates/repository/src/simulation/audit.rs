@@ -113,15 +113,19 @@ impl World {
         self.audit_collections_after_rebuild(&repository, &database, &copy, when);
     }
 
-    /// What its operator does about journal entries that a rebuild could not read. Nothing was damaged here: such an entry was put
-    /// by a database that another one had replaced, and nobody was told that it is there. If anything was lost with it all the
-    /// same, the audits say so.
+    /// What its operator does about what a rebuild could not read, and what (forged) records that it set aside lack. Nothing was
+    /// damaged here: such an entry was put by a database that another one had replaced, and nobody was told that it is there. If
+    /// anything was lost with it all the same, the audits say so.
     fn acknowledge_unread(&self, repository: &Repository, report: &RebuildReport) {
-        if report.unreadable_entries.is_empty() {
+        if report.unreadable_entries.is_empty() && report.unreadable_packs.is_empty() && report.set_aside.is_empty() {
             return;
         }
-        if self.model.borrow().tainted.is_empty() && drive(repository.inner.collect(&thorough(), &no_progress())).is_ok() {
-            self.violation(format!("6 a collection goes on although the journal could not be read: {report:?}"));
+        let could_not_read = !report.unreadable_entries.is_empty() || !report.unreadable_packs.is_empty();
+        if could_not_read
+            && self.model.borrow().tainted.is_empty()
+            && drive(repository.inner.collect(&thorough(), &no_progress())).is_ok()
+        {
+            self.violation(format!("6 a collection goes on although something could not be read: {report:?}"));
         }
         drive(repository.inner.give_up_unread()).unwrap();
     }

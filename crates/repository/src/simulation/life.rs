@@ -172,7 +172,7 @@ impl Actor {
         let report = repository.inner.rebuild().await.map_err(Error::from);
         self.world.note(|| format!("{} rebuilds database {}: {report:?}", self.node.name, database.number));
         let report = report?;
-        if !report.unreadable_entries.is_empty() {
+        if !report.unreadable_entries.is_empty() || !self.world.model.borrow().tainted.is_empty() {
             // As the audits' operator, see there.
             repository.inner.give_up_unread().await.map_err(Error::from)?;
         }

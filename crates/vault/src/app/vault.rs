@@ -23,6 +23,13 @@ impl VaultPlace {
             let vault = EmbeddedVault::serve(&directory, EmbeddedOptions::default(), leases.clone()).await?;
             for (domain, report) in vault.rebuilt() {
                 tracing::warn!(%domain, points = report.points, packs = report.packs, "the ledger was made anew from storage");
+                let (packs, entries) = (report.unreadable_packs.len(), report.unreadable_entries.len());
+                if packs + entries + report.set_aside.len() > 0 {
+                    tracing::warn!(
+                        %domain, packs = ?report.unreadable_packs, entries = ?report.unreadable_entries, set_aside = ?report.set_aside,
+                        "parts of the storage could not be read; nothing is collected until a rebuild can read them"
+                    );
+                }
             }
             Some(Arc::new(vault))
         } else {

@@ -248,7 +248,7 @@ pub(super) fn any_condemned() -> impl Strategy<Value = CondemnedRow> {
 }
 
 pub(super) fn any_damage() -> impl Strategy<Value = DamageRow> {
-    let sources = select(vec![DamageSource::Verified, DamageSource::Reported]);
+    let sources = select(vec![DamageSource::Verified, DamageSource::Reported, DamageSource::Unreadable]);
     let places = prop_oneof![0..3u32, any::<u32>()];
     (key(), key(), places, any::<[u8; 32]>(), sources).prop_map(|(domain, pack, place, blob, source)| DamageRow {
         domain: domain_id(domain),

@@ -40,7 +40,7 @@ numbered! {
     SessionKind { Write = 1, Read = 2, Collect = 3 }
     SessionState { Open = 1, Committing = 2, Committed = 3, Expired = 4 }
     PackState { Issued = 1, Registered = 2, Proven = 3, Deleting = 4 }
-    DamageSource { Verified = 1, Reported = 2 }
+    DamageSource { Verified = 1, Reported = 2, Unreadable = 3 }
     PointRowState { Pending = 1, Committed = 2, SoftDeleted = 3, Purged = 4, SetAside = 5 }
     JournalState { Pending = 1, Done = 2 }
     BlobKind { Data = 1, Page = 2 }

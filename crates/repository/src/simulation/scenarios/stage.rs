@@ -210,6 +210,14 @@ impl Stage {
             }
         }
         world.is_reverted.set(false);
+        if world.model.borrow().tainted.is_empty() && Self::refuses_to_collect(&repository).await {
+            // Nothing is lost: somebody puts the disk right.
+            world.weather.make_all_readable();
+            match self.take_over(&last, &world.current()).await {
+                Ok(rebuilt) => repository = rebuilt,
+                Err(error) => return world.violation(format!("nobody can rebuild: {error}")),
+            }
+        }
         if !world.model.borrow().tainted.is_empty() {
             let given_up = repository.inner.give_up_unread().await.map_err(Error::from);
             self.must("give up what cannot be read", given_up);
@@ -225,6 +233,11 @@ impl Stage {
             let walker = Walker::new(&world.memory);
             world.audit_garbage(&walker, &world.current(), &world.memory, world.foreign_packs.get(), "at the end");
         }
+    }
+
+    async fn refuses_to_collect(repository: &Repository) -> bool {
+        let mut transaction = repository.inner.ledger.snapshot().await.unwrap();
+        repository.inner.refuse_unread(transaction.as_mut()).await.is_err()
     }
 
     async fn epilogue(&self, repository: &Repository) -> Result<()> {
