@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{
-    Login, Opened, VaultPlace, WriteOnly, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private,
+    Login, Opened, VaultPlace, WriteOnly, exists, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private,
 };
 use crate::terminal::{self, Json, Table, note, say};
 use api::Scope;
@@ -229,7 +229,7 @@ async fn add_recipient(global: &Global, arguments: AddRecipientArguments) -> Out
 async fn write_only(global: &Global, arguments: WriteOnlyArguments) -> Outcome<Exit> {
     let (opened, keys) = open_with_keys(global).await?;
     let kit = opened.home.config.join("recovery-kit.txt");
-    if arguments.only && kit.exists() {
+    if arguments.only && exists(&kit)? {
         return Err(Failure::new(Exit::Refused, format!("the recovery kit is still here: '{}'", kit.display())).with_hint(
             "put it where it is safe, away from this machine, and remove it here: soon nothing else can open the vault",
         ));

@@ -4,7 +4,7 @@
 //! descriptor must be signed by it and not be older than one that was seen.
 
 use super::directories::Directories;
-use super::files::read_secret;
+use super::files::{exists, read_secret};
 use super::login::Login;
 use super::passphrase::passphrase;
 use super::remembered::Remembered;
@@ -146,7 +146,7 @@ impl Opened {
     /// The keys of this machine's agent, if it is enrolled: they are there before the service has taken them.
     pub(crate) fn agent_keys(&self) -> Outcome<Option<AgentKeys>> {
         match VaultHome::read(&self.home.agent())? {
-            Some(bytes) if !self.home.enrolment().exists() => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
+            Some(bytes) if !exists(&self.home.enrolment())? => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
             _ => Ok(None),
         }
     }

@@ -239,4 +239,22 @@ mod tests {
         assert!(tokens.redeem(&one_time, "admin").await.unwrap().is_none());
         assert!(tokens.redeem(&lasting.secret, "admin").await.unwrap().is_none(), "a lasting token is not exchanged");
     }
+
+    #[tokio::test]
+    async fn a_token_that_is_ended_while_it_is_made_is_good_only_as_long_as_the_database_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let tokens = Tokens::load(Database::open(&directory.path().join("service.db")).await.unwrap()).await.unwrap();
+        for round in 0..50 {
+            let (secret, domain) = (api::token_text([round; 8], &[round; 32]), format::DomainId([round; 16]));
+            let (id, hash) = (api::token_id(&secret).unwrap(), api::token_hash(&secret));
+            let (accepted, _) = tokio::join!(
+                tokens.accept(id, hash, "machine", domain, format::AgentKey([1; 32])),
+                // Ended as soon as it is there.
+                async { while tokens.revoke(id).await.is_err() && round % 2 == 0 {} }
+            );
+            accepted.unwrap();
+            let is_there = tokens.database.token(id).await.unwrap().is_some();
+            assert_eq!(tokens.scope(&secret).await.unwrap().is_some(), is_there, "{round}");
+        }
+    }
 }
