@@ -192,7 +192,7 @@ fn a_check_of_which_half_was_refused_fails_and_half_a_check_does_not_say_that_al
     assert!(whole.code == 0 && whole.out.contains("everything is there"), "{}", whole.out);
     // The key opens everything; what the file system refuses is not for the machine to pass over.
     let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
-    fs::set_permissions(&pack, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&pack, Permissions::from_mode(0o000)).unwrap();
     let mut command = Command::new("setpriv");
     machine.surround(&mut command);
     command.env("PATH", std::env::var_os("PATH").unwrap()).args(["--bounding-set=-dac_override,-dac_read_search", "--"]);
