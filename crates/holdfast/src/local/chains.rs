@@ -127,6 +127,7 @@ fn gone(seen: &engine::Remembered) -> Failure {
 
 fn untrusted(item: &ItemName) -> Failure {
     Failure::new(Exit::Damage, format!("the newest point of {item} cannot be trusted")).with_hint(
-        "'holdfast points' tells which it is and why; purge it, or go on with the state that is there with --accept-rollback",
+        "'holdfast points' tells which it is and why; 'holdfast rebuild' makes a damaged database anew; if that does not help, purge it, \
+         or go on with the state that is there with --accept-rollback",
     )
 }

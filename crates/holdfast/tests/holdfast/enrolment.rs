@@ -207,6 +207,29 @@ fn a_machine_that_writes_only_keeps_no_administrators_token() {
 }
 
 #[test]
+fn giving_up_the_administrators_token_can_be_interrupted_anywhere() {
+    let owner = Machine::with_service();
+    owner.write("file", "content");
+    // Before the service was asked for anything: the certificate is there, the keys are, the wrap is gone.
+    owner.ok(&["key", "write-only"]);
+    fs::remove_file(owner.config().join("passphrase.wrap")).unwrap();
+    owner.ok(&["agent", "tokens"]);
+    // After it, and before the old token ended: another administrator ends it, and the machine works with its own.
+    let other = owner.other("other machine");
+    other.log_in();
+    let old = fs::read_to_string(owner.service_token()).unwrap();
+    owner.ok(&["key", "write-only", "--only"]);
+    let listed = other.ok(&["agent", "tokens"]);
+    let roles: Vec<_> = listed["tokens"].as_array().unwrap().iter().map(|token| token["role"].as_str().unwrap()).collect();
+    assert_eq!(roles.iter().filter(|role| **role == "administrator").count(), 1, "{listed}");
+    assert!(!listed.to_string().contains(api::token_id(&old).unwrap()), "{listed}");
+    let machine = owner.without_secret();
+    machine.backup("item");
+    // The owner gets in again from anywhere, with the recovery kit.
+    other.assert_restores("latest", &other.path("source"));
+}
+
+#[test]
 fn of_two_tokens_of_one_name_one_enrols() {
     let owner = Machine::with_service();
     let (one, other) = (token(&owner, "web-1"), token(&owner, "web-1"));
@@ -232,9 +255,13 @@ fn a_service_that_lost_its_database_takes_its_machines_in_again() {
     laptop.ok(&["agent", "enroll", "--again"]);
     assert_eq!(laptop.points().len(), 1);
     laptop.backup("item");
+    // Also if the machine lost its token with it.
+    fs::remove_file(laptop.service_token()).unwrap();
+    owner.lose_the_services_database();
+    laptop.ok(&["agent", "enroll", "--again"]);
     // Again and again is no harm; a token that was ended stays ended as long as the database says so.
     laptop.ok(&["agent", "enroll", "--again"]);
-    owner.log_in_again();
+    owner.log_in();
     let tokens = owner.ok(&["agent", "tokens"]);
     let its = tokens["tokens"].as_array().unwrap().iter().find(|token| token["domain"] == "laptop").unwrap();
     owner.ok(&["agent", "revoke", its["id"].as_str().unwrap()]);

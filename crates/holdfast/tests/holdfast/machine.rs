@@ -308,10 +308,12 @@ impl Machine {
         });
     }
 
-    /// With a new one-time token of the service.
-    pub(crate) fn log_in_again(&self) {
+    /// Becomes an administrator with a new one-time token of the service.
+    pub(crate) fn log_in(&self) {
         let service = self.service.as_ref().unwrap();
-        let token = self.private("new token", &service.one_time());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let token = runtime.block_on(vault::one_time_token(&self.path("service"))).unwrap();
+        let token = self.private("new token", &token);
         self.ok(&["login", "--fingerprint", &service.authority, "--token-file", token.to_str().unwrap()]);
     }
 

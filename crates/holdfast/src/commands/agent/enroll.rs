@@ -76,9 +76,13 @@ async fn again(global: &Global, directories: &Directories) -> Outcome<Exit> {
     let damaged = || Failure::new(Exit::Failed, format!("'{}' is not whole", place.home.config.display()));
     let keys = VaultHome::read(&place.home.agent())?.ok_or_else(damaged)?;
     let owner = place.home.owner()?.ok_or_else(damaged)?;
-    let service_token = place.login.token()?.unwrap_or_else(secret_of_service);
+    let service_token = match place.login.token()? {
+        Some(token) => token,
+        None => place.token_to_send()?,
+    };
     let attempt = Attempt { keys: AgentKeys::from_bytes(&keys)?, enrolment, service_token };
     place.send(&attempt).await?;
+    forget(&place.home.enrolment_token())?;
     report(global, &attempt.enrolment.ticket, &owner, &attempt.keys, &place.address);
     Ok(Exit::Clean)
 }
@@ -122,6 +126,17 @@ impl Place {
 
     fn client(&self, service_token: &SecretString) -> Outcome<ServiceVault> {
         self.login.client_with(service_token.clone(), self.authority)
+    }
+
+    /// A token that was sent before, or a new one, which is kept before it is sent: an answer may get lost.
+    fn token_to_send(&self) -> Outcome<SecretString> {
+        let path = self.home.enrolment_token();
+        if let Some(kept) = VaultHome::read(&path)? {
+            return text_of(&kept, &path);
+        }
+        let made = secret_of_service();
+        write_private(&path, made.expose_secret().as_bytes())?;
+        Ok(made)
     }
 
     /// Sends an attempt, and keeps its token for the service once that has taken it.
