@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ticket    = vault (16) ‖ one-time key (32) ‖ domain (16) ‖ name (text) ‖ items (count, byte strings; none means all)
-//!             ‖ expires (i64, ms) ‖ the owner's signature (64)
+//!             ‖ expires (i64, ms) ‖ service (text) ‖ authority known (boolean) ‖ authority (32)
+//!             ‖ hash of the owner's X-Wing key (32) ‖ the owner's signature (64)
 //! enrolment = magic (8) ‖ ticket ‖ created (i64, ms) ‖ X-Wing key (1216) ‖ wrapped secret (byte string) ‖ agent (32)
 //!             ‖ signature of the one-time key (64)
 //! ```
@@ -31,6 +32,12 @@ pub struct Ticket {
     pub items: Vec<ItemName>,
     /// When it can no longer be used, in milliseconds since 1970.
     pub expires_ms: i64,
+    /// Address of the vault service.
+    pub service: String,
+    /// SHA-256 of its certificate authority, where that is its own.
+    pub authority: Option<[u8; 32]>,
+    /// BLAKE3 of the owner's X-Wing key, to which the domain's secret is wrapped. The key itself is too long for a token.
+    pub owner_public: [u8; 32],
     /// The owner's signature over [`Ticket::signed_bytes`].
     pub signature: Signature,
 }
@@ -48,7 +55,8 @@ impl Ticket {
         writer.raw(self.vault.as_bytes()).raw(self.one_time.as_bytes()).raw(self.domain.as_bytes());
         writer.bytes(self.name.as_bytes());
         crate::descriptor::write_items(writer, &self.items);
-        writer.i64(self.expires_ms);
+        writer.i64(self.expires_ms).bytes(self.service.as_bytes()).bool(self.authority.is_some());
+        writer.raw(&self.authority.unwrap_or_default()).raw(&self.owner_public);
     }
 
     fn write(&self, writer: &mut Writer) {
@@ -81,9 +89,20 @@ impl Ticket {
             name: reader.text("domain's name", limits::TEXT_BYTES_MAX)?.to_owned(),
             items: crate::descriptor::read_items(reader)?,
             expires_ms: reader.i64()?,
+            service: reader.text("address of the service", limits::TEXT_BYTES_MAX)?.to_owned(),
+            authority: read_authority(reader)?,
+            owner_public: reader.array()?,
             signature: Signature(reader.array()?),
         })
     }
+}
+
+fn read_authority(reader: &mut Reader<'_>) -> Result<Option<[u8; 32]>> {
+    let (is_known, authority) = (reader.bool()?, reader.array()?);
+    if !is_known && authority != [0; 32] {
+        return Err(FormatError::Invalid("an authority that is not known has a fingerprint"));
+    }
+    Ok(is_known.then_some(authority))
 }
 
 /// A domain that was made where its machine is.

@@ -49,6 +49,12 @@ impl Failure {
         Self { exit, heading: heading.into(), causes: Vec::new(), hint: None }
     }
 
+    /// Under another heading: this one becomes its first cause.
+    pub(crate) fn under(mut self, heading: impl Into<String>) -> Self {
+        self.causes.insert(0, std::mem::replace(&mut self.heading, heading.into()));
+        self
+    }
+
     /// With what the user can do about it.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! token     = "hfe1_" ‖ base 64 (RFC 4648, section 5, no padding) of the bytes
-//! bytes     = service (text) ‖ authority known (boolean) ‖ authority (32) ‖ owner (32) ‖ hash of the owner's X-Wing key (32)
-//!             ‖ one-time key's seed (32) ‖ ticket (byte string) ‖ checksum (32)
+//! bytes     = owner (32) ‖ one-time key's seed (32) ‖ ticket (byte string) ‖ checksum (32)
 //! agent key = magic (8) ‖ agent's seed (32) ‖ domain (16) ‖ id key (32) ‖ X-Wing secret (32) ‖ checksum (32)
 //! ```
 
@@ -27,17 +26,11 @@ const CHARACTERS_MAX: usize = 2 * limits::ENROLMENT_BYTES_MAX;
 
 /// What a machine needs to enrol: it works once, expires, and opens nothing that is in the vault.
 pub struct EnrolmentToken {
-    /// Address of the vault service.
-    pub service: String,
-    /// SHA-256 of its certificate authority, where that is its own.
-    pub authority: Option<[u8; 32]>,
     /// The owner, whom the machine pins.
     pub owner: OwnerKey,
-    /// Hash of the owner's X-Wing key, which is too long to stand here.
-    pub owner_public: [u8; 32],
     /// The key that the owner's ticket names.
     pub one_time: AgentSigner,
-    /// The owner's word.
+    /// The owner's word, which covers where the machine enrols and to whom it wraps its secret.
     pub ticket: Ticket,
 }
 
@@ -48,12 +41,7 @@ impl EnrolmentToken {
     #[must_use]
     pub fn to_text(&self) -> SecretString {
         let mut writer = Writer::new();
-        writer.bytes(self.service.as_bytes()).bool(self.authority.is_some()).raw(&self.authority.unwrap_or_default());
-        writer
-            .raw(self.owner.as_bytes())
-            .raw(&self.owner_public)
-            .raw(self.one_time.to_bytes().as_slice())
-            .bytes(&self.ticket.encode());
+        writer.raw(self.owner.as_bytes()).raw(self.one_time.to_bytes().as_slice()).bytes(&self.ticket.encode());
         let bytes = Zeroizing::new(writer.finish_with_checksum());
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()));
         SecretString::from(format!("{PREFIX}{}", text.as_str()))
@@ -67,21 +55,11 @@ impl EnrolmentToken {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(digits).map_err(|_| invalid())?);
         let body = verified("enrolment token", &bytes, limits::ENROLMENT_BYTES_MAX).map_err(|_| invalid())?;
         let mut reader = Reader::new("enrolment token", body);
-        let service = reader.text("address of the service", limits::ENROLMENT_BYTES_MAX)?.to_owned();
-        let (has_authority, authority) = (reader.bool()?, reader.array()?);
         let owner = OwnerKey(reader.array()?);
-        let owner_public = reader.array()?;
         let seed = Zeroizing::new(reader.array()?);
         let ticket = Ticket::parse(reader.bytes("ticket", limits::ENROLMENT_BYTES_MAX)?)?;
         reader.end()?;
-        let token = Self {
-            service,
-            authority: has_authority.then_some(authority),
-            owner,
-            owner_public,
-            one_time: AgentSigner::from_bytes(*seed),
-            ticket,
-        };
+        let token = Self { owner, one_time: AgentSigner::from_bytes(*seed), ticket };
         if token.one_time.key() != token.ticket.one_time {
             return Err(invalid());
         }
@@ -89,7 +67,7 @@ impl EnrolmentToken {
         Ok(token)
     }
 
-    /// What stands in a token for the owner's X-Wing key.
+    /// What stands in a ticket for the owner's X-Wing key.
     #[must_use]
     pub fn hash_of(owner_public: &[u8]) -> [u8; 32] {
         *blake3::hash(owner_public).as_bytes()
@@ -97,7 +75,7 @@ impl EnrolmentToken {
 
     /// The enrolment of these keys: their secret is wrapped to the owner, whose X-Wing key must be the one that the token means.
     pub fn enrol(&self, owner_public: &[u8], keys: &AgentKeys, created_ms: i64) -> Result<Enrolment> {
-        if !equal(&Self::hash_of(owner_public), &self.owner_public) {
+        if !equal(&Self::hash_of(owner_public), &self.ticket.owner_public) {
             return Err(SealError::WrongKey("this is not the owner's key that the token means"));
         }
         let (ticket, agent) = (self.ticket.clone(), keys.signer.key());
@@ -171,12 +149,12 @@ mod tests {
             name: "machine".to_owned(),
             items: Vec::new(),
             expires_ms: 5,
+            service: "https://vault.example:8443".to_owned(),
+            authority: Some([3; 32]),
+            owner_public: EnrolmentToken::hash_of(&seed.public()),
             signature: Signature([0; 64]),
         };
-        let ticket = seed.sign_ticket(ticket);
-        let service = "https://vault.example:8443".to_owned();
-        let owner_public = EnrolmentToken::hash_of(&seed.public());
-        EnrolmentToken { service, authority: Some([3; 32]), owner: seed.owner_key(), owner_public, one_time, ticket }
+        EnrolmentToken { owner: seed.owner_key(), one_time, ticket: seed.sign_ticket(ticket) }
     }
 
     #[test]
@@ -185,13 +163,48 @@ mod tests {
         let text = token(&seed).to_text();
         let text = text.expose_secret();
         let read = EnrolmentToken::from_text(&format!(" {text}\n")).unwrap();
-        assert_eq!((read.service.as_str(), read.authority), ("https://vault.example:8443", Some([3; 32])));
+        assert_eq!((read.ticket.service.as_str(), read.ticket.authority), ("https://vault.example:8443", Some([3; 32])));
         assert_eq!(read.ticket.name, "machine");
         for place in [5, 40, text.len() / 2, text.len() - 1] {
             let mut changed = text.to_owned().into_bytes();
             changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
             assert!(EnrolmentToken::from_text(std::str::from_utf8(&changed).unwrap()).is_err(), "{place}");
         }
+    }
+
+    #[test]
+    fn who_carries_a_token_cannot_change_where_it_leads_and_to_whom_its_secret_is_wrapped() {
+        let seed = OwnerSeed::generate();
+        let changes: [fn(&mut Ticket); 4] = [
+            |ticket| ticket.service = "https://elsewhere.example".to_owned(),
+            |ticket| ticket.authority = Some([9; 32]),
+            |ticket| ticket.authority = None,
+            |ticket| ticket.owner_public = EnrolmentToken::hash_of(&OwnerSeed::generate().public()),
+        ];
+        for change in changes {
+            let mut carried = token(&seed);
+            change(&mut carried.ticket);
+            assert!(EnrolmentToken::from_text(carried.to_text().expose_secret()).is_err());
+        }
+        assert!(EnrolmentToken::from_text(token(&seed).to_text().expose_secret()).is_ok());
+    }
+
+    #[test]
+    fn a_secret_that_is_wrapped_to_somebody_else_is_not_adopted() {
+        let (seed, thief) = (OwnerSeed::generate(), OwnerSeed::generate());
+        let token = token(&seed);
+        let keys = AgentKeys::generate(token.ticket.domain);
+        let mut enrolment = token.enrol(&seed.public(), &keys, 7).unwrap();
+        enrolment.wrapped_secret = keys.secret.wrap_to_owner(&thief.public(), token.ticket.domain).unwrap();
+        enrolment.signature = token.one_time.sign_as(limits::SIGN_ENROLMENT, &enrolment.signed_bytes());
+        let mut descriptor = crate::owner::tests::descriptor(&seed);
+        descriptor.admit(&[enrolment]);
+        assert_eq!(seed.adopt(&mut descriptor.clone()), Err(SealError::EnrolledSecret(keys.domain)));
+        assert_eq!(seed.unopened(&descriptor), [keys.domain]);
+        // One that may add nothing any more does no harm.
+        descriptor.certificates[0].retired = true;
+        assert!(seed.unopened(&descriptor).is_empty());
+        seed.adopt(&mut descriptor).unwrap();
     }
 
     #[test]

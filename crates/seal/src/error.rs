@@ -1,6 +1,6 @@
 //! What can go wrong with keys and sealing. No error says anything about a secret.
 
-use format::{BlobId, FormatError, KeyId};
+use format::{BlobId, DomainId, FormatError, KeyId};
 
 /// What the caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,9 @@ pub enum SealError {
     /// A blob opens, but its payload does not decompress to the length that it says.
     #[error("blob {0} opens, but does not decompress to the length that it says")]
     BlobDoesNotDecompress(BlobId),
+    /// What an enrolled machine wrapped to the owner does not open with the owner's key.
+    #[error("the secret of enrolled domain {0} does not open with the owner's key: it was wrapped to somebody else, or damaged")]
+    EnrolledSecret(DomainId),
     /// The key has sealed as much as a key may.
     #[error("key {0} has sealed as many blobs as one key may")]
     KeyIsUsedUp(KeyId),
@@ -56,6 +59,7 @@ impl SealError {
             Self::WrongKey(_) => Kind::WrongKey,
             Self::Format(_)
             | Self::DoesNotOpen(_)
+            | Self::EnrolledSecret(_)
             | Self::BlobDoesNotOpen(..)
             | Self::BlobIsAnother(_)
             | Self::BlobDoesNotDecompress(_) => Kind::Corrupt,

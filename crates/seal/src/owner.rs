@@ -74,15 +74,27 @@ impl OwnerSeed {
     }
 
     /// Gives the owner's own certificates to agents that were enrolled since the descriptor was signed, so that it can be
-    /// signed anew.
-    pub fn adopt(&self, descriptor: &mut Descriptor) {
-        let (owner, vault) = (self.owner_key(), descriptor.vault);
-        for certificate in &mut descriptor.certificates {
-            let signed = Certificate::signed_bytes(vault, certificate.agent, certificate.domain, &certificate.items);
-            if owner.verify("certificate", limits::SIGN_CERTIFICATE, &signed, &certificate.signature).is_err() {
-                certificate.signature = sign(&key_pair(&self.signing()), limits::SIGN_CERTIFICATE, &signed);
-            }
+    /// signed anew. `EnrolledSecret` names a domain that one of them may write and the owner cannot open: nothing is adopted then.
+    pub fn adopt(&self, descriptor: &mut Descriptor) -> Result<()> {
+        if let Some(domain) = self.unopened(descriptor).first() {
+            return Err(SealError::EnrolledSecret(*domain));
         }
+        let (owner, vault) = (self.owner_key(), descriptor.vault);
+        for certificate in descriptor.certificates.iter_mut().filter(|certificate| is_enrolled(&owner, vault, certificate)) {
+            let signed = Certificate::signed_bytes(vault, certificate.agent, certificate.domain, &certificate.items);
+            certificate.signature = sign(&key_pair(&self.signing()), limits::SIGN_CERTIFICATE, &signed);
+        }
+        Ok(())
+    }
+
+    /// Domains that were enrolled since the descriptor was signed, whose agents may write, and whose secrets do not open with the
+    /// owner's key.
+    #[must_use]
+    pub fn unopened(&self, descriptor: &Descriptor) -> Vec<DomainId> {
+        let (owner, vault) = (self.owner_key(), descriptor.vault);
+        let enrolled = descriptor.certificates.iter().filter(|known| !known.retired && is_enrolled(&owner, vault, known));
+        let opens = |domain| descriptor.domain(domain).is_some_and(|entry| self.domain_secret(entry).is_ok());
+        enrolled.map(|certificate| certificate.domain).filter(|domain| !opens(*domain)).collect()
     }
 
     /// The agent's key that the owner uses for a domain: always the same, kept nowhere.
@@ -122,5 +134,33 @@ impl OwnerSeed {
 
     fn kem(&self) -> Secret {
         derive(limits::CONTEXT_OWNER_KEM, &self.0)
+    }
+}
+
+/// Whether the certificate is an enrolled agent's, for which the owner's ticket stands.
+fn is_enrolled(owner: &OwnerKey, vault: VaultId, certificate: &Certificate) -> bool {
+    let signed = Certificate::signed_bytes(vault, certificate.agent, certificate.domain, &certificate.items);
+    owner.verify("certificate", limits::SIGN_CERTIFICATE, &signed, &certificate.signature).is_err()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Descriptor, OwnerSeed, VaultId, limits};
+
+    /// A descriptor without domains.
+    pub(crate) fn descriptor(seed: &OwnerSeed) -> Descriptor {
+        Descriptor {
+            vault: VaultId([1; 16]),
+            version: 1,
+            created_ms: 1,
+            owner: seed.owner_key(),
+            owner_public: seed.public(),
+            chunker: limits::CHUNKER_KEYED_GEAR,
+            features_to_read: Vec::new(),
+            features_to_write: Vec::new(),
+            recipients: Vec::new(),
+            domains: Vec::new(),
+            certificates: Vec::new(),
+        }
     }
 }

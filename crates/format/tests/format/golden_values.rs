@@ -120,6 +120,9 @@ fn enrolment() -> Enrolment {
         name: "mühle.example".to_owned(),
         items: vec![ItemName::new("db").unwrap()],
         expires_ms: 1_790_000_086_400,
+        service: "https://vault.example:8443".to_owned(),
+        authority: Some([0x60; 32]),
+        owner_public: [0x61; 32],
         signature: Signature([0; 64]),
     };
     ticket.signature = sign(OWNER, limits::SIGN_TICKET, &ticket.signed_bytes());

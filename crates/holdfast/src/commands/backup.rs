@@ -75,7 +75,10 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         None => default_item(&arguments.paths)?,
     };
     let domain = contract::Vault::domain(opened.vault.as_ref(), domain_id).await?;
-    opened.check_items(domain.as_ref()).await?;
+    let findings = opened.check_items(domain.as_ref()).await?;
+    if let Some(failure) = findings.untrusted {
+        return Err(failure);
+    }
     let source = Arc::new(file_set(&opened, &arguments)?);
     let absolute = |root: &Vec<u8>| [b"/", root.as_slice()].concat();
     let mut options = BackupOptions::new(item.clone());
@@ -102,7 +105,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     opened.remembered.remember_item(domain_id, &report.remembered);
     opened.remember()?;
     print(global, &item, &report, started);
-    Ok(if report.findings.warnings_count() > 0 { Exit::Warnings } else { Exit::Clean })
+    Ok(if report.findings.warnings_count() > 0 || findings.gone > 0 { Exit::Warnings } else { Exit::Clean })
 }
 
 /// Keys of this machine, write-only ones or those of its agent, if they are what is asked for; otherwise those of the owner.

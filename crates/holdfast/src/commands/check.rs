@@ -44,11 +44,12 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         None => opened.domain(global).await?,
     };
     let points = verified_points(&opened, domain.as_ref(), PointFilter { item: None, deleted: true }).await?;
-    let keyless = match keyless_check(global, &opened, domain.as_ref(), arguments.read_data).await {
-        // An enrolled machine checks what it can open.
-        Err(failure) if failure.exit == Exit::Refused && keys.is_some() => None,
-        keyless => Some(keyless?),
+    // An enrolled machine checks what it can open: the rest takes an administrator.
+    let keyless = match keys.is_some() && opened.is_agent().await? {
+        true => None,
+        false => Some(keyless_check(global, &opened, domain.as_ref(), arguments.read_data).await?),
     };
+    let gone = points.gone;
     let keyed = match keys {
         Some(keys) => Some(check_with_keys(global, &opened, keys, domain, points, arguments.read_data).await?),
         None => None,
@@ -58,9 +59,13 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         print_json(keyless.as_ref(), keyed.as_ref(), sound, started);
     } else {
         print(keyless.as_ref(), keyed.as_ref(), started);
-        say!("{}", verdict(sound, arguments.read_data));
+        say!("{}", verdict(sound, arguments.read_data, keyless.is_some(), keyed.is_some()));
     }
-    Ok(if sound { Exit::Clean } else { Exit::Damage })
+    Ok(match (sound, gone) {
+        (false, _) => Exit::Damage,
+        (true, 0) => Exit::Clean,
+        (true, _) => Exit::Warnings,
+    })
 }
 
 /// The vault's own check, of itself and of the domain.
@@ -137,11 +142,15 @@ fn print(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, started: In
     }
 }
 
-fn verdict(sound: bool, read_data: bool) -> &'static str {
-    match (sound, read_data) {
-        (true, true) => "sound",
-        (true, false) => "sound as far as it was looked at: everything is there; --read-data reads the contents, too",
-        (false, _) => "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again",
+fn verdict(sound: bool, read_data: bool, keyless: bool, keyed: bool) -> &'static str {
+    match (sound, read_data, keyless && keyed) {
+        (true, true, true) => "sound",
+        (true, false, true) => "sound as far as it was looked at: everything is there; --read-data reads the contents, too",
+        (true, true, false) => "what was looked at is sound; half of the check was not run",
+        (true, false, false) => {
+            "what was looked at is sound; half of the check was not run, and --read-data reads the contents, too"
+        }
+        (false, ..) => "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again",
     }
 }
 
@@ -177,6 +186,7 @@ fn print_json(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, sound:
     report.set("sound", sound);
     report.set("seconds", started.elapsed().as_secs_f64());
     report.set("keyless", keyless.is_some());
+    report.set("keyed", keyed.is_some());
     if let Some(keyless) = keyless {
         set_keyless(&mut report, keyless);
     }

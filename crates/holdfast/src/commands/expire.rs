@@ -60,6 +60,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
                 return Err(Failure::new(Exit::Refused, "not confirmed, nothing was purged")
                     .with_hint("--yes confirms without a question"));
             }
+            opened.note_purge(domain.as_ref(), &ids).await?;
             domain.purge(&ids).await?;
         } else {
             domain.expire(&ids).await?;

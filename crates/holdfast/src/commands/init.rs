@@ -66,13 +66,22 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     if kit.exists() {
         return Err(Failure::new(Exit::Conflict, format!("'{}' exists already", kit.display())));
     }
+    if let Some(generated) = &generated {
+        terminal::show_first(global.json, "init", "passphrase", generated.expose_secret());
+    }
     // Keys first: a vault without keys would be lost, keys without a vault are not missed.
     store_keys(&home, &seed, &descriptor, &passphrase, &kit)?;
+    let forget_keys = || {
+        let _ = std::fs::remove_file(&kit);
+        let _ = std::fs::remove_dir_all(&home.config);
+    };
+    if generated.is_some() {
+        terminal::was_heard().inspect_err(|_| forget_keys())?;
+    }
     let vault = match make(&place, seed.sign_descriptor(&descriptor).into()).await {
         Ok(vault) => vault,
         Err(Unmade { failure, perhaps: false }) => {
-            let _ = std::fs::remove_file(&kit);
-            let _ = std::fs::remove_dir_all(&home.config);
+            forget_keys();
             return Err(failure);
         }
         Err(Unmade { failure, perhaps: true }) => {
@@ -84,13 +93,16 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     if arguments.passphrase_in_vault {
         let wrap = seal::wrap_with_passphrase(&seed, descriptor.vault, &passphrase, seal::default_argon2())?;
         if let Err(error) = vault.set_passphrase_wrap(Some(wrap.encode().into())).await {
-            report(global, &place, &descriptor, &kit, generated.as_ref());
+            // As JSON there is one object, which tells the failure.
+            if !global.json {
+                report(global, &place, &descriptor, &kit, true);
+            }
             let hint = "the vault is made, and keeps no passphrase: 'holdfast key passphrase --in-vault' tries again";
             return Err(Failure::from(error).with_hint(hint));
         }
     }
     vault.domain(descriptor.domains[0].id).await?;
-    report(global, &place, &descriptor, &kit, generated.as_ref());
+    report(global, &place, &descriptor, &kit, generated.is_some());
     Ok(Exit::Clean)
 }
 
@@ -165,7 +177,7 @@ fn store_keys(home: &VaultHome, seed: &OwnerSeed, descriptor: &Descriptor, passp
     write_private(kit, &secret_bytes(&seal::print_kit(seed, descriptor.vault)))
 }
 
-fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Path, generated: Option<&SecretString>) {
+fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Path, has_shown: bool) {
     if global.json {
         let mut json = Json::new("init");
         json.set("vault", descriptor.vault.to_string());
@@ -177,9 +189,6 @@ fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Pa
         json.set("domain", descriptor.domains[0].id.to_string());
         json.set("domain_name", descriptor.domains[0].name.clone());
         json.set("recovery_kit", kit.display().to_string());
-        if let Some(generated) = generated {
-            json.set("passphrase", generated.expose_secret());
-        }
         json.print();
         return;
     }
@@ -187,9 +196,8 @@ fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Pa
     say!("owner fingerprint  {}", descriptor.owner.fingerprint());
     say!("domain             {}", descriptor.domains[0].name);
     say!("recovery kit       {}", kit.display());
-    if let Some(generated) = generated {
-        say!("passphrase         {}", generated.expose_secret());
-        say!("Write the passphrase down: it is shown this once.");
+    if has_shown {
+        say!("Write the passphrase above down: it is shown this once.");
     }
     if !global.quiet {
         say!(

@@ -2,12 +2,15 @@
 
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::{Opened, WriteOnly, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private};
+use crate::local::{
+    Login, Opened, VaultPlace, WriteOnly, exists, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private,
+};
 use crate::terminal::{self, Json, Table, note, say};
+use api::Scope;
 use clap::{Args, Subcommand};
 use contract::ErrorKind;
 use format::descriptor::{Descriptor, Recipient};
-use format::{ItemName, limits};
+use format::{AgentKey, DomainId, ItemName, limits};
 use secrecy::{ExposeSecret, SecretString};
 use std::fs;
 use std::path::PathBuf;
@@ -86,13 +89,14 @@ pub(crate) struct WriteOnlyArguments {
     #[arg(long, value_name = "NAME")]
     item: Vec<ItemName>,
 
-    /// Remove this machine's passphrase wrap as well, so that nothing here can open the vault any more. The recovery kit must
-    /// have been put elsewhere before.
+    /// Remove this machine's passphrase wrap as well, so that nothing here can open the vault any more. At a vault service the
+    /// administrator's token goes too: the machine gets an agent's, which purges nothing. The recovery kit must have been put
+    /// elsewhere before.
     #[arg(long)]
     only: bool,
 }
 
-/// Retire an agent's key: its points stay good, new ones are refused.
+/// Retire an agent's key: its points stay good, new ones are refused, and its token for the vault service is ended.
 #[derive(Debug, Args)]
 pub(crate) struct RetireArguments {
     /// The agent, by the beginning of its key ('holdfast key list').
@@ -130,14 +134,20 @@ async fn passphrase(global: &Global, arguments: PassphraseArguments) -> Outcome<
             new_passphrase(&asked)?
         }
     };
-    let wrap = seal::wrap_with_passphrase(&keys.seed, opened.descriptor.vault, &passphrase, seal::default_argon2())?.encode();
-    // The vault first: until it has the wrap, this machine keeps the passphrase that it has.
+    // Shown first: a passphrase that nobody has seen must not take the place of one that somebody knows.
     if let Some(generated) = &generated {
-        store_in_vault(&opened, &wrap, generated).await?;
-        report_passphrase(global, Some(generated));
+        terminal::show_first(global.json, "key", "passphrase", generated.expose_secret());
+    }
+    let wrap = seal::wrap_with_passphrase(&keys.seed, opened.descriptor.vault, &passphrase, seal::default_argon2())?.encode();
+    // Then the vault: until it has the wrap, this machine keeps the passphrase that it has.
+    if generated.is_some() {
+        terminal::was_heard()?;
+        store_in_vault(&opened, &wrap).await?;
     }
     write_private(&opened.home.passphrase_wrap(), &wrap)?;
-    opened.home.set_domain(keys.domain)?;
+    if opened.home.domain()?.is_none() {
+        opened.home.set_domain(keys.domain)?;
+    }
     if generated.is_none() {
         // Not everybody may ask.
         if let Ok(Some(_)) = opened.vault.passphrase_wrap().await {
@@ -145,38 +155,21 @@ async fn passphrase(global: &Global, arguments: PassphraseArguments) -> Outcome<
                 "note: the vault still keeps a wrap under its old, generated passphrase; --in-vault or --out-of-vault changes that"
             );
         }
-        report_passphrase(global, None);
     }
-    Ok(Exit::Clean)
+    done(global, "the passphrase is set")
 }
 
-/// Nobody has seen the generated passphrase yet: if the vault may have taken it although it did not say so, it is told.
-async fn store_in_vault(opened: &Opened, wrap: &[u8], generated: &SecretString) -> Outcome<()> {
+/// The generated passphrase was shown before: what it is good for is said if the vault did not take it.
+async fn store_in_vault(opened: &Opened, wrap: &[u8]) -> Outcome<()> {
     let stored = opened.vault.set_passphrase_wrap(Some(wrap.to_vec().into())).await;
     stored.map_err(|error| {
         let perhaps = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal);
         let failure = Failure::from(error);
-        if !perhaps {
-            return failure;
-        }
-        failure.with_hint(format!("if the vault has it all the same, its passphrase is: {}", generated.expose_secret()))
+        failure.with_hint(match perhaps {
+            true => "keep the passphrase that was shown: the vault may have it all the same; here the old one counts",
+            false => "the passphrase that was shown is good for nothing: the old one counts",
+        })
     })
-}
-
-fn report_passphrase(global: &Global, generated: Option<&SecretString>) {
-    if global.json {
-        let mut json = Json::new("key");
-        json.set("done", "the passphrase is set");
-        if let Some(generated) = generated {
-            json.set("passphrase", generated.expose_secret());
-        }
-        json.print();
-        return;
-    }
-    if let Some(generated) = generated {
-        say!("passphrase  {}", generated.expose_secret());
-    }
-    say!("the passphrase is set");
 }
 
 async fn kit(global: &Global, arguments: KitArguments) -> Outcome<Exit> {
@@ -236,7 +229,7 @@ async fn add_recipient(global: &Global, arguments: AddRecipientArguments) -> Out
 async fn write_only(global: &Global, arguments: WriteOnlyArguments) -> Outcome<Exit> {
     let (opened, keys) = open_with_keys(global).await?;
     let kit = opened.home.config.join("recovery-kit.txt");
-    if arguments.only && kit.exists() {
+    if arguments.only && exists(&kit)? {
         return Err(Failure::new(Exit::Refused, format!("the recovery kit is still here: '{}'", kit.display())).with_hint(
             "put it where it is safe, away from this machine, and remove it here: soon nothing else can open the vault",
         ));
@@ -252,28 +245,57 @@ async fn write_only(global: &Global, arguments: WriteOnlyArguments) -> Outcome<E
     .await?;
     opened.store_write_only(&WriteOnly { writer: keys.secret.writer(keys.domain), signer })?;
     opened.home.set_domain(keys.domain)?;
+    let mut only = String::new();
     if arguments.only {
-        let path = opened.home.passphrase_wrap();
-        if path.exists() {
-            fs::remove_file(&path).map_err(|error| Failure::io(format!("cannot remove '{}'", path.display()), &error))?;
-        }
+        only = "; its passphrase wrap is gone, only the recovery kit or a recipient opens the vault now".to_owned();
+        give_up_owners_access(&opened, keys.domain, agent, &mut only).await?;
     }
-    let only = if arguments.only {
-        "; its passphrase wrap is gone, only the recovery kit or a recipient opens the vault now"
-    } else {
-        ""
-    };
     done(global, &format!("this machine writes as agent {} and can open nothing with that{only}", &agent.to_string()[..16]))
+}
+
+/// Leaves this machine what its agent needs: no wrap, and at a service a token that adds points and purges none.
+///
+/// Whatever comes in between, the owner gets in again: until the new token is here the old one is, and the recovery kit, which is
+/// elsewhere, runs the command again. The old token ends last, with itself.
+async fn give_up_owners_access(opened: &Opened, domain: DomainId, agent: AgentKey, said: &mut String) -> Outcome<()> {
+    let wrap = opened.home.passphrase_wrap();
+    let remove_wrap = || match fs::remove_file(&wrap) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(format!("cannot remove '{}'", wrap.display()), &error))
+        }
+        _ => Ok(()),
+    };
+    let (VaultPlace::Service(address), Some(service)) = (&opened.place, &opened.service) else { return remove_wrap() };
+    let login = Login::new(&opened.directories, address);
+    let old = login.token()?;
+    let issued = service.issue_token(&terminal::host_name(), Scope::Agent { domain, agent }).await?;
+    remove_wrap()?;
+    login.store(&SecretString::from(issued.secret), login.authority()?)?;
+    said.push_str(
+        "; at the service it is an agent, no administrator: another machine, or 'holdfast-vault admin-token', administrates now",
+    );
+    let Some(id) = old.as_ref().and_then(|old| api::token_id(old.expose_secret())) else { return Ok(()) };
+    match service.revoke_token(id).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let heading = format!("the administrator's token {id} is no longer on this machine, and is still good");
+            Err(Failure::from(error)
+                .under(heading)
+                .with_hint(format!("end it from where an administrator is logged in: holdfast agent revoke {id}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn retire(global: &Global, arguments: &RetireArguments) -> Outcome<Exit> {
     let (opened, keys) = open_with_keys(global).await?;
+    let mut agent = None;
     publish(&opened, &keys.seed, |descriptor| {
         let mut fits: Vec<_> =
             descriptor.certificates.iter_mut().filter(|known| known.agent.to_string().starts_with(&arguments.agent)).collect();
         match fits.as_mut_slice() {
             [one] => {
                 one.retired = true;
+                agent = Some(one.agent);
                 Ok(())
             }
             [] => Err(Failure::new(Exit::Failed, format!("there is no agent '{}'", arguments.agent))),
@@ -281,7 +303,29 @@ async fn retire(global: &Global, arguments: &RetireArguments) -> Outcome<Exit> {
         }
     })
     .await?;
-    done(global, "the agent is retired")
+    let ended = match agent {
+        Some(agent) => end_tokens(&opened, agent).await?,
+        None => 0,
+    };
+    done(global, if ended > 0 { "the agent is retired, and its token for the service is ended" } else { "the agent is retired" })
+}
+
+/// Ends an agent's tokens for the service; how many there were.
+async fn end_tokens(opened: &Opened, agent: AgentKey) -> Outcome<usize> {
+    let Some(service) = &opened.service else { return Ok(0) };
+    let failed = |error: contract::Error| {
+        Failure::from(error)
+            .under("the agent is retired, and its token for the service may still be good")
+            .with_hint("'holdfast agent tokens' lists tokens, 'holdfast agent revoke ID' ends one")
+    };
+    let tokens = service.tokens().await.map_err(failed)?.tokens;
+    let is_its = |token: &&api::Token| matches!(token.scope, Scope::Agent { agent: of, .. } if of == agent);
+    let mut ended = 0;
+    for token in tokens.iter().filter(is_its) {
+        service.revoke_token(&token.id).await.map_err(failed)?;
+        ended += 1;
+    }
+    Ok(ended)
 }
 
 async fn list(global: &Global) -> Outcome<Exit> {
@@ -329,8 +373,17 @@ fn yes(is: bool) -> &'static str {
 async fn publish(opened: &Opened, seed: &seal::OwnerSeed, change: impl FnOnce(&mut Descriptor) -> Outcome<()>) -> Outcome<()> {
     let mut descriptor = opened.descriptor.clone();
     descriptor.version += 1;
-    seed.adopt(&mut descriptor);
     change(&mut descriptor)?;
+    if let Some(domain) = seed.unopened(&descriptor).first() {
+        let agent = descriptor.certificates.iter().find(|known| known.domain == *domain).map(|known| known.agent.to_string());
+        let name = descriptor.domain(*domain).map_or_else(|| domain.to_string(), |entry| entry.name.clone());
+        let what = format!("the enrolled domain '{name}' ({domain}) is sealed to somebody else: its secret does not open");
+        return Err(Failure::new(Exit::Damage, what).with_hint(format!(
+            "somebody came between its machine and the vault; 'holdfast key retire {}' ends its right to add points, then enrol it anew",
+            agent.as_deref().unwrap_or_default().get(..16).unwrap_or_default()
+        )));
+    }
+    seed.adopt(&mut descriptor)?;
     opened.vault.publish_descriptor(seed.sign_descriptor(&descriptor).into()).await?;
     let mut remembered = opened.remembered.clone();
     remembered.see_descriptor(descriptor.version)?;

@@ -21,14 +21,17 @@ pub(crate) struct Points {
     pub(crate) untrusted: Vec<(PointInfo, EngineError)>,
     /// How many characters of their ids tell all points apart.
     pub(crate) shown: usize,
+    /// Of how many items the newest point is gone that this machine knew: told on standard error.
+    pub(crate) gone: usize,
 }
 
 /// The points of a domain. An alarm if the vault shows less of any item than this machine has seen.
 pub(crate) async fn verified_points(opened: &Opened, domain: &dyn Domain, filter: PointFilter) -> Outcome<Points> {
-    opened.check_items(domain).await?;
+    // Those that cannot be trusted are told below.
+    let gone = opened.check_items(domain).await?.gone;
     let all = domain.points(PointFilter { item: None, deleted: true }).await?;
     let shown = shortest_prefix(&all);
-    let mut points = Points { trusted: Vec::new(), untrusted: Vec::new(), shown };
+    let mut points = Points { trusted: Vec::new(), untrusted: Vec::new(), shown, gone };
     for point in all {
         let is_listed = filter.deleted || point.state == PointState::Committed;
         if !is_listed || filter.item.as_ref().is_some_and(|item| *item != point.item) {
@@ -84,7 +87,7 @@ pub(crate) async fn find_point(opened: &Opened, domain: &dyn Domain, name: &str,
     let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
     if name == "latest" {
         points.warn();
-        return latest(points.trusted);
+        return latest(points);
     }
     match points.named(name)? {
         (point, None) => Ok(point.clone()),
@@ -105,15 +108,21 @@ pub(crate) async fn find_any_point(
 ) -> Outcome<PointId> {
     let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
     match (name, name.parse()) {
-        ("latest", _) => Ok(latest(points.trusted)?.id),
+        ("latest", _) => Ok(latest(points)?.id),
         (_, Ok(id)) => Ok(id),
         (_, Err(_)) => Ok(points.named(name)?.0.id),
     }
 }
 
-fn latest(points: Vec<PointInfo>) -> Outcome<PointInfo> {
-    let listed: Vec<PointInfo> = points.into_iter().filter(|point| point.state == PointState::Committed).collect();
-    let items: BTreeSet<&ItemName> = listed.iter().map(|point| &point.item).collect();
+/// The newest point of the one item that there is. It never stands for an older one: where something newer cannot be trusted, the
+/// user has to say which point is meant.
+fn latest(points: Points) -> Outcome<PointInfo> {
+    let Points { trusted, untrusted, shown, .. } = points;
+    let is_listed = |point: &PointInfo| point.state == PointState::Committed;
+    let listed: Vec<PointInfo> = trusted.into_iter().filter(is_listed).collect();
+    let untrusted: Vec<_> = untrusted.into_iter().filter(|(point, _)| is_listed(point)).collect();
+    let items: BTreeSet<&ItemName> =
+        listed.iter().chain(untrusted.iter().map(|(point, _)| point)).map(|point| &point.item).collect();
     if items.len() > 1 {
         let items: Vec<&str> = items.iter().map(|item| item.as_str()).collect();
         return Err(
@@ -121,5 +130,21 @@ fn latest(points: Vec<PointInfo>) -> Outcome<PointInfo> {
         );
     }
     let newest = listed.into_iter().max_by_key(|point| point.sequence);
-    newest.ok_or_else(|| Failure::new(Exit::Failed, "there is no point yet").with_hint("'holdfast backup PATH' makes one"))
+    let newer = untrusted.iter().max_by_key(|(point, _)| point.sequence);
+    match (newest, newer) {
+        (newest, Some((point, error))) if newest.as_ref().is_none_or(|newest| newest.sequence <= point.sequence) => {
+            let id = &point.id.to_string()[..shown];
+            let failure =
+                Failure::new(Exit::Damage, format!("'latest' would be point {id} of {}, which cannot be trusted", point.item));
+            let hint = match newest {
+                Some(newest) => {
+                    format!("name a point by its id: the newest that can be trusted is {}", &newest.id.to_string()[..shown])
+                }
+                None => "no point of it can be trusted; 'holdfast points' lists what there is".to_owned(),
+            };
+            Err(failure.because(error).with_hint(hint))
+        }
+        (Some(newest), _) => Ok(newest),
+        (None, _) => Err(Failure::new(Exit::Failed, "there is no point yet").with_hint("'holdfast backup PATH' makes one")),
+    }
 }

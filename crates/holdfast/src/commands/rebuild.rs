@@ -13,7 +13,8 @@ use clap::Args;
 /// old database is kept beside the new one.
 ///
 /// If entries of the journal or packs cannot be read, or a record that is set aside lacks something, points may be missing, and
-/// nothing is collected until a later rebuild finds everything or what is lacking is given up.
+/// nothing is collected until a later rebuild finds everything or what is lacking is given up. A domain whose enrolment cannot be
+/// read is named, and served again once a copy of it is back (exit code 4).
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Let collections delete what only unreadable journal entries and packs keep.
@@ -23,8 +24,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let opened = open_rebuilt(global, arguments.give_up_unreadable).await?;
-    let mut sound = true;
     let mut domains = Vec::new();
+    let unreadable = match &opened.embedded {
+        Some(embedded) => embedded.unreadable_enrolments().await?,
+        None => Vec::new(),
+    };
+    let mut sound = unreadable.is_empty();
     for (domain, report) in opened.embedded.iter().flat_map(|vault| vault.rebuilt()) {
         sound &= report.unreadable_packs.is_empty() && report.unreadable_entries.is_empty() && report.set_aside.is_empty();
         if global.json {
@@ -47,8 +52,16 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     if global.json {
         let mut json = Json::new("rebuild");
         json.set("domains", domains);
+        json.set("unreadable_enrolments", unreadable.iter().map(ToString::to_string).collect::<Vec<_>>());
         json.set("sound", sound);
         json.print();
+    }
+    if !global.json {
+        for domain in &unreadable {
+            say!(
+                "domain {domain}: its enrolment cannot be read, so nothing of it is served; put a copy of it back and rebuild again"
+            );
+        }
     }
     Ok(if sound { Exit::Clean } else { Exit::Damage })
 }

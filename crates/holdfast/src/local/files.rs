@@ -10,6 +10,11 @@ use zeroize::Zeroizing;
 /// Most bytes of a secret file.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
+/// Whether a file is there. What cannot be looked at is not taken for absent: a pin that cannot be read is no missing pin.
+pub(crate) fn exists(path: &Path) -> Outcome<bool> {
+    path.try_exists().map_err(|error| Failure::io(format!("cannot look for '{}'", path.display()), &error))
+}
+
 /// Replaces a file of mode 0600: a new file, flushed to the disk, renamed over the old one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Outcome<()> {
     let write = || -> std::io::Result<()> {

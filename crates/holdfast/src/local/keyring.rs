@@ -4,7 +4,7 @@
 //! descriptor must be signed by it and not be older than one that was seen.
 
 use super::directories::Directories;
-use super::files::read_secret;
+use super::files::{exists, read_secret};
 use super::login::Login;
 use super::passphrase::passphrase;
 use super::remembered::Remembered;
@@ -12,7 +12,8 @@ use super::vault_home::VaultHome;
 use super::vault_place::VaultPlace;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::terminal::note;
+use crate::terminal::{self, note};
+use api::{Scope, ServiceVault};
 use contract::{Domain, Vault};
 use format::descriptor::{Descriptor, DomainEntry};
 use format::enrolment::Enrolment;
@@ -29,6 +30,8 @@ pub(crate) struct Opened {
     pub(crate) vault: Arc<dyn Vault>,
     /// The same vault, where it is in a directory.
     pub(crate) embedded: Option<Arc<EmbeddedVault>>,
+    /// The same vault, where it is behind a service.
+    pub(crate) service: Option<ServiceVault>,
     pub(crate) place: VaultPlace,
     pub(crate) descriptor: Descriptor,
     pub(crate) home: VaultHome,
@@ -85,11 +88,14 @@ async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
     let rebuild = options.rebuild;
     let place = vault_place(global)?;
     let directories = Directories::of_user();
-    let (vault, embedded): (Arc<dyn Vault>, _) = match &place {
-        VaultPlace::Service(address) if !rebuild => (Arc::new(Login::new(&directories, address).client()?), None),
+    let (vault, embedded, service): (Arc<dyn Vault>, _, _) = match &place {
+        VaultPlace::Service(address) if !rebuild => {
+            let client = Login::new(&directories, address).client()?;
+            (Arc::new(client.clone()), None, Some(client))
+        }
         place => {
             let embedded = Arc::new(EmbeddedVault::open(place.directory()?, options).await?);
-            (embedded.clone(), Some(embedded))
+            (embedded.clone(), Some(embedded), None)
         }
     };
     let mut descriptor = Descriptor::open(&vault.descriptor().await?, None)?;
@@ -115,7 +121,11 @@ async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
             what_it_lacks(report).iter().for_each(|lack| note!("warning: {lack}"));
         }
     }
-    Ok(Opened { vault, embedded, place, descriptor, home, directories, remembered })
+    let opened = Opened { vault, embedded, service, place, descriptor, home, directories, remembered };
+    if global.accept_rollback {
+        opened.accept_items(global).await?;
+    }
+    Ok(opened)
 }
 
 /// Opens the vault and the keys of the chosen domain.
@@ -145,7 +155,7 @@ impl Opened {
     /// The keys of this machine's agent, if it is enrolled: they are there before the service has taken them.
     pub(crate) fn agent_keys(&self) -> Outcome<Option<AgentKeys>> {
         match VaultHome::read(&self.home.agent())? {
-            Some(bytes) if !self.home.enrolment().exists() => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
+            Some(bytes) if !exists(&self.home.enrolment())? => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
             _ => Ok(None),
         }
     }
@@ -172,6 +182,13 @@ impl Opened {
         }
         if self.home.owner()?.is_none() {
             self.home.pin_owner(self.descriptor.owner)?;
+        }
+        for domain in seed.unopened(&self.descriptor) {
+            let name = self.descriptor.domain(domain).map(|entry| terminal::printable(entry.name.as_bytes())).unwrap_or_default();
+            note!(
+                "warning: the enrolled domain '{name}' ({domain}) is sealed to somebody else: its secret does not open with the owner's key. \
+                 Its backups cannot be restored; do not trust them, and retire its agent ('holdfast key list', 'holdfast key retire')"
+            );
         }
         Ok(seed)
     }
@@ -222,11 +239,7 @@ impl Opened {
     pub(crate) fn domain_entry(&self, global: &Global) -> Outcome<&DomainEntry> {
         let domains = &self.descriptor.domains;
         if let Some(wanted) = &global.domain {
-            let fits = |entry: &&DomainEntry| entry.name == *wanted || entry.id.to_string() == *wanted;
-            return domains
-                .iter()
-                .find(fits)
-                .ok_or_else(|| Failure::new(Exit::Usage, format!("the vault has no domain '{wanted}'")));
+            return named(domains, wanted);
         }
         let own = self.home.domain()?;
         match (own.and_then(|own| self.descriptor.domain(own)), domains.as_slice()) {
@@ -250,12 +263,12 @@ impl Opened {
         Ok(self.vault.domain(self.domain_entry(global)?.id).await?)
     }
 
-    /// An alarm if the vault shows less of any item of the domain than this machine has seen.
-    pub(crate) async fn check_items(&self, domain: &dyn Domain) -> Outcome<()> {
-        for item in self.remembered.items(domain.id()) {
-            self.remembered.check_item(domain.id(), &item, domain.head(&item).await?)?;
+    /// Whether this machine asks a service as an enrolled agent, which neither purges nor checks the whole.
+    pub(crate) async fn is_agent(&self) -> Outcome<bool> {
+        match &self.service {
+            Some(service) => Ok(matches!(service.own_scope().await?, Scope::Agent { .. })),
+            None => Ok(false),
         }
-        Ok(())
     }
 
     /// Write-only keys of this machine, if it has them and the command line asks for no other secret and no other domain.
@@ -294,7 +307,45 @@ impl Opened {
     }
 }
 
+/// The one domain with this id or name.
+fn named<'a>(domains: &'a [DomainEntry], wanted: &str) -> Outcome<&'a DomainEntry> {
+    if let Some(entry) = domains.iter().find(|entry| entry.id.to_string() == wanted) {
+        return Ok(entry);
+    }
+    let fits: Vec<&DomainEntry> = domains.iter().filter(|entry| entry.name == wanted).collect();
+    match fits.as_slice() {
+        [one] => Ok(one),
+        [] => Err(Failure::new(Exit::Usage, format!("the vault has no domain '{wanted}'"))),
+        several => {
+            let ids: Vec<String> = several.iter().map(|entry| entry.id.to_string()).collect();
+            Err(Failure::new(Exit::Usage, format!("{} domains have the name '{wanted}'", several.len()))
+                .with_hint(format!("name one by its id: {}", ids.join(", "))))
+        }
+    }
+}
+
 /// A secret as bytes on its way to a file.
 pub(crate) fn secret_bytes(secret: &secrecy::SecretString) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(secret.expose_secret().as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DomainEntry, DomainId, named};
+
+    fn entry(id: u8, name: &str) -> DomainEntry {
+        let (public, wrapped_secret) = (Vec::new(), Vec::new());
+        DomainEntry { id: DomainId([id; 16]), name: name.to_owned(), created_ms: 0, public, wrapped_secret }
+    }
+
+    #[test]
+    fn a_name_that_two_domains_have_stands_for_neither_and_their_ids_do() {
+        let domains = [entry(1, "web-1"), entry(2, "web-1"), entry(3, "web-2")];
+        assert_eq!(named(&domains, "web-2").unwrap().id, domains[2].id);
+        let hint = named(&domains, "web-1").unwrap_err();
+        let hint = hint.hint().unwrap();
+        assert!(hint.contains(&domains[0].id.to_string()) && hint.contains(&domains[1].id.to_string()), "{hint}");
+        assert_eq!(named(&domains, &domains[1].id.to_string()).unwrap().id, domains[1].id);
+        assert!(named(&domains, "web-3").is_err());
+    }
 }

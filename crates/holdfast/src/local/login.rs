@@ -6,7 +6,7 @@
 //! ```
 
 use super::directories::Directories;
-use super::files::{read_secret, write_private};
+use super::files::{exists, read_secret, write_private};
 use crate::failure::{Exit, Failure, Outcome};
 use api::{Address, Fingerprint, ServiceOptions, ServiceVault};
 use secrecy::{ExposeSecret, SecretString};
@@ -41,7 +41,7 @@ impl Login {
     /// The token that is kept.
     pub(crate) fn token(&self) -> Outcome<Option<SecretString>> {
         let path = self.token_path();
-        if !path.exists() {
+        if !exists(&path)? {
             return Ok(None);
         }
         super::passphrase::text_of(&read_secret(&path)?, &path).map(Some)
@@ -55,7 +55,7 @@ impl Login {
     /// The authority that is pinned.
     pub(crate) fn authority(&self) -> Outcome<Option<Fingerprint>> {
         let path = self.directory.join("authority");
-        if !path.exists() {
+        if !exists(&path)? {
             return Ok(None);
         }
         let text = fs::read_to_string(&path).map_err(|error| Failure::io(format!("cannot read '{}'", path.display()), &error))?;

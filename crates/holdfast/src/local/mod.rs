@@ -1,5 +1,6 @@
 //! What this machine keeps beside the vault: directories, wraps, the pinned owner, and what was seen last.
 
+mod chains;
 mod directories;
 mod files;
 mod keyring;
@@ -10,7 +11,7 @@ mod vault_home;
 mod vault_place;
 
 pub(crate) use directories::Directories;
-pub(crate) use files::write_private;
+pub(crate) use files::{exists, write_private};
 pub(crate) use keyring::{
     DomainKeys, Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes, what_it_lacks,
 };

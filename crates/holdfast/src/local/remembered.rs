@@ -17,6 +17,9 @@ pub(crate) struct Remembered {
     descriptor: u64,
     /// For each `domain/item`, what the engine remembers of it.
     items: BTreeMap<String, String>,
+    /// For each `domain/item`, its newest point, if it need not be there: this machine purged it, or took the state without it.
+    #[serde(default)]
+    gone: BTreeMap<String, String>,
     /// What this process learnt itself.
     #[serde(skip)]
     learnt: BTreeSet<String>,
@@ -46,10 +49,19 @@ impl Remembered {
         let _alone = lock(home)?;
         let mut all = Self::read(home)?;
         all.descriptor = if self.accepts_less { self.descriptor } else { all.descriptor.max(self.descriptor) };
-        for (name, seen) in self.items.iter().filter(|(name, _)| self.learnt.contains(*name)) {
-            let is_newer = |there: &String| sequence(there) < sequence(seen);
-            if self.accepts_less || all.items.get(name).is_none_or(is_newer) {
-                all.items.insert(name.clone(), seen.clone());
+        for name in &self.learnt {
+            let is_newer = |seen: &String| all.items.get(name).is_none_or(|there| sequence(there) < sequence(seen));
+            match self.items.get(name) {
+                Some(seen) if self.accepts_less || is_newer(seen) => {
+                    all.items.insert(name.clone(), seen.clone());
+                }
+                Some(_) => {}
+                None => {
+                    all.items.remove(name);
+                }
+            }
+            if let Some(gone) = self.gone.get(name) {
+                all.gone.insert(name.clone(), gone.clone());
             }
         }
         let bytes =
@@ -74,20 +86,24 @@ impl Remembered {
         }
     }
 
-    /// The items of a domain of which anything is remembered that counts.
+    /// Whether the user takes the state that is there.
+    pub(crate) fn accepts_less(&self) -> bool {
+        self.accepts_less
+    }
+
+    /// The items of a domain of which anything is remembered.
     pub(crate) fn items(&self, domain: DomainId) -> Vec<ItemName> {
-        if self.accepts_less {
-            return Vec::new();
-        }
         let prefix = format!("{domain}/");
         self.items.keys().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect()
     }
 
-    /// What is remembered of an item.
+    /// What is remembered of an item and counts.
     pub(crate) fn item(&self, domain: DomainId, item: &ItemName) -> Outcome<Option<engine::Remembered>> {
-        if self.accepts_less {
-            return Ok(None);
-        }
+        if self.accepts_less { Ok(None) } else { self.shown(domain, item) }
+    }
+
+    /// What is remembered of an item.
+    pub(crate) fn shown(&self, domain: DomainId, item: &ItemName) -> Outcome<Option<engine::Remembered>> {
         let text = self.items.get(&format!("{domain}/{item}"));
         Ok(text.map(|text| engine::Remembered::from_text(text)).transpose()?)
     }
@@ -96,6 +112,33 @@ impl Remembered {
         let name = format!("{domain}/{}", seen.item);
         self.items.insert(name.clone(), seen.to_text());
         self.learnt.insert(name);
+    }
+
+    /// Takes what is shown of an item for what was seen.
+    pub(crate) fn accept(&mut self, domain: DomainId, item: &ItemName, head: Option<ItemHead>) {
+        match head {
+            Some(ItemHead { point, sequence }) => {
+                let (item, descriptor_version) = (item.clone(), self.descriptor);
+                self.remember_item(domain, &engine::Remembered { item, point, sequence, descriptor_version });
+            }
+            None => {
+                let name = format!("{domain}/{item}");
+                self.items.remove(&name);
+                self.learnt.insert(name);
+            }
+        }
+    }
+
+    /// The newest point that was seen of an item need not be there any more.
+    pub(crate) fn note_gone(&mut self, domain: DomainId, seen: &engine::Remembered) {
+        let name = format!("{domain}/{}", seen.item);
+        self.gone.insert(name.clone(), seen.point.to_string());
+        self.learnt.insert(name);
+    }
+
+    /// Whether that was noted.
+    pub(crate) fn is_gone(&self, domain: DomainId, seen: &engine::Remembered) -> bool {
+        self.gone.get(&format!("{domain}/{}", seen.item)).is_some_and(|point| *point == seen.point.to_string())
     }
 }
 
@@ -173,10 +216,25 @@ mod tests {
         before.store(&home).unwrap();
         let mut accepting = Remembered::load(&home, true).unwrap();
         accepting.see_descriptor(3).unwrap();
-        assert!(accepting.items(DOMAIN).is_empty() && accepting.item(DOMAIN, &"one".parse().unwrap()).unwrap().is_none());
+        assert!(accepting.item(DOMAIN, &"one".parse().unwrap()).unwrap().is_none());
         accepting.remember_item(DOMAIN, &seen("one", 2));
         accepting.store(&home).unwrap();
         assert_eq!([stored(&home, "one"), stored(&home, "two")], [Some(2), Some(6)]);
         Remembered::load(&home, false).unwrap().see_descriptor(3).unwrap();
+    }
+
+    #[test]
+    fn what_is_accepted_replaces_what_was_seen_also_if_nothing_is_left() {
+        let (_directory, home) = home();
+        let mut before = Remembered::load(&home, false).unwrap();
+        before.remember_item(DOMAIN, &seen("one", 5));
+        before.remember_item(DOMAIN, &seen("two", 6));
+        before.store(&home).unwrap();
+        let mut accepting = Remembered::load(&home, true).unwrap();
+        let head = ItemHead { point: PointId([2; 32]), sequence: Sequence(2) };
+        accepting.accept(DOMAIN, &"one".parse().unwrap(), Some(head));
+        accepting.accept(DOMAIN, &"two".parse().unwrap(), None);
+        accepting.store(&home).unwrap();
+        assert_eq!([stored(&home, "one"), stored(&home, "two")], [Some(2), None]);
     }
 }

@@ -8,12 +8,13 @@
 //! <config>/vaults/<vault id>/write-only       keys that can add points and open nothing
 //! <config>/vaults/<vault id>/agent            the keys of an enrolled machine: they open and write its own domain
 //! <config>/vaults/<vault id>/enrolment        what was sent to enrol, until the service has taken it
+//! <config>/vaults/<vault id>/enrolled         the same from then on: a service that lost its database takes it again
 //! <config>/vaults/<vault id>/enrolment-token  the token for the service that it was sent with
 //! <state>/vaults/<vault id>/seen.json         what was seen last: less than that is an alarm
 //! ```
 
 use super::directories::Directories;
-use super::files::{read_secret, write_private};
+use super::files::{exists, read_secret, write_private};
 use crate::failure::{Exit, Failure, Outcome};
 use format::{DomainId, OwnerKey, VaultId};
 use std::fs;
@@ -79,6 +80,23 @@ impl VaultHome {
         self.config.join("enrolment")
     }
 
+    pub(crate) fn enrolled(&self) -> PathBuf {
+        self.config.join("enrolled")
+    }
+
+    /// The enrolment was taken: the keys count from now on.
+    pub(crate) fn keep_enrolment(&self) -> Outcome<()> {
+        let (from, to) = (self.enrolment(), self.enrolled());
+        fs::rename(&from, &to).map_err(|error| Failure::io(format!("cannot rename '{}'", from.display()), &error))
+    }
+
+    /// The vaults of which this machine keeps anything.
+    pub(crate) fn all(directories: &Directories) -> Vec<Self> {
+        let Ok(entries) = fs::read_dir(directories.config.join("vaults")) else { return Vec::new() };
+        let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.map(|vault| Self::new(directories, vault)).collect()
+    }
+
     pub(crate) fn enrolment_token(&self) -> PathBuf {
         self.config.join("enrolment-token")
     }
@@ -89,7 +107,7 @@ impl VaultHome {
 
     /// A private file, if it is there.
     pub(crate) fn read(path: &Path) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
-        if path.exists() { read_secret(path).map(Some) } else { Ok(None) }
+        if exists(path)? { read_secret(path).map(Some) } else { Ok(None) }
     }
 
     fn read_id<T: FromStr>(&self, name: &str) -> Outcome<Option<T>> {

@@ -1,8 +1,12 @@
 //! Machine-readable output: one object a command, `"schema": "holdfast.<command>/1"`, fields only ever added.
 
-use crate::failure::Failure;
-use crate::terminal::say;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::terminal::{nobody_reads, output_failed, say, say_text};
 use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the first part of the object was printed.
+static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
 
 /// The object that a command prints.
 pub(crate) struct Json(Map<String, Value>);
@@ -18,9 +22,47 @@ impl Json {
         self.0.insert(field.to_owned(), value.into());
     }
 
-    pub(crate) fn print(self) {
-        say!("{}", Value::Object(self.0));
+    /// Prints the object, or what was not printed of it yet.
+    pub(crate) fn print(mut self) {
+        if !HAS_BEGUN.load(Ordering::Relaxed) {
+            return say!("{}", Value::Object(self.0));
+        }
+        self.0.remove("schema");
+        let rest = Value::Object(self.0).to_string();
+        say!("{}{}", if rest == "{}" { "" } else { "," }, &rest[1..]);
     }
+
+    /// Prints all but the end of the object: more follows with the next [`Json::print`], be it what was done or why it failed.
+    pub(crate) fn print_first(self) {
+        let begun = Value::Object(self.0).to_string();
+        HAS_BEGUN.store(true, Ordering::Relaxed);
+        say_text(format_args!("{}", &begun[..begun.len() - 1]));
+    }
+}
+
+/// Shows a new secret before anything depends on it. Its end is said by [`was_heard`].
+pub(crate) fn show_first(json: bool, command: &str, what: &str, secret: &str) {
+    if json {
+        let mut object = Json::new(command);
+        object.set(what, secret);
+        object.print_first();
+    } else {
+        say_text(format_args!("{what}  {secret}"));
+    }
+}
+
+/// Ends the line of [`show_first`], some time after it. Fails unless all of it was taken: standard output may be full, and its
+/// reader may have gone.
+pub(crate) fn was_heard() -> Outcome<()> {
+    say!("");
+    if !nobody_reads() {
+        return Ok(());
+    }
+    let failure = Failure::new(Exit::Failed, "the passphrase could not be shown, so it was not set");
+    Err(match output_failed() {
+        Some(error) => failure.because(error),
+        None => failure,
+    })
 }
 
 /// A failure as an object on standard output.

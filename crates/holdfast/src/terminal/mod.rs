@@ -6,7 +6,7 @@ mod progress;
 mod table;
 mod text;
 
-pub(crate) use json::{Json, name_json, print_failure};
+pub(crate) use json::{Json, name_json, print_failure, show_first, was_heard};
 pub(crate) use output::{nobody_reads, note, note_line, output_failed, say, say_line, say_text};
 pub(crate) use progress::{EngineProgress, VaultProgress};
 pub(crate) use table::Table;

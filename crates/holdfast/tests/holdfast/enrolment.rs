@@ -118,9 +118,7 @@ fn a_token_that_expired_or_that_somebody_else_signed_enrols_nobody() {
             signature: Signature([0; 64]),
             ..good.ticket.clone()
         };
-        let (service, authority, owner) = (good.service.clone(), good.authority, seed.owner_key());
-        let ticket = seed.sign_ticket(ticket);
-        EnrolmentToken { service, authority, owner, owner_public: good.owner_public, one_time, ticket }
+        EnrolmentToken { owner: seed.owner_key(), one_time, ticket: seed.sign_ticket(ticket) }
     };
     let expired = forge(&seed, 1_000).to_text();
     let (late, file) = newcomer(&owner, "late", expired.expose_secret());
@@ -155,8 +153,193 @@ fn an_enrolled_machine_that_is_retired_adds_nothing_more() {
     let agent = laptop.ok(&["agent", "status"])["agent"].as_str().unwrap().to_owned();
     owner.ok(&["key", "retire", &agent[..12]]);
     laptop.ends(8, &["backup", &owner.text("source"), "--item", "item"]);
-    assert_eq!(laptop.ends(8, &["agent", "status"])["retired"], true);
-    laptop.assert_restores("latest", &owner.path("source"));
+    // Its token is ended as well, and does not come back.
+    laptop.ends(8, &["points"]);
+    laptop.ends(8, &["agent", "enroll", "--again"]);
+    owner.ok(&["restore", "latest", "--domain", "laptop", "--to", &owner.text("out")]);
     // The descriptor has it now, with the owner's own certificate; others still enrol.
     enrolled(&owner, "desktop").backup("item");
+}
+
+#[test]
+fn a_machine_whose_secret_is_sealed_to_somebody_else_is_named_and_not_adopted() {
+    let owner = Machine::with_service();
+    let mut token = EnrolmentToken::from_text(&token(&owner, "laptop")).unwrap();
+    let keys = seal::AgentKeys::generate(token.ticket.domain);
+    // As it was when the ticket did not say to whom: whoever has the machine's token decides.
+    let seed = seal::read_kit(&fs::read_to_string(owner.path("kit")).unwrap()).unwrap().1;
+    let thief = seal::OwnerSeed::generate().public();
+    token.ticket.owner_public = EnrolmentToken::hash_of(&thief);
+    token.ticket = seed.sign_ticket(token.ticket);
+    let enrolment = token.enrol(&thief, &keys, 7).unwrap();
+    for copy in format::names::COPIES {
+        let object = owner.path("service/vault/objects").join(format::names::enrolment(keys.domain, copy));
+        fs::create_dir_all(object.parent().unwrap()).unwrap();
+        fs::write(object, enrolment.encode()).unwrap();
+    }
+    let agent = keys.agent().to_string();
+    let error = owner.ends(4, &["key", "write-only"]);
+    assert!(error["error"]["message"].as_str().unwrap().contains("laptop"), "{error}");
+    assert!(error["error"]["hint"].as_str().unwrap().contains(&agent[..16]), "{error}");
+    owner.write("file", "content");
+    let ended = owner.run(&["backup", &owner.text("source"), "--item", "item"]);
+    assert!(ended.code == 0 && ended.err.contains("laptop"), "{}", ended.err);
+    owner.ends(6, &["restore", "latest", "--domain", "laptop", "--to", &owner.text("out")]);
+    owner.ok(&["key", "retire", &agent[..16]]);
+    owner.ok(&["key", "write-only"]);
+}
+
+#[test]
+fn a_machine_that_writes_only_keeps_no_administrators_token() {
+    let owner = Machine::with_service();
+    owner.write("file", "content");
+    let point = owner.backup("item");
+    let before = fs::read(owner.service_token()).unwrap();
+    owner.ok(&["key", "write-only", "--only"]);
+    assert_ne!(fs::read(owner.service_token()).unwrap(), before);
+    let machine = owner.without_secret();
+    machine.backup("item");
+    machine.ends(8, &["expire", &point, "--purge", "--yes"]);
+    machine.ends(8, &["agent", "tokens"]);
+    // Whoever finds the old one somewhere on that machine has nothing of it.
+    fs::write(machine.service_token(), before).unwrap();
+    machine.ends(8, &["points"]);
+}
+
+#[test]
+fn giving_up_the_administrators_token_can_be_interrupted_anywhere() {
+    let owner = Machine::with_service();
+    owner.write("file", "content");
+    // Before the service was asked for anything: the certificate is there, the keys are, the wrap is gone.
+    owner.ok(&["key", "write-only"]);
+    fs::remove_file(owner.config().join("passphrase.wrap")).unwrap();
+    owner.ok(&["agent", "tokens"]);
+    // After it, and before the old token ended: another administrator ends it, and the machine works with its own.
+    let other = owner.other("other machine");
+    other.log_in();
+    let old = fs::read_to_string(owner.service_token()).unwrap();
+    owner.ok(&["key", "write-only", "--only"]);
+    let listed = other.ok(&["agent", "tokens"]);
+    let roles: Vec<_> = listed["tokens"].as_array().unwrap().iter().map(|token| token["role"].as_str().unwrap()).collect();
+    assert_eq!(roles.iter().filter(|role| **role == "administrator").count(), 1, "{listed}");
+    assert!(!listed.to_string().contains(api::token_id(&old).unwrap()), "{listed}");
+    let machine = owner.without_secret();
+    machine.backup("item");
+    // The owner gets in again from anywhere, with the recovery kit.
+    other.assert_restores("latest", &other.path("source"));
+}
+
+#[test]
+fn of_two_tokens_of_one_name_one_enrols() {
+    let owner = Machine::with_service();
+    let (one, other) = (token(&owner, "web-1"), token(&owner, "web-1"));
+    let (first, file) = newcomer(&owner, "first", &one);
+    first.ok(&["agent", "enroll", "--token-file", &file]);
+    let (second, file) = newcomer(&owner, "second", &other);
+    let error = second.ends(7, &["agent", "enroll", "--token-file", &file]);
+    assert!(error["error"]["hint"].as_str().unwrap().contains("another name"), "{error}");
+    owner.ok(&["points", "--domain", "web-1"]);
+    // The one that was refused enrols under another name.
+    let file = owner.private("third", &token(&owner, "web-2"));
+    second.ok(&["agent", "enroll", "--token-file", file.to_str().unwrap()]);
+}
+
+#[test]
+fn a_service_that_lost_its_database_takes_its_machines_in_again() {
+    let owner = Machine::with_service();
+    let laptop = enrolled(&owner, "laptop");
+    laptop.write("file", "content");
+    laptop.backup("item");
+    owner.lose_the_services_database();
+    laptop.ends(8, &["points"]);
+    laptop.ok(&["agent", "enroll", "--again"]);
+    assert_eq!(laptop.points().len(), 1);
+    laptop.backup("item");
+    // Also if the machine lost its token with it.
+    fs::remove_file(laptop.service_token()).unwrap();
+    owner.lose_the_services_database();
+    laptop.ok(&["agent", "enroll", "--again"]);
+    // Again and again is no harm; a token that was ended stays ended as long as the database says so.
+    laptop.ok(&["agent", "enroll", "--again"]);
+    owner.log_in();
+    let tokens = owner.ok(&["agent", "tokens"]);
+    let its = tokens["tokens"].as_array().unwrap().iter().find(|token| token["domain"] == "laptop").unwrap();
+    owner.ok(&["agent", "revoke", its["id"].as_str().unwrap()]);
+    laptop.ends(8, &["points"]);
+    laptop.ends(8, &["agent", "enroll", "--again"]);
+}
+
+#[test]
+fn an_attempt_to_enrol_that_cannot_go_on_takes_nothing_away() {
+    let owner = Machine::with_service();
+    let text = token(&owner, "laptop");
+    let (laptop, file) = newcomer(&owner, "laptop", &text);
+    laptop.ok(&["agent", "enroll", "--token-file", &file]);
+    lose_the_answer(&owner, &laptop);
+    // Somebody logged in meanwhile, and tries another token.
+    let keys = fs::read(laptop.config().join("agent")).unwrap();
+    let token_path = owner.service_token();
+    let relative = token_path.strip_prefix(owner.path("home")).unwrap();
+    let theirs = owner.path("laptop").join(relative);
+    fs::copy(&token_path, &theirs).unwrap();
+    let other = owner.private("other token", &token(&owner, "other"));
+    laptop.ends(7, &["agent", "enroll", "--token-file", other.to_str().unwrap()]);
+    assert_eq!(fs::read(laptop.config().join("agent")).unwrap(), keys);
+    fs::remove_file(theirs).unwrap();
+    laptop.ok(&["agent", "enroll", "--token-file", &file]);
+    laptop.ok(&["points"]);
+}
+
+#[test]
+fn a_token_goes_into_a_file_that_enrolling_takes() {
+    use std::os::unix::fs::PermissionsExt;
+    let owner = Machine::with_service();
+    let file = owner.text("token of the laptop");
+    let made = owner.ok(&["agent", "token", "laptop", "--to", &file]);
+    assert!(made["token"].is_null(), "{made}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    owner.ends(7, &["agent", "token", "desktop", "--to", &file]);
+    let laptop = owner.other("laptop").without_secret();
+    laptop.ends(4, &["agent", "enroll", "--token-file", &file, "--owner", "0000-0000-0000-0000-0000-0000-0000-0000"]);
+    let owners = made["owner_fingerprint"].as_str().unwrap();
+    laptop.ok(&["agent", "enroll", "--token-file", &file, "--owner", owners]);
+}
+
+#[test]
+fn a_rebuild_names_a_machine_whose_enrolment_cannot_be_read() {
+    let owner = Machine::with_service();
+    let laptop = enrolled(&owner, "laptop");
+    laptop.write("file", "content");
+    laptop.backup("item");
+    fs::create_dir(owner.path("copy")).unwrap();
+    copy(&owner.path("service/vault/objects"), &owner.path("copy/objects"));
+    let mut kept = Vec::new();
+    for path in crate::machine::files(&owner.path("copy/objects/enrolment")) {
+        kept = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "no enrolment").unwrap();
+    }
+    let copied = owner.other("new machine").at(owner.path("copy"));
+    let report = copied.ends(4, &["rebuild"]);
+    assert_eq!(report["unreadable_enrolments"].as_array().unwrap().len(), 1, "{report}");
+    let domain = report["unreadable_enrolments"][0].as_str().unwrap().to_owned();
+    fs::write(owner.path("copy/objects").join(format::names::enrolment(domain.parse().unwrap(), 'a')), kept).unwrap();
+    copied.ok(&["rebuild"]);
+    assert_eq!(copied.ok(&["points", "--domain", "laptop"])["points"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_agent_whose_newest_point_was_purged_says_so_and_goes_on() {
+    let owner = Machine::with_service();
+    let laptop = enrolled(&owner, "laptop");
+    laptop.write("file", "content");
+    let point = laptop.backup("item");
+    owner.ok(&["expire", &point, "--purge", "--yes", "--domain", "laptop"]);
+    let ended = laptop.run(&["points"]);
+    assert!(ended.code == 0 && ended.err.contains(&point[..8]), "{}", ended.err);
+    laptop.ends(3, &["backup", &owner.text("source"), "--item", "item"]);
+    laptop.ok(&["backup", &owner.text("source"), "--item", "item"]);
+    let whole = laptop.run(&["check"]);
+    assert!(whole.code == 0 && whole.out.contains("half of the check"), "{}", whole.out);
+    laptop.ends(8, &["check", "--no-keys"]);
 }

@@ -126,7 +126,7 @@ impl Machine {
         let mut machine = Self::new();
         let service = RunningService::start(&machine.path("service"), limits);
         machine.vault = PathBuf::from(&service.url);
-        let token = machine.private("token", &service.one_time);
+        let token = machine.private("token", &service.one_time());
         let fingerprint = service.authority.clone();
         machine.service = Some(Arc::new(service));
         let login = machine.ok(&["login", "--fingerprint", &fingerprint, "--token-file", token.to_str().unwrap()]);
@@ -302,6 +302,24 @@ impl Machine {
         let client = ServiceVault::new(ServiceOptions::new(service.url.parse().unwrap(), Some(authority), token)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(client.revoke_token(id)).unwrap();
+    }
+
+    /// The service goes on with an empty database, at the same address.
+    pub(crate) fn lose_the_services_database(&self) {
+        self.service.as_ref().unwrap().restart(|data| {
+            for name in ["service.db", "service.db-wal", "service.db-shm"] {
+                let _ = fs::remove_file(data.join(name));
+            }
+        });
+    }
+
+    /// Becomes an administrator with a new one-time token of the service.
+    pub(crate) fn log_in(&self) {
+        let service = self.service.as_ref().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let token = runtime.block_on(vault::one_time_token(&self.path("service"))).unwrap();
+        let token = self.private("new token", &token);
+        self.ok(&["login", "--fingerprint", &service.authority, "--token-file", token.to_str().unwrap()]);
     }
 
     /// Stored objects whose path contains this.

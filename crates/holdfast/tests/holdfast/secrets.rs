@@ -145,3 +145,69 @@ fn secrets_go_into_files_with_bare_names_too_and_a_new_vault_takes_no_old_kit() 
     machine.ends(2, &["init", "--vault", &machine.text("another"), "--kit", "third-kit"]);
     assert!(!machine.path("another").exists() && !machine.path("third-kit").exists());
 }
+
+#[test]
+fn a_passphrase_that_could_not_be_shown_is_not_set() {
+    use std::process::{Command, Stdio};
+    let machine = Machine::with_passphrase();
+    machine.write("file", "content");
+    machine.backup("item");
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        machine.surround(&mut command);
+        command.args(arguments).stdout(full()).stderr(Stdio::null());
+        command
+    };
+    let unheard = |command: &mut Command| {
+        let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
+        drop(running.stdout.take());
+        running.wait().unwrap()
+    };
+    for json in [&[][..], &["--json"]] {
+        let set = [&["key", "passphrase", "--in-vault"], json].concat();
+        assert_eq!(command(&set).status().unwrap().code(), Some(1), "nothing could be written");
+        assert_eq!(unheard(&mut command(&set)).code(), Some(1), "nobody read");
+        let other = machine.text("another");
+        let make = [&["init", "--vault", &other, "--passphrase-in-vault"], json].concat();
+        assert_eq!(command(&make).status().unwrap().code(), Some(1));
+        assert!(!machine.path("another").exists());
+    }
+    machine.ok(&["ls", "latest"]);
+    assert_eq!(machine.ok(&["key", "list"])["passphrase_in_vault"], false);
+    let shown = machine.ok(&["key", "passphrase", "--in-vault"])["passphrase"].as_str().unwrap().to_owned();
+    let new = machine.private("shown", &shown);
+    machine.without_secret().with("HOLDFAST_PASSPHRASE_FILE", new).ok(&["ls", "latest"]);
+}
+
+#[test]
+fn a_check_of_which_half_was_refused_fails_and_half_a_check_does_not_say_that_all_is_there() {
+    use std::process::Command;
+    let machine = Machine::with_vault();
+    machine.write("file", testkit::Rng::new(5).vec(500_000));
+    machine.backup("item");
+    let half = machine.run(&["check", "--no-keys"]);
+    assert!(half.code == 0 && !half.out.contains("everything is there"), "{}", half.out);
+    let whole = machine.run(&["check"]);
+    assert!(whole.code == 0 && whole.out.contains("everything is there"), "{}", whole.out);
+    // The key opens everything; what the file system refuses is not for the machine to pass over.
+    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    fs::set_permissions(&pack, Permissions::from_mode(0o000)).unwrap();
+    let mut command = Command::new("setpriv");
+    machine.surround(&mut command);
+    command.env("PATH", std::env::var_os("PATH").unwrap()).args(["--bounding-set=-dac_override,-dac_read_search", "--"]);
+    let ended = command.args([env!("CARGO_BIN_EXE_holdfast"), "check"]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.code() != Some(0) && !out.contains("everything is there"), "{out} {err}");
+}
+
+#[test]
+fn setting_a_passphrase_leaves_the_domain_that_this_machine_writes() {
+    let machine = Machine::with_service();
+    let token = machine.ok(&["agent", "token", "laptop"])["token"].as_str().unwrap().to_owned();
+    let file = machine.private("laptop's", &token);
+    machine.other("laptop").without_secret().ok(&["agent", "enroll", "--token-file", file.to_str().unwrap()]);
+    let new = machine.private("new passphrase", "another passphrase altogether");
+    machine.ok(&["key", "passphrase", "--domain", "laptop", "--new-passphrase-file", new.to_str().unwrap()]);
+    assert_eq!(machine.ok(&["status"])["domain_name"], "machine");
+}

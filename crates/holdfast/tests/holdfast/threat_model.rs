@@ -114,16 +114,89 @@ fn a_point_that_cannot_be_trusted_does_not_hide_the_others() {
     machine.ok(&["points"]);
 }
 
+#[test]
+fn latest_never_stands_for_an_older_point_where_the_newest_cannot_be_trusted() {
+    let machine = vault_with_a_point();
+    let (good, bad) = (machine.points().remove(0), machine.backup("item"));
+    forge_signature(&machine, &bad);
+    let to = machine.text("out");
+    for command in [&["restore", "latest", "--to", &to][..], &["expire", "latest", "--purge", "--yes"], &["ls", "latest"]] {
+        let error = machine.ends(4, command);
+        assert!(error["error"]["hint"].as_str().unwrap().contains(&good[..8]), "{error}");
+    }
+    assert!(!machine.path("out").exists());
+    machine.assert_restores(&good, &machine.path("source"));
+    // Nor does a backup go on as if it were there, until its owner has decided.
+    machine.ends(4, &["backup", &machine.text("source"), "--item", "item"]);
+    machine.ok(&["expire", &bad, "--purge", "--yes"]);
+    machine.assert_restores("latest", &machine.path("source"));
+    machine.backup("item");
+}
+
+#[test]
+fn a_head_that_nobody_signed_does_not_hide_that_the_newest_point_is_gone() {
+    let machine = vault_with_a_point();
+    let newest = machine.backup("item");
+    change_database(&machine, &format!("DELETE FROM points WHERE id = x'{newest}'"));
+    let source = machine.text("source");
+    for command in [&["points"][..], &["check"], &["backup", &source, "--item", "item"], &["backup", &source, "--item", "other"]]
+    {
+        let error = machine.ends(4, command);
+        assert!(error["error"]["hint"].as_str().unwrap().contains("--accept-rollback"), "{error}");
+    }
+    machine.ok(&["points", "--accept-rollback"]);
+    machine.ok(&["points"]);
+    machine.backup("item");
+}
+
+#[test]
+fn purging_the_newest_point_is_no_alarm_to_who_purged_it_and_a_soft_deleted_one_is_none_to_anybody() {
+    let machine = vault_with_a_point();
+    let newest = machine.backup("item");
+    machine.ok(&["expire", &newest]);
+    machine.ok(&["points"]);
+    machine.ok(&["expire", &newest, "--purge", "--yes"]);
+    machine.ok(&["points"]);
+    machine.ok(&["check"]);
+    machine.backup("other");
+    let first = machine.points().remove(0);
+    machine.ok(&["expire", &first, "--purge", "--yes"]);
+    machine.ok(&["points"]);
+    machine.backup("item");
+}
+
+#[test]
+fn accepting_a_rollback_ends_the_alarm_of_items_that_are_not_backed_up_any_more() {
+    let machine = vault_with_a_point();
+    let (old, newer) = (machine.backup("old"), machine.path("old copy"));
+    copy(machine.vault(), &newer);
+    machine.backup("item");
+    machine.backup("old");
+    machine.backup("new");
+    fs::remove_dir_all(machine.vault()).unwrap();
+    copy(&newer, machine.vault());
+    machine.ends(4, &["points"]);
+    machine.ok(&["status", "--accept-rollback"]);
+    assert!(machine.points().contains(&old));
+    machine.ok(&["check"]);
+    machine.backup("item");
+}
+
 /// Changes the last byte of a point's record in the database, which is of its signature.
 fn forge_signature(machine: &Machine, point: &str) {
-    use sqlx::{Connection, Executor, SqliteConnection};
     let forged =
         format!("UPDATE points SET record = CAST(substr(record, 1, length(record) - 1) || x'5a' AS BLOB) WHERE id = x'{point}'");
+    change_database(machine, &forged);
+}
+
+/// Changes one row of the database.
+fn change_database(machine: &Machine, change: &str) {
+    use sqlx::{Connection, Executor, SqliteConnection};
     let path = format!("sqlite://{}", machine.vault().join("vault.db").display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let done = runtime.block_on(async {
         let mut connection = SqliteConnection::connect(&path).await.unwrap();
-        let done = connection.execute(sqlx::AssertSqlSafe(forged)).await.unwrap();
+        let done = connection.execute(sqlx::AssertSqlSafe(change.to_owned())).await.unwrap();
         connection.close().await.unwrap();
         done
     });

@@ -44,6 +44,13 @@ impl Enrolments {
         Ok(read.clone())
     }
 
+    /// Domains of which there is an enrolment, and none that can be read and is vouched for, unless the descriptor knows them.
+    pub(super) async fn unreadable(&self, descriptor: &Descriptor) -> Result<Vec<DomainId>> {
+        let sound = self.all(descriptor).await?;
+        let lost = |domain: &DomainId| !sound.contains_key(domain) && descriptor.domain(*domain).is_none();
+        Ok(self.domains().await?.into_iter().filter(lost).collect())
+    }
+
     /// Both copies of every enrolment must be sound; one is mended from the other.
     pub(super) async fn check(&self, descriptor: &Descriptor, report: &mut CheckReport) -> Result<()> {
         for domain in self.domains().await? {

@@ -62,6 +62,8 @@ pub struct EmbeddedVault {
     trust: Arc<Trust>,
     descriptors: Descriptors,
     enrolments: Enrolments,
+    /// Held while an enrolment is looked at and stored: of two with one name, one is refused.
+    enrolling: Mutex<()>,
     domains: Mutex<HashMap<DomainId, Arc<Repository>>>,
     rebuilt: Vec<(DomainId, RebuildReport)>,
     /// For a service: this process alone has the vault, and goes on with the sessions of the one before.
@@ -175,6 +177,7 @@ impl EmbeddedVault {
             trust: Arc::new(Trust::new(descriptor)),
             descriptors,
             enrolments,
+            enrolling: Mutex::default(),
             domains: Mutex::default(),
             rebuilt: Vec::new(),
             is_served,
@@ -251,11 +254,17 @@ impl EmbeddedVault {
         self.directory.join("index").join(domain.to_string())
     }
 
-    /// Stores an enrolment; the same one again is no error. `Conflict` if its domain has another one, `Denied` if the ticket has
-    /// expired.
+    /// Domains whose enrolments are there and cannot be read, so that this vault does not serve them.
+    pub async fn unreadable_enrolments(&self) -> Result<Vec<DomainId>> {
+        self.enrolments.unreadable(&self.trust.descriptor()).await
+    }
+
+    /// Stores an enrolment; the same one again is no error. `Conflict` if its domain has another one or another domain its name,
+    /// `Denied` if the ticket has expired.
     pub async fn enrol(&self, bytes: Bytes) -> Result<Enrolment> {
         // Who it is comes before any look into storage: everybody may ask.
         let enrolment = Enrolment::open(&bytes, &self.trust.descriptor())?;
+        let _alone = self.enrolling.lock().await;
         self.newest().await?;
         let (descriptor, domain) = (self.trust.descriptor(), enrolment.ticket.domain);
         let of_agent = |known: &&Certificate| known.agent == enrolment.agent && known.domain == domain;
@@ -266,6 +275,11 @@ impl EmbeddedVault {
         if !known && enrolment.ticket.expires_ms <= self.environment.clock.now_ms() {
             return Err(Error::new(ErrorKind::Denied, "the enrolment token has expired")
                 .with_hint("'holdfast agent token' makes another one"));
+        }
+        if !known && descriptor.domains.iter().any(|other| other.name == enrolment.ticket.name) {
+            let what = format!("the vault has a domain '{}' already", enrolment.ticket.name);
+            return Err(Error::new(ErrorKind::Conflict, what)
+                .with_hint("make an enrolment token with another name: 'holdfast agent token NAME'"));
         }
         self.enrolments.put(&enrolment, &bytes).await?;
         self.trust.admit(&enrolment);

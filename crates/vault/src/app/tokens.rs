@@ -13,6 +13,7 @@ use format::{AgentKey, DomainId};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Mutex;
 
 /// A one-time token is good for so long.
 const ONE_TIME: Duration = Duration::from_secs(24 * 3600);
@@ -22,13 +23,15 @@ pub(crate) struct Tokens {
     database: Database,
     /// Lasting tokens that were seen; a token that is removed leaves it first.
     known: RwLock<HashMap<String, Arc<TokenRow>>>,
+    /// Held while tokens change: one that is ended meanwhile would be known again for ever.
+    changing: Mutex<()>,
 }
 
 impl Tokens {
     pub(crate) async fn load(database: Database) -> Result<Self, ServiceError> {
         let rows = database.tokens().await?.into_iter().filter(|row| !row.one_time);
         let known = rows.map(|row| (row.id.clone(), Arc::new(row))).collect();
-        Ok(Self { database, known: RwLock::new(known) })
+        Ok(Self { database, known: RwLock::new(known), changing: Mutex::default() })
     }
 
     /// Whether nobody could log in: no administrator, and no way to become one.
@@ -69,6 +72,7 @@ impl Tokens {
     pub(crate) async fn issue(&self, name: &str, scope: Scope) -> Result<TokenIssued> {
         check_name(name)?;
         let (row, secret) = new_row(name, scope, None);
+        let _alone = self.changing.lock().await;
         self.database.insert_token(&row).await?;
         Ok(self.issued(row, secret))
     }
@@ -82,6 +86,7 @@ impl Tokens {
         }
         let (id, name, scope) = (id.to_owned(), name.to_owned(), Scope::Agent { domain, agent });
         let row = TokenRow { id, hash, name, scope, one_time: false, created_ms: now_ms(), expires_ms: None };
+        let _alone = self.changing.lock().await;
         match self.database.accept_token(domain, &row).await? {
             Accepted::Now => {
                 self.known.write().expect("no panic under this lock").insert(row.id.clone(), Arc::new(row));
@@ -107,6 +112,7 @@ impl Tokens {
         check_name(name)?;
         let Some(one_time) = self.find(text).await?.filter(|row| row.one_time) else { return Ok(None) };
         let (row, secret) = new_row(name, one_time.scope, None);
+        let _alone = self.changing.lock().await;
         let exchanged = self.database.exchange_token(&one_time.id, &row).await?;
         Ok(exchanged.then(|| self.issued(row, secret)))
     }
@@ -119,6 +125,7 @@ impl Tokens {
 
     /// Ends a token at once. It is forgotten first: whatever happens then, the database alone says whether it is good.
     pub(crate) async fn revoke(&self, id: &str) -> Result<()> {
+        let _alone = self.changing.lock().await;
         self.known.write().expect("no panic under this lock").remove(id);
         let removed = self.database.remove_token(id).await?;
         if removed { Ok(()) } else { Err(Error::new(ErrorKind::NotFound, "there is no such token")) }
@@ -231,5 +238,23 @@ mod tests {
         assert_eq!(tokens.scope(&lasting.secret).await.unwrap(), Some(Scope::Administrator));
         assert!(tokens.redeem(&one_time, "admin").await.unwrap().is_none());
         assert!(tokens.redeem(&lasting.secret, "admin").await.unwrap().is_none(), "a lasting token is not exchanged");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_ended_while_it_is_made_is_good_only_as_long_as_the_database_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let tokens = Tokens::load(Database::open(&directory.path().join("service.db")).await.unwrap()).await.unwrap();
+        for round in 0..50 {
+            let (secret, domain) = (api::token_text([round; 8], &[round; 32]), format::DomainId([round; 16]));
+            let (id, hash) = (api::token_id(&secret).unwrap(), api::token_hash(&secret));
+            let (accepted, _) = tokio::join!(
+                tokens.accept(id, hash, "machine", domain, format::AgentKey([1; 32])),
+                // Ended as soon as it is there.
+                async { while tokens.revoke(id).await.is_err() && round % 2 == 0 {} }
+            );
+            accepted.unwrap();
+            let is_there = tokens.database.token(id).await.unwrap().is_some();
+            assert_eq!(tokens.scope(&secret).await.unwrap().is_some(), is_there, "{round}");
+        }
     }
 }

@@ -93,7 +93,6 @@ impl Door {
         let (service, line) = (TowerToHyperService::new(self.router.clone()), Line::default());
         let of_requests = line.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            of_requests.begin();
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(of_requests.clone());
             service.call(request)

@@ -1,6 +1,7 @@
 //! Who may use an endpoint: the one place where that is decided.
 
 use super::failure::Failure;
+use super::line::Line;
 use super::segments::Segments;
 use crate::app::App;
 use crate::app::budget::Holder;
@@ -33,6 +34,10 @@ pub enum Access {
 #[derive(Clone)]
 pub(crate) struct Bearer(pub(crate) String);
 
+/// The caller has one of the few places of newcomers: what it sends has to come at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Hasty;
+
 /// What the caller's token is good for. Handlers find it where access is not open.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller(pub(crate) Scope);
@@ -45,7 +50,11 @@ pub(crate) async fn enforce(app: Arc<App>, access: Access, request: Request, nex
     }
     if access == Access::Newcomer {
         return match app.newcomers.try_acquire() {
-            Ok(_place) => next.run(request).await,
+            Ok(_place) => {
+                let mut request = request;
+                request.extensions_mut().insert(Hasty);
+                next.run(request).await
+            }
             Err(_) => Failure::busy("too many machines enrol at once").into_response(),
         };
     }
@@ -53,6 +62,10 @@ pub(crate) async fn enforce(app: Arc<App>, access: Access, request: Request, nex
         Ok(identified) => identified,
         Err(failure) => return failure.into_response(),
     };
+    // Only now: whoever is not known would keep a connection by asking once.
+    if let Some(line) = request.extensions().get::<Line>() {
+        line.begin();
+    }
     match app.at_once.lend_now(holder, 1) {
         Some(_place) => next.run(request).await,
         None => Failure::busy("the vault service has too many requests at once").into_response(),

@@ -1,6 +1,6 @@
 //! Bodies of requests, each read up to its limit and no further.
 
-use super::access::{Caller, unauthenticated};
+use super::access::{Caller, Hasty, unauthenticated};
 use super::failure::Failure;
 use crate::app::App;
 use crate::app::budget::{self, Lent};
@@ -17,6 +17,9 @@ use tokio::time::Instant;
 
 /// A body that comes slower than this is given up: so many bytes a second, and the seconds of silence in the beginning.
 const LEAST_BYTES_PER_SECOND: u64 = 16 << 10;
+
+/// The few places of newcomers are not held by those who send nothing.
+const SILENCE_OF_NEWCOMERS: Duration = Duration::from_secs(5);
 
 /// A body of JSON, of at most `MAX` bytes.
 pub(crate) struct Json<T, const MAX: usize = JSON_BYTES_MAX>(pub(crate) T);
@@ -78,7 +81,10 @@ async fn read(request: Request, max: usize, app: &App) -> Result<Bytes, Failure>
     if expected > max as u64 {
         return Err(too_large(max));
     }
-    let silence = Duration::from_secs(app.limits.silence_seconds);
+    let mut silence = Duration::from_secs(app.limits.silence_seconds);
+    if request.extensions().get::<Hasty>().is_some() {
+        silence = silence.min(SILENCE_OF_NEWCOMERS);
+    }
     let started = Instant::now();
     let mut body = request.into_body();
     let mut bytes = BytesMut::with_capacity(expected as usize);

@@ -35,17 +35,17 @@ struct State {
 }
 
 impl Line {
-    /// A request has come.
+    /// A request has come of somebody who is known.
     pub(crate) fn begin(&self) {
         self.0.has_begun.store(true, Ordering::Release);
     }
 
-    /// Waits until the connection is not worth keeping: no request came in the beginning, or a part of an answer was not taken
+    /// Waits until the connection is not worth keeping: no request of anybody who is known came in the beginning, or a part of an answer was not taken
     /// within the limit.
     pub(crate) async fn given_up(&self, beginning: Duration, limit: Duration) -> &'static str {
         tokio::time::sleep(beginning).await;
         if !self.0.has_begun.load(Ordering::Acquire) {
-            return "no request came";
+            return "nobody who is known asked for anything";
         }
         while self.longest_under_way() <= limit {
             tokio::time::sleep(limit / 4).await;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_is_given_up_when_no_request_comes_and_kept_when_one_does() {
+    async fn a_line_is_given_up_when_nobody_known_asks_and_kept_when_somebody_does() {
         let line = Line::default();
         assert!(is_given_up(&line).await);
         line.begin();

@@ -230,3 +230,34 @@ async fn the_agents_of_one_domain_do_not_take_all_memory_and_all_places() {
     assert_eq!(ask(running, "GET", "/v1/scope", Some(&agent), Vec::new()).await.status, 503, "three of six places");
     assert_eq!(ask(running, "GET", "/v1/scope", Some(admin), Vec::new()).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_over_which_only_strangers_ask_is_ended() {
+    let protected = Protected::with(Limits { silence_seconds: 1, ..Limits::default() }).await;
+    let running = &protected.running;
+    let ask = |path: &str, token: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes()
+    };
+    let never = format!("hf_{}_{}", "0".repeat(16), "0".repeat(64));
+    for request in [ask("/v1/scope", &never), ask("/healthz", &never)] {
+        let mut stream = connect(running).await;
+        stream.write_all(&request).await.unwrap();
+        let ended = tokio::time::timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{}", String::from_utf8_lossy(&request));
+    }
+    let mut known = connect(running).await;
+    known.write_all(&ask("/v1/scope", &protected.admin_token)).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(4), known.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_err(), "who is known is not sent away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_that_sends_nothing_has_its_place_for_a_few_seconds() {
+    let running = Running::new(Limits::default()).await;
+    let head = b"POST /v1/enrolments HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n";
+    let mut stream = connect(&running).await;
+    stream.write_all(head).await.unwrap();
+    let mut status = [0; 12];
+    tokio::time::timeout(SOON, stream.read_exact(&mut status)).await.expect("it is given up").unwrap();
+    assert_eq!(&status, b"HTTP/1.1 503");
+}

@@ -3,6 +3,7 @@
 mod enroll;
 mod status;
 mod token;
+mod tokens;
 
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
@@ -15,6 +16,9 @@ pub(crate) enum Command {
     Enroll(enroll::Arguments),
     /// Show what this machine is enrolled as, and whether the vault service knows it.
     Status,
+    /// List the tokens for the vault service. Takes an administrator's token.
+    Tokens,
+    Revoke(tokens::RevokeArguments),
 }
 
 pub(crate) async fn run(global: &Global, command: Command) -> Outcome<Exit> {
@@ -22,5 +26,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Outcome<Exit> {
         Command::Token(arguments) => token::run(global, arguments).await,
         Command::Enroll(arguments) => enroll::run(global, arguments).await,
         Command::Status => status::run(global).await,
+        Command::Tokens => tokens::run(global).await,
+        Command::Revoke(arguments) => tokens::run_revoke(global, arguments).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::{Directories, Login, VaultPlace, open_with_keys};
+use crate::local::{Directories, Login, VaultPlace, exists, open_with_keys, secret_bytes, write_private};
 use crate::terminal::{self, Json, note, say};
 use clap::Args;
 use format::enrolment::Ticket;
@@ -10,6 +10,7 @@ use format::signature::Signature;
 use format::{DomainId, ItemName, limits};
 use seal::{AgentSigner, EnrolmentToken};
 use secrecy::ExposeSecret;
+use std::path::PathBuf;
 
 /// Most hours that a token may be good for.
 const HOURS_MAX: u32 = 24 * 30;
@@ -23,6 +24,10 @@ pub(crate) struct Arguments {
     /// The name of the machine's domain.
     #[arg(value_name = "NAME")]
     name: String,
+
+    /// Write the token into a new file of mode 0600 instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
 
     /// Items that the machine may write [default: all].
     #[arg(long, value_name = "NAME")]
@@ -39,6 +44,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         return Err(Failure::new(Exit::Usage, "machines enrol at a vault service, and the vault is in a directory")
             .with_hint("'holdfast-vault serve' keeps a vault as a service; name it with HOLDFAST_VAULT=https://…"));
     };
+    if let Some(path) = &arguments.to
+        && exists(path)?
+    {
+        return Err(Failure::new(Exit::Conflict, format!("'{}' exists already", path.display())));
+    }
     let name = arguments.name.trim();
     if name.is_empty() || name.len() > limits::TEXT_BYTES_MAX || name.chars().any(char::is_control) {
         let what = format!("a domain's name has 1 to {} bytes and no control characters", limits::TEXT_BYTES_MAX);
@@ -46,6 +56,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     if opened.descriptor.domains.iter().any(|domain| domain.name == name) {
         return Err(Failure::new(Exit::Conflict, format!("the vault has a domain '{name}' already")));
+    }
+    if address.as_str().len() > limits::TEXT_BYTES_MAX {
+        return Err(Failure::new(Exit::Usage, format!("the service's address has more than {} bytes", limits::TEXT_BYTES_MAX)));
     }
     let one_time = AgentSigner::generate();
     let expires_ms = terminal::now_ms().saturating_add(i64::from(arguments.hours) * 3_600_000);
@@ -56,27 +69,34 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         name: name.to_owned(),
         items: arguments.item,
         expires_ms,
-        signature: Signature([0; 64]),
-    });
-    let token = EnrolmentToken {
         service: address.as_str().to_owned(),
         authority: Login::new(&Directories::of_user(), address).authority()?.map(|authority| authority.to_bytes()),
-        owner: opened.descriptor.owner,
         owner_public: EnrolmentToken::hash_of(&opened.descriptor.owner_public),
-        one_time,
-        ticket,
-    };
+        signature: Signature([0; 64]),
+    });
+    let token = EnrolmentToken { owner: opened.descriptor.owner, one_time, ticket };
     let text = token.to_text();
+    if let Some(path) = &arguments.to {
+        write_private(path, &secret_bytes(&text))?;
+    }
     if global.json {
         let mut json = Json::new("agent");
-        json.set("token", text.expose_secret());
+        match &arguments.to {
+            Some(path) => json.set("file", path.display().to_string()),
+            None => json.set("token", text.expose_secret()),
+        }
+        json.set("owner_fingerprint", token.owner.fingerprint());
         json.set("domain", token.ticket.domain.to_string());
         json.set("expires", terminal::utc(expires_ms));
         json.print();
         return Ok(Exit::Clean);
     }
-    say!("{}", text.expose_secret());
+    match &arguments.to {
+        Some(path) => say!("the token is in '{}'", path.display()),
+        None => say!("{}", text.expose_secret()),
+    }
     if !global.quiet {
+        note!("owner fingerprint  {}: 'holdfast agent enroll' shows it again", token.owner.fingerprint());
         note!("good once, until {}; on the machine: holdfast agent enroll, which asks for it", terminal::local(expires_ms));
     }
     Ok(Exit::Clean)
