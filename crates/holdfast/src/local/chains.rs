@@ -120,8 +120,9 @@ fn gone_words(seen: &engine::Remembered) -> String {
 
 fn gone(seen: &engine::Remembered) -> Failure {
     Failure::new(Exit::Damage, gone_words(seen)).with_hint(
-        "if it was purged on another machine, --accept-rollback goes on with the state that is there; if not, points were lost or \
-         somebody hides them: compare with other copies of the vault",
+        "if it was purged on another machine, or a rebuild has set aside what it could not read ('holdfast check --accept-rollback' \
+         names that), --accept-rollback goes on with the state that is there; if not, points were lost or somebody hides them: \
+         compare with other copies of the vault",
     )
 }
 

@@ -196,7 +196,9 @@ fn nothing_is_collected_after_a_rebuild_that_could_not_read_pages_until_they_are
     damage(&damaged);
     machine.ends(4, &["rebuild", "--give-up-unreadable"]);
     machine.ok(&["collect"]);
-    assert!(machine.points().is_empty());
+    let alarm = machine.ends(4, &["points"]);
+    assert!(alarm["error"]["hint"].as_str().unwrap().contains("set aside"), "{alarm}");
+    assert_eq!(machine.ok(&["points", "--accept-rollback"])["points"], serde_json::json!([]));
     let report = machine.ends(4, &["check"]);
     assert_eq!(report["set_aside"][0]["point"], point.as_str(), "{report}");
     machine.ok(&["expire", &point, "--purge", "--yes"]);
