@@ -91,6 +91,9 @@ impl CheckReport {
     }
 }
 
+/// How often a check begins anew because points were purged under it.
+const PASSES_MAX: u32 = 3;
+
 /// Blobs of which no copy opens.
 #[derive(Default)]
 pub(crate) struct DamagedBlobs {
@@ -106,18 +109,20 @@ pub async fn run(request: CheckRequest) -> Result<CheckReport> {
             Ok(points) => points,
             Err(bad_points) => return Ok(CheckReport { bad_points, ..CheckReport::default() }),
         };
-        loop {
-            // What was purged while the check went on may be gone by now, and is nobody's damage: the others are looked at again.
-            if let Some(report) = check(&points)? {
+        // What was purged while the check went on may be gone by now, and is nobody's damage: the others are looked at again.
+        for _ in 1..PASSES_MAX {
+            let (report, all_there) = check(&points)?;
+            if all_there {
                 return Ok(report);
             }
         }
+        Ok(check(&points)?.0)
     })
     .await
 }
 
-/// Nothing, if there is damage and points were purged meanwhile.
-fn check(points: &Points<'_>) -> Result<Option<CheckReport>> {
+/// Also answers whether what is damaged was needed by points that are there still, as far as that matters.
+fn check(points: &Points<'_>) -> Result<(CheckReport, bool)> {
     let (mut report, mut damaged) = (CheckReport::default(), DamagedBlobs::default());
     let data = pages::check(points, &mut report, &mut damaged)?;
     data::check(points.request(), points.any(), data, &mut report, &mut damaged)?;
@@ -127,7 +132,7 @@ fn check(points: &Points<'_>) -> Result<Option<CheckReport>> {
     listed.truncate(AFFECTED_MAX);
     report.damaged = listed;
     let all_there = report.damaged_count == 0 || affected::find(points, &damaged, &mut report)?;
-    Ok(all_there.then_some(report))
+    Ok((report, all_there))
 }
 
 /// An error with its causes.

@@ -99,9 +99,9 @@ pub(crate) struct WriteOnlyArguments {
 /// Retire an agent's key: its points stay good, new ones are refused, and its token for the vault service is ended.
 #[derive(Debug, Args)]
 pub(crate) struct RetireArguments {
-    /// The agent, by the beginning of its key ('holdfast key list').
-    #[arg(value_name = "AGENT")]
-    agent: String,
+    /// The agents, by the beginning of their keys ('holdfast key list').
+    #[arg(value_name = "AGENT", required = true)]
+    agents: Vec<String>,
 }
 
 pub(crate) async fn run(global: &Global, command: Command) -> Outcome<Exit> {
@@ -288,26 +288,31 @@ async fn give_up_owners_access(opened: &Opened, domain: DomainId, agent: AgentKe
 
 async fn retire(global: &Global, arguments: &RetireArguments) -> Outcome<Exit> {
     let (opened, keys) = open_with_keys(global).await?;
-    let mut agent = None;
+    let mut retired = Vec::new();
     publish(&opened, &keys.seed, |descriptor| {
-        let mut fits: Vec<_> =
-            descriptor.certificates.iter_mut().filter(|known| known.agent.to_string().starts_with(&arguments.agent)).collect();
-        match fits.as_mut_slice() {
-            [one] => {
-                one.retired = true;
-                agent = Some(one.agent);
-                Ok(())
-            }
-            [] => Err(Failure::new(Exit::Failed, format!("there is no agent '{}'", arguments.agent))),
-            _ => Err(Failure::new(Exit::Usage, format!("'{}' is the beginning of several agents", arguments.agent))),
+        for name in &arguments.agents {
+            retired.push(retire_one(descriptor, name)?);
         }
+        Ok(())
     })
     .await?;
-    let ended = match agent {
-        Some(agent) => end_tokens(&opened, agent).await?,
-        None => 0,
-    };
+    let mut ended = 0;
+    for agent in retired {
+        ended += end_tokens(&opened, agent).await?;
+    }
     done(global, if ended > 0 { "the agent is retired, and its token for the service is ended" } else { "the agent is retired" })
+}
+
+fn retire_one(descriptor: &mut Descriptor, name: &str) -> Outcome<AgentKey> {
+    let mut fits: Vec<_> = descriptor.certificates.iter_mut().filter(|known| known.agent.to_string().starts_with(name)).collect();
+    match fits.as_mut_slice() {
+        [one] if !name.is_empty() => {
+            one.retired = true;
+            Ok(one.agent)
+        }
+        [] => Err(Failure::new(Exit::Failed, format!("there is no agent '{name}'"))),
+        _ => Err(Failure::new(Exit::Usage, format!("'{name}' is the beginning of several agents"))),
+    }
 }
 
 /// Ends an agent's tokens for the service; how many there were.
@@ -374,13 +379,15 @@ async fn publish(opened: &Opened, seed: &seal::OwnerSeed, change: impl FnOnce(&m
     let mut descriptor = opened.descriptor.clone();
     descriptor.version += 1;
     change(&mut descriptor)?;
-    if let Some(domain) = seed.unopened(&descriptor).first() {
-        let agent = descriptor.certificates.iter().find(|known| known.domain == *domain).map(|known| known.agent.to_string());
+    let unopened = seed.unopened(&descriptor);
+    if let Some(domain) = unopened.first() {
+        let agents = descriptor.certificates.iter().filter(|known| unopened.contains(&known.domain) && !known.retired);
+        let agents: Vec<String> = agents.map(|known| known.agent.to_string()[..16].to_owned()).collect();
         let name = descriptor.domain(*domain).map_or_else(|| domain.to_string(), |entry| entry.name.clone());
         let what = format!("the enrolled domain '{name}' ({domain}) is sealed to somebody else: its secret does not open");
         return Err(Failure::new(Exit::Damage, what).with_hint(format!(
             "somebody came between its machine and the vault; 'holdfast key retire {}' ends its right to add points, then enrol it anew",
-            agent.as_deref().unwrap_or_default().get(..16).unwrap_or_default()
+            agents.join(" ")
         )));
     }
     seed.adopt(&mut descriptor)?;

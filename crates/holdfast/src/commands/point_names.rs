@@ -109,8 +109,9 @@ pub(crate) async fn find_any_point(
     let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
     match (name, name.parse()) {
         ("latest", _) => Ok(latest(points)?.id),
-        (_, Ok(id)) => Ok(id),
-        (_, Err(_)) => Ok(points.named(name)?.0.id),
+        // What was set aside is in no list; nobody can say of which item it is.
+        (_, Ok(id)) if item.is_none() => Ok(id),
+        _ => Ok(points.named(name)?.0.id),
     }
 }
 

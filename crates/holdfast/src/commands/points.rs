@@ -29,6 +29,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let soft_deleted = points.trusted.iter().filter(|point| point.state == PointState::SoftDeleted).count();
     if !arguments.deleted {
         points.trusted.retain(|point| point.state == PointState::Committed);
+        points.untrusted.retain(|(point, _)| point.state == PointState::Committed);
     }
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
     if global.json {

@@ -49,6 +49,8 @@ impl Opened {
             let points = domain.points(PointFilter { item: Some(item.clone()), deleted: true }).await?;
             match self.standing(domain.id(), &seen, head, &points) {
                 Standing::Held => {}
+                // Another process of this machine may have purged it since this one began.
+                Standing::Gone if Remembered::load(&self.home, false)?.is_gone(domain.id(), &seen) => {}
                 Standing::Untrusted => findings.untrusted = Some(untrusted(&item)),
                 Standing::Gone if self.is_agent().await? => {
                     note!("warning: {}; if nobody purged it, the vault was set back", gone_words(&seen));

@@ -57,7 +57,7 @@ impl Inner {
             why: self.why_set_aside(row),
         }));
         let mut needed = self.report_damage(&index, &marks, report);
-        needed.extend(lost.unreadable.iter().filter(|key| is_needed(&index, &marks, key)));
+        needed.extend(compute(|| needed_of(&index, &marks, &lost.unreadable)));
         let living = points.iter().filter(|row| row.state != PointRowState::Purged);
         needed.extend(living.filter_map(|row| SignedRecord::parse_unverified(&row.record).ok()).map(|record| record.body.key));
         report_lost_keys(self.domain, needed.into_iter().filter(|key| lost.contains(key)).collect(), report);
@@ -129,13 +129,17 @@ impl Inner {
     }
 }
 
-/// Whether a point reaches anything that this key opens.
-fn is_needed(index: &Index, marks: &Marks, key: &KeyId) -> bool {
-    let slots = |(number, table): (usize, &Arc<Table>)| {
-        let reached = |ordinal: &u32| marks.is_marked(Slot { table: number as u32, ordinal: *ordinal });
-        (0..table.len() as u32).filter(reached).any(|ordinal| table.entry(ordinal).key == *key)
+/// Those of the keys that open anything that a point reaches.
+fn needed_of(index: &Index, marks: &Marks, keys: &HashSet<KeyId>) -> HashSet<KeyId> {
+    if keys.is_empty() {
+        return HashSet::new();
+    }
+    let of_table = |(number, table): (usize, &Arc<Table>)| {
+        let reached = move |ordinal: &u32| marks.is_marked(Slot { table: number as u32, ordinal: *ordinal });
+        let table = table.clone();
+        (0..table.len() as u32).filter(reached).map(move |ordinal| table.entry(ordinal).key)
     };
-    index.tables.iter().enumerate().any(slots)
+    index.tables.iter().enumerate().flat_map(of_table).filter(|key| keys.contains(key)).collect()
 }
 
 fn report_lost_keys(domain: DomainId, mut lost: Vec<KeyId>, report: &mut CheckReport) {

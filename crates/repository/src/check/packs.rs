@@ -161,8 +161,7 @@ impl Inner {
             report.damaged_packs.push(DamagedPack { pack: row.name, what: what.clone() });
         }
         // As it is now: since the index was loaded others may have found or healed damage of this pack.
-        let mut known = transaction.damage(self.domain).await?;
-        known.retain(|known| known.pack == row.name);
+        let known = transaction.damage_of_pack(self.domain, row.name).await?;
         let known: BTreeMap<u32, DamageSource> = known.into_iter().map(|row| (row.place, row.source)).collect();
         if heals(&known) {
             transaction.remove_damage(self.domain, row.name).await?;

@@ -373,6 +373,10 @@ impl Transaction for MemoryTransaction {
         Ok(self.views.damage.rows(|row| row.domain == domain, |row| (row.pack, row.place)))
     }
 
+    async fn damage_of_pack(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Vec<DamageRow>> {
+        Ok(self.views.damage.rows(|row| row.domain == domain && row.pack == pack, |row| row.place))
+    }
+
     async fn put_damage(&mut self, row: &DamageRow) -> LedgerResult<()> {
         self.write()?.damage.put((row.domain, row.pack, row.place), row.clone());
         Ok(())

@@ -113,6 +113,8 @@ pub trait Transaction: Send {
 
     /// All known damage, by pack, then place.
     async fn damage(&mut self, domain: DomainId) -> LedgerResult<Vec<DamageRow>>;
+    /// Those of one pack, by place.
+    async fn damage_of_pack(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Vec<DamageRow>>;
     /// Inserts or replaces one (key: pack and place).
     async fn put_damage(&mut self, row: &DamageRow) -> LedgerResult<()>;
     /// Removes all of one pack.

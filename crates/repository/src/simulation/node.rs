@@ -233,6 +233,7 @@ pass_on! {
     put_condemned(row: &CondemnedRow) -> ();
     remove_condemned(domain: DomainId, pack: PackName) -> ();
     damage(domain: DomainId) -> Vec<DamageRow>;
+    damage_of_pack(domain: DomainId, pack: PackName) -> Vec<DamageRow>;
     put_damage(row: &DamageRow) -> ();
     remove_damage(domain: DomainId, pack: PackName) -> ();
     point(domain: DomainId, point: PointId) -> Option<PointRow>;

@@ -54,6 +54,8 @@ async fn rows_come_back_as_they_were_put(ledger: AnyLedger) {
     assert_eq!(snapshot.pack(id, pack_name(3)).await.unwrap(), Some(empty_footer));
     assert_eq!(snapshot.condemned(id).await.unwrap(), [condemned(1, 1, 5)]);
     assert_eq!(snapshot.damage(id).await.unwrap(), [damage(1, 1, 6)]);
+    assert_eq!(snapshot.damage_of_pack(id, pack_name(1)).await.unwrap(), [damage(1, 1, 6)]);
+    assert_eq!(snapshot.damage_of_pack(id, pack_name(2)).await.unwrap(), []);
     assert_eq!(snapshot.point(id, point_id(1)).await.unwrap(), Some(point(1, 1)));
     assert_eq!(snapshot.point(id, point_id(2)).await.unwrap(), Some(bare_point));
     assert_eq!(snapshot.head(id, &item(1)).await.unwrap(), Some(head(1, 1)));

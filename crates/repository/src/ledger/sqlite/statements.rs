@@ -93,6 +93,7 @@ statements! {
     REMOVE_CONDEMNED_GENERATION = "DELETE FROM condemned WHERE domain = ?1 AND pack = ?2 AND generation = ?3";
 
     DAMAGE = "SELECT domain, pack, place, blob, source FROM damage WHERE domain = ?1 ORDER BY pack, place";
+    DAMAGE_OF_PACK = "SELECT domain, pack, place, blob, source FROM damage WHERE domain = ?1 AND pack = ?2 ORDER BY place";
     PUT_DAMAGE = "REPLACE INTO damage (domain, pack, place, blob, source) VALUES (?1, ?2, ?3, ?4, ?5)";
     REMOVE_DAMAGE = "DELETE FROM damage WHERE domain = ?1 AND pack = ?2";
 

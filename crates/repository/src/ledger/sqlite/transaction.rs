@@ -280,6 +280,10 @@ impl Transaction for SqliteTransaction {
         self.all("read damage", query(sql::DAMAGE).bind(&domain.0[..])).await
     }
 
+    async fn damage_of_pack(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Vec<DamageRow>> {
+        self.all("read damage", query(sql::DAMAGE_OF_PACK).bind(&domain.0[..]).bind(&pack.0[..])).await
+    }
+
     async fn put_damage(&mut self, row: &DamageRow) -> LedgerResult<()> {
         let statement = query(sql::PUT_DAMAGE)
             .bind(&row.domain.0[..])
