@@ -167,7 +167,7 @@ impl Inner {
     }
 }
 
-/// Rows of reported copies that are there and not known to be damaged, once each, by pack: whoever holds an agent's token
+/// Rows of reported copies that are there and not known to be damaged for good, once each, by pack: whoever holds an agent's token
 /// may report what he likes, and nobody else writes while rows are stored.
 fn not_yet_damaged(index: &Index, copies: &[(PackName, BlobId)]) -> BTreeMap<PackName, Vec<DamageRow>> {
     let mut news: BTreeMap<PackName, Vec<DamageRow>> = BTreeMap::new();
@@ -175,8 +175,10 @@ fn not_yet_damaged(index: &Index, copies: &[(PackName, BlobId)]) -> BTreeMap<Pac
         let copies = index.copies(&blob);
         let copy =
             copies.iter().map(|copy| (copy.place, &index.packs[copy.pack as usize])).find(|(_, pack)| pack.row.name == name);
-        // What was verified here says more.
-        if let Some((place, pack)) = copy.filter(|(place, pack)| !pack.damaged.contains_key(place)) {
+        // What was verified here says more; what could not be read for a while says less than somebody who could not open it.
+        let is_news =
+            |pack: &crate::index::Pack, place: u32| matches!(pack.damaged.get(&place), None | Some(DamageSource::Unreadable));
+        if let Some((place, pack)) = copy.filter(|(place, pack)| is_news(pack, *place)) {
             let row = DamageRow { domain: pack.row.domain, pack: name, place, blob, source: DamageSource::Reported };
             news.entry(name).or_default().push(row);
         }
@@ -212,6 +214,7 @@ mod tests {
         let elsewhere = [(PackName([9; 16]), ids[0]), (name, BlobId([0xff; 32]))];
         assert!(not_yet_damaged(&index, &elsewhere).is_empty());
         index.packs[0].damaged.insert(rows[&name][1].place, DamageSource::Verified);
-        assert_eq!(not_yet_damaged(&index, &reports)[&name].len(), 2);
+        index.packs[0].damaged.insert(rows[&name][2].place, DamageSource::Unreadable);
+        assert_eq!(not_yet_damaged(&index, &reports)[&name].len(), 2, "one that could only not be read is news");
     }
 }

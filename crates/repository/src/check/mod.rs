@@ -9,7 +9,7 @@ mod packs;
 use crate::collect::{Marks, all_roots_now};
 use crate::fault::Outcome;
 use crate::heavy::compute;
-use crate::index::{Index, Slot, Table};
+use crate::index::{Index, Slot};
 use crate::ledger::{PointRow, PointRowState};
 use crate::repository::Inner;
 use contract::{CheckOptions, CheckReport, DamagedCopy, DomainStatus, Progress, ProgressSink, SetAside};
@@ -17,7 +17,6 @@ use format::record::{RecordKind, SignedRecord};
 use format::{DomainId, KeyId, names};
 use objects::LostKeys;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 impl Inner {
     pub(crate) async fn check(&self, options: &CheckOptions, progress: &ProgressSink) -> Outcome<CheckReport> {
@@ -131,15 +130,13 @@ impl Inner {
 
 /// Those of the keys that open anything that a point reaches.
 fn needed_of(index: &Index, marks: &Marks, keys: &HashSet<KeyId>) -> HashSet<KeyId> {
-    if keys.is_empty() {
-        return HashSet::new();
+    let mut needed = HashSet::new();
+    for (number, table) in index.tables.iter().enumerate().filter(|_| !keys.is_empty()) {
+        let reached = |ordinal: &u32| marks.is_marked(Slot { table: number as u32, ordinal: *ordinal });
+        let of_table = (0..table.len() as u32).filter(reached).map(|ordinal| table.entry(ordinal).key);
+        needed.extend(of_table.filter(|key| keys.contains(key)));
     }
-    let of_table = |(number, table): (usize, &Arc<Table>)| {
-        let reached = move |ordinal: &u32| marks.is_marked(Slot { table: number as u32, ordinal: *ordinal });
-        let table = table.clone();
-        (0..table.len() as u32).filter(reached).map(move |ordinal| table.entry(ordinal).key)
-    };
-    index.tables.iter().enumerate().flat_map(of_table).filter(|key| keys.contains(key)).collect()
+    needed
 }
 
 fn report_lost_keys(domain: DomainId, mut lost: Vec<KeyId>, report: &mut CheckReport) {

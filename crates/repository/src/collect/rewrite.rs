@@ -2,6 +2,7 @@
 //!
 //! One pack is rewritten into one, which inherits its number, so that the order of copies stays what it was.
 
+use super::sweep::wanted_again;
 use crate::fault::{Fault, Outcome};
 use crate::index::{Index, Pack};
 use crate::ledger::{CondemnedRow, DamageRow, DamageSource, PackRow, PackState, Transaction};
@@ -172,13 +173,13 @@ impl Inner {
         let mut transaction = self.ledger.begin().await?;
         let mut domain = self.domain_row(transaction.as_mut()).await?;
         let mut rewritten = self.still_valid(transaction.as_mut(), rewritten).await?;
-        let wanted = self.wanted_again(transaction.as_mut(), index).await?;
+        let damage = transaction.damage(self.domain).await?;
+        let wanted = wanted_again(index, &damage);
         let loses = |pack: &Rewritten| {
             wanted.get(&pack.old.name).is_some_and(|places| places.iter().any(|place| !pack.places.contains_key(place)))
         };
         rewritten.retain(|pack| !loses(pack));
         let condemned = transaction.condemned(self.domain).await?;
-        let damage = transaction.damage(self.domain).await?;
         for pack in &rewritten {
             transaction.put_pack(&pack.new).await?;
             for row in condemned.iter().filter(|row| row.pack == pack.old.name) {
@@ -187,7 +188,7 @@ impl Inner {
                     transaction.put_condemned(&CondemnedRow { pack: pack.new.name, places, ..row.clone() }).await?;
                 }
             }
-            for row in damage.iter().filter(|row| row.pack == pack.old.name && row.source != DamageSource::Verified) {
+            for row in damage.iter().filter(|row| row.pack == pack.old.name && row.source == DamageSource::Reported) {
                 if let Some(place) = pack.places.get(&row.place) {
                     transaction.put_damage(&DamageRow { pack: pack.new.name, place: *place, ..row.clone() }).await?;
                 }

@@ -127,7 +127,7 @@ impl Inner {
         for (done, list) in dead.chunks(LIST_PACKS_MAX).enumerate() {
             let mut transaction = self.ledger.begin().await?;
             let mut domain = self.domain_row(transaction.as_mut()).await?;
-            let wanted = self.wanted_again(transaction.as_mut(), index).await?;
+            let wanted = wanted_again(index, &transaction.damage(self.domain).await?);
             let list: Vec<&PackRow> = list.iter().copied().filter(|row| !wanted.contains_key(&row.name)).collect();
             let entry = self.list_for_deletion(transaction.as_mut(), &mut domain, &list).await?;
             transaction.commit().await?;
@@ -139,29 +139,6 @@ impl Inner {
             progress(Progress { phase: "deleting", done, total: Some(dead.len() as u64), bytes: report.bytes_deleted });
         }
         Ok(())
-    }
-
-    /// Copies of blobs of which another copy turned out to be damaged since the index was loaded: whatever the marks say, one of
-    /// these may be the only sound one. The next collection marks again.
-    pub(crate) async fn wanted_again(
-        &self,
-        transaction: &mut dyn Transaction,
-        index: &Index,
-    ) -> Outcome<HashMap<PackName, Vec<u32>>> {
-        let is_known = |row: &DamageRow| {
-            let pack = index.by_name.get(&row.pack).map(|pack| &index.packs[*pack as usize]);
-            pack.is_some_and(|pack| pack.damaged.get(&row.place) == Some(&row.source))
-        };
-        let mut wanted: HashMap<PackName, Vec<u32>> = HashMap::new();
-        for row in transaction.damage(self.domain).await?.iter().filter(|row| !is_known(row)) {
-            for copy in index.copies(&row.blob) {
-                wanted.entry(index.packs[copy.pack as usize].row.name).or_default().push(copy.place);
-            }
-        }
-        if sabotaged(Sabotage::DamageFoundMeanwhileIsForgotten) {
-            wanted.clear();
-        }
-        Ok(wanted)
     }
 
     /// Takes packs from everybody and enters a deletion list of them. Packs whose state is no longer the one given stay.
@@ -261,6 +238,22 @@ fn dead_places(
     }
     dead.retain(|_, places| !places.is_empty());
     dead
+}
+
+/// Copies of blobs of which another copy turned out to be damaged since the index was loaded: whatever the marks say, one of
+/// these may be the only sound one. The next collection marks again.
+pub(super) fn wanted_again(index: &Index, damage: &[DamageRow]) -> HashMap<PackName, Vec<u32>> {
+    let is_known = |row: &DamageRow| {
+        let pack = index.by_name.get(&row.pack).map(|pack| &index.packs[*pack as usize]);
+        pack.is_some_and(|pack| pack.damaged.get(&row.place) == Some(&row.source))
+    };
+    let mut wanted: HashMap<PackName, Vec<u32>> = HashMap::new();
+    for row in damage.iter().filter(|row| !is_known(row) && !sabotaged(Sabotage::DamageFoundMeanwhileIsForgotten)) {
+        for copy in index.copies(&row.blob) {
+            wanted.entry(index.packs[copy.pack as usize].row.name).or_default().push(copy.place);
+        }
+    }
+    wanted
 }
 
 /// Condemned copies that the marking reached.

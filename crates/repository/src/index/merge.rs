@@ -122,6 +122,11 @@ impl Inner {
         }
         let draft = self.environment.random();
         compute(|| self.write_merged(&index, &small, draft))?;
+        // A rebuild that set this database aside has other segments in the same directory by now.
+        if let Err(fenced) = self.fence(domain.incarnation).await {
+            self.files.remove_draft(draft);
+            return Err(fenced);
+        }
         let swapped = self.swap_segments(&small, domain.nonce, draft).await;
         self.files.remove_draft(draft);
         if swapped? {
