@@ -12,6 +12,7 @@ use contract::ErrorKind;
 use format::descriptor::{Descriptor, Recipient};
 use format::{AgentKey, DomainId, ItemName, limits};
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -300,15 +301,23 @@ async fn retire(global: &Global, arguments: &RetireArguments) -> Outcome<Exit> {
     for agent in retired {
         ended += end_tokens(&opened, agent).await?;
     }
-    done(global, if ended > 0 { "the agent is retired, and its token for the service is ended" } else { "the agent is retired" })
+    let agents = if arguments.agents.len() == 1 { "the agent is retired" } else { "the agents are retired" };
+    let tokens = match ended {
+        0 => String::new(),
+        1 => "; 1 token for the service is ended".to_owned(),
+        many => format!("; {many} tokens for the service are ended"),
+    };
+    done(global, &format!("{agents}{tokens}"))
 }
 
 fn retire_one(descriptor: &mut Descriptor, name: &str) -> Outcome<AgentKey> {
-    let mut fits: Vec<_> = descriptor.certificates.iter_mut().filter(|known| known.agent.to_string().starts_with(name)).collect();
-    match fits.as_mut_slice() {
-        [one] if !name.is_empty() => {
-            one.retired = true;
-            Ok(one.agent)
+    let fits = descriptor.certificates.iter().map(|known| known.agent).filter(|agent| agent.to_string().starts_with(name));
+    let fits: Vec<AgentKey> = fits.collect::<BTreeSet<_>>().into_iter().collect();
+    match fits[..] {
+        [agent] if !name.is_empty() => {
+            // One key may have several certificates: none of them is good any more.
+            descriptor.certificates.iter_mut().filter(|known| known.agent == agent).for_each(|known| known.retired = true);
+            Ok(agent)
         }
         [] => Err(Failure::new(Exit::Failed, format!("there is no agent '{name}'"))),
         _ => Err(Failure::new(Exit::Usage, format!("'{name}' is the beginning of several agents"))),

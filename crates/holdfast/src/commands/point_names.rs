@@ -21,6 +21,8 @@ pub(crate) struct Points {
     pub(crate) untrusted: Vec<(PointInfo, EngineError)>,
     /// How many characters of their ids tell all points apart.
     pub(crate) shown: usize,
+    /// Soft-deleted ones that the filter leaves out.
+    pub(crate) unlisted: usize,
     /// Of how many items the newest point is gone that this machine knew: told on standard error.
     pub(crate) gone: usize,
 }
@@ -31,10 +33,13 @@ pub(crate) async fn verified_points(opened: &Opened, domain: &dyn Domain, filter
     let gone = opened.check_items(domain).await?.gone;
     let all = domain.points(PointFilter { item: None, deleted: true }).await?;
     let shown = shortest_prefix(&all);
-    let mut points = Points { trusted: Vec::new(), untrusted: Vec::new(), shown, gone };
+    let mut points = Points { trusted: Vec::new(), untrusted: Vec::new(), shown, unlisted: 0, gone };
     for point in all {
-        let is_listed = filter.deleted || point.state == PointState::Committed;
-        if !is_listed || filter.item.as_ref().is_some_and(|item| *item != point.item) {
+        if filter.item.as_ref().is_some_and(|item| *item != point.item) {
+            continue;
+        }
+        if !filter.deleted && point.state != PointState::Committed {
+            points.unlisted += 1;
             continue;
         }
         match engine::verify_point(&opened.descriptor, domain.id(), &point) {

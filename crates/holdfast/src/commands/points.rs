@@ -24,13 +24,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
     let domain = opened.domain(global).await?;
-    let filter = PointFilter { item: arguments.item, deleted: true };
-    let mut points = verified_points(&opened, domain.as_ref(), filter).await?;
-    let soft_deleted = points.trusted.iter().filter(|point| point.state == PointState::SoftDeleted).count();
-    if !arguments.deleted {
-        points.trusted.retain(|point| point.state == PointState::Committed);
-        points.untrusted.retain(|(point, _)| point.state == PointState::Committed);
-    }
+    let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
+    let points = verified_points(&opened, domain.as_ref(), filter).await?;
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
     if global.json {
         let list = points.trusted.iter().map(|point| {
@@ -62,9 +57,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     } else {
         table.print();
     }
-    if soft_deleted > 0 && !arguments.deleted {
-        let what = if soft_deleted == 1 { "point is" } else { "points are" };
-        note!("{soft_deleted} soft-deleted {what} not listed; '--deleted' lists them");
+    if points.unlisted > 0 {
+        let what = if points.unlisted == 1 { "point is" } else { "points are" };
+        note!("{} soft-deleted {what} not listed; '--deleted' lists them", points.unlisted);
     }
     points.warn();
     Ok(exit)

@@ -132,6 +132,15 @@ fn a_flipped_byte_anywhere_is_found_and_healed_and_never_restored() {
     assert_equal(&machine.path("source"), &machine.restore("latest", "out"));
 }
 
+/// Flips a bit in the middle of the largest pack: of data, where files are large.
+fn flip_the_largest_pack(machine: &Machine) {
+    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+}
+
 #[test]
 fn files_beside_a_damaged_one_restore() {
     let machine = Machine::with_vault();
@@ -140,11 +149,7 @@ fn files_beside_a_damaged_one_restore() {
         machine.write(&format!("large {number}"), rng.vec(3_000_000));
     }
     machine.backup("item");
-    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
-    let mut bytes = fs::read(&pack).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&pack, bytes).unwrap();
+    flip_the_largest_pack(&machine);
     let report = machine.ends(4, &["restore", "latest", "--to", &machine.text("out")]);
     assert_eq!(report["damaged_count"], 1, "{report}");
     assert_eq!(restored_right(&machine, "out"), 3);
@@ -159,11 +164,7 @@ fn a_damaged_file_does_not_cost_the_one_that_it_would_replace() {
     machine.backup("item");
     let there = machine.restore("latest", "out").join("file");
     fs::write(&there, "mine").unwrap();
-    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
-    let mut bytes = fs::read(&pack).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&pack, bytes).unwrap();
+    flip_the_largest_pack(&machine);
     let report = machine.ends(4, &["restore", "latest", "--to", &machine.text("out"), "--overwrite", "always"]);
     assert_eq!(report["damaged_count"], 1, "{report}");
     assert_eq!(fs::read(&there).unwrap(), b"mine");
@@ -181,11 +182,7 @@ fn a_damaged_file_with_several_names_costs_none_of_those_that_it_would_replace()
         fs::remove_file(there.join(name)).unwrap();
         fs::write(there.join(name), format!("my {name}")).unwrap();
     }
-    let pack = machine.objects("/pack/").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
-    let mut bytes = fs::read(&pack).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&pack, bytes).unwrap();
+    flip_the_largest_pack(&machine);
     let report = machine.ends(4, &["restore", "latest", "--to", &machine.text("out"), "--overwrite", "always"]);
     assert_eq!(
         (&report["damaged_count"], &report["failed_count"], &report["files"]),

@@ -161,12 +161,10 @@ fn an_enrolled_machine_that_is_retired_adds_nothing_more() {
     enrolled(&owner, "desktop").backup("item");
 }
 
-#[test]
-fn a_machine_whose_secret_is_sealed_to_somebody_else_is_named_and_not_adopted() {
-    let owner = Machine::with_service();
-    let mut token = EnrolmentToken::from_text(&token(&owner, "laptop")).unwrap();
+/// A machine whose token was changed on its way, as it could be when the ticket did not say to whom the secret is sealed.
+fn enrolled_with_a_thief(owner: &Machine, name: &str) -> String {
+    let mut token = EnrolmentToken::from_text(&token(owner, name)).unwrap();
     let keys = seal::AgentKeys::generate(token.ticket.domain);
-    // As it was when the ticket did not say to whom: whoever has the machine's token decides.
     let seed = seal::read_kit(&fs::read_to_string(owner.path("kit")).unwrap()).unwrap().1;
     let thief = seal::OwnerSeed::generate().public();
     token.ticket.owner_public = EnrolmentToken::hash_of(&thief);
@@ -177,15 +175,25 @@ fn a_machine_whose_secret_is_sealed_to_somebody_else_is_named_and_not_adopted() 
         fs::create_dir_all(object.parent().unwrap()).unwrap();
         fs::write(object, enrolment.encode()).unwrap();
     }
-    let agent = keys.agent().to_string();
+    keys.agent().to_string()[..16].to_owned()
+}
+
+#[test]
+fn machines_whose_secrets_are_sealed_to_somebody_else_are_named_and_not_adopted() {
+    let owner = Machine::with_service();
+    let agents = ["laptop", "desktop"].map(|name| enrolled_with_a_thief(&owner, name));
     let error = owner.ends(4, &["key", "write-only"]);
-    assert!(error["error"]["message"].as_str().unwrap().contains("laptop"), "{error}");
-    assert!(error["error"]["hint"].as_str().unwrap().contains(&agent[..16]), "{error}");
+    assert!(error["error"]["message"].to_string().contains("sealed to somebody else"), "{error}");
+    for agent in &agents {
+        assert!(error["error"]["hint"].as_str().unwrap().contains(agent), "{error}");
+    }
     owner.write("file", "content");
     let ended = owner.run(&["backup", &owner.text("source"), "--item", "item"]);
-    assert!(ended.code == 0 && ended.err.contains("laptop"), "{}", ended.err);
+    assert!(ended.code == 0 && ended.err.contains("laptop") && ended.err.contains("desktop"), "{}", ended.err);
     owner.ends(6, &["restore", "latest", "--domain", "laptop", "--to", &owner.text("out")]);
-    owner.ok(&["key", "retire", &agent[..16]]);
+    // One alone would leave the other in the way.
+    owner.ends(4, &["key", "retire", &agents[0]]);
+    owner.ok(&["key", "retire", &agents[0], &agents[1]]);
     owner.ok(&["key", "write-only"]);
 }
 

@@ -40,8 +40,8 @@ impl Line {
         self.0.has_begun.store(true, Ordering::Release);
     }
 
-    /// Waits until the connection is not worth keeping: no request of anybody who is known came in the beginning, or a part of an answer was not taken
-    /// within the limit.
+    /// Waits until the connection is not worth keeping: no request of anybody who is known came in the beginning, or a part of an
+    /// answer was not taken within the limit.
     pub(crate) async fn given_up(&self, beginning: Duration, limit: Duration) -> &'static str {
         tokio::time::sleep(beginning).await;
         if !self.0.has_begun.load(Ordering::Acquire) {
