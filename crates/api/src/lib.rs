@@ -7,13 +7,17 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod agents;
 pub mod binary;
 mod client;
 mod enrolments;
 mod error;
+mod items;
+mod jobs;
 pub mod limits;
 mod paging;
 mod points;
+mod policies;
 mod problem;
 mod reports;
 mod sessions;
@@ -22,11 +26,22 @@ mod tokens;
 mod watch;
 
 pub use address::{Address, Fingerprint};
-pub use client::{ServiceOptions, ServiceVault};
+pub use agents::{AgentBody, AgentList, ClockAcknowledgement, ClockBody, ClockStanding};
+pub use client::{Listening, Pace, ServiceOptions, ServiceVault};
 pub use enrolments::{EnrolRequest, Enrolled, EnrolmentList, EnrolmentObject, token_statement};
 pub use error::{ApiError, Kind};
-pub use paging::PointsQuery;
+pub use items::{
+    Completeness, FileScope, ItemBody, ItemList, ItemPoint, ItemPointList, ItemRequest, LastJob, PointOrigin, ProtectedItem,
+    Protection, ReviewBody,
+};
+pub use jobs::{
+    AgentHello, BackupResult, Job, JobClaim, JobList, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobRequest, JobResult,
+    JobState, JobWarning, LogLine, Notice, Overwriting, RestoreReceipt, RestoreWork, RetentionResult, ScrubResult, Work,
+    WorkKind,
+};
+pub use paging::{ItemsQuery, JobsQuery, PointsQuery};
 pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding};
+pub use policies::{PolicyBody, PolicyList, PolicyName, PolicyRequest};
 pub use problem::{Code, PROBLEM_TYPE, Problem};
 pub use reports::{
     CheckRequest, CollectRequest, CollectResult, DamagedBlob, DamagedObject, DamagedPackBody, RecordSetAside, Soundness, Standing,

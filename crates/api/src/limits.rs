@@ -30,3 +30,23 @@ pub const PROBLEM_BYTES_MAX: usize = 64 << 10;
 pub const TOKEN_NAME_BYTES_MAX: usize = 128;
 /// Most bytes of a token's text.
 pub const TOKEN_BYTES_MAX: usize = 256;
+/// Most jobs in one page of a list.
+pub const JOBS_PAGE_MAX: usize = 500;
+/// Most warnings of a job that are kept, and that a report holds.
+pub const JOB_WARNINGS_MAX: usize = 1000;
+/// Most lines of a job's log that are kept, and that a report holds.
+pub const JOB_LOG_LINES_MAX: usize = 1000;
+/// Most bytes of a path or text that an agent reports of a job; longer ones are cut.
+pub const JOB_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Most bytes of the body of a job's report.
+pub const JOB_REPORT_BYTES_MAX: usize = 4 << 20;
+/// Most policies.
+pub const POLICIES_MAX: usize = 1000;
+/// Most items of one domain.
+pub const ITEMS_PER_DOMAIN_MAX: usize = 1000;
+/// Most paths of a file set or a restore, and most patterns of each kind.
+pub const SCOPE_LINES_MAX: usize = 1000;
+/// Most bytes of one path or pattern.
+pub const SCOPE_LINE_BYTES_MAX: usize = 4096;
+/// Most bytes of one line of a stream of commands or events.
+pub const NOTICE_BYTES_MAX: usize = 1 << 20;

@@ -61,6 +61,7 @@ macro_rules! byte_id {
 byte_id!(/** A vault: random, for ever. */ VaultId, 16);
 byte_id!(/** A domain of a vault: random, for ever. */ DomainId, 16);
 byte_id!(/** A session of a writer: random, given by the authority. */ SessionId, 16);
+byte_id!(/** A job: random, given by whoever begins it. */ JobId, 16);
 byte_id!(/** A pack: random, given by the authority, never used again. */ PackName, 16);
 byte_id!(/** What an authority writes into its claim, so that it knows its own again. */ ClaimNonce, 16);
 byte_id!(/** A blob: keyed BLAKE3 over kind, links and plaintext. */ BlobId, 32);

@@ -28,6 +28,6 @@ pub mod wrap;
 
 pub use codec::{FormatError, Reader, Writer};
 pub use id::{
-    AgentKey, BlobId, ClaimNonce, DomainId, FooterHash, Incarnation, ItemName, JournalNumber, KeyId, OwnerKey, PackName, PointId,
-    Sequence, SessionId, VaultId,
+    AgentKey, BlobId, ClaimNonce, DomainId, FooterHash, Incarnation, ItemName, JobId, JournalNumber, KeyId, OwnerKey, PackName,
+    PointId, Sequence, SessionId, VaultId,
 };

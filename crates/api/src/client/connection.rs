@@ -1,6 +1,7 @@
 //! Requests over the wire: where they go, how often, and what their answers mean.
 
 use super::ServiceOptions;
+use super::pace::Pace;
 use super::pinned;
 use super::progress::{CountedBody, Moved};
 use super::retry::Tries;
@@ -122,6 +123,7 @@ pub(super) struct Connection {
     address: Address,
     token: SecretString,
     patience: Duration,
+    pace: Pace,
     reached: AtomicBool,
 }
 
@@ -136,6 +138,7 @@ impl Connection {
             address: options.address,
             token: options.token,
             patience: options.patience,
+            pace: options.pace,
             reached: AtomicBool::new(false),
         })
     }
@@ -166,12 +169,16 @@ impl Connection {
         serde_json::from_slice(&bytes).map_err(|error| unreadable().with_source(error))
     }
 
+    /// The beginning of an answer that goes on; never again.
+    pub(super) async fn begin(&self, call: &Call) -> Result<Response> {
+        self.open(call, None, &Moved::default()).await.map_err(|trouble| match trouble {
+            Trouble::Answered(error) | Trouble::Busy(error, _) | Trouble::Lost { error, .. } => error,
+        })
+    }
+
     /// Sends a request whose answer tells its progress; never again.
     pub(super) async fn follow<R: DeserializeOwned>(&self, call: Call, sink: &ProgressSink) -> Result<R> {
-        let response = self.open(&call, None, &Moved::default()).await;
-        let mut response = response.map_err(|trouble| match trouble {
-            Trouble::Answered(error) | Trouble::Busy(error, _) | Trouble::Lost { error, .. } => error,
-        })?;
+        let mut response = self.begin(&call).await?;
         let mut buffer = BytesMut::new();
         loop {
             let chunk = tokio::time::timeout(SILENCE, response.chunk()).await;
@@ -215,7 +222,8 @@ impl Connection {
             request = request.timeout(timeout);
         }
         if let Some((content_type, body)) = &call.body {
-            let counted = CountedBody { rest: body.clone(), moved: moved.clone() };
+            let pace = if call.heavy { self.pace.clone() } else { Pace::default() };
+            let counted = CountedBody::new(body.clone(), moved.clone(), pace);
             request = request.header(CONTENT_TYPE, *content_type).header(CONTENT_LENGTH, body.len()).body(Body::wrap(counted));
         }
         let response = request.send().await.map_err(|error| self.trouble(error))?;
@@ -334,7 +342,7 @@ fn unexplained(status: StatusCode, after: Option<Duration>, address: &Address) -
     }
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::new(ErrorKind::Internal, "the answer of the vault service cannot be read")
         .with_hint("is it another version of Holdfast?")
 }

@@ -5,8 +5,12 @@
 
 mod connection;
 mod domain;
+mod jobs;
+mod listening;
+mod pace;
 mod pinned;
 mod progress;
+mod protection;
 mod readers;
 mod retry;
 mod tokens;
@@ -17,6 +21,9 @@ use connection::{Call, Connection};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use listening::Listening;
+pub use pace::Pace;
 
 /// How to reach a service.
 #[derive(Debug, Clone)]
@@ -30,13 +37,15 @@ pub struct ServiceOptions {
     /// How long a request that does no harm twice is tried again, once the service was reached: from its first failure on, and
     /// from the next one if much went over the wire meanwhile.
     pub patience: Duration,
+    /// How fast packs may be sent.
+    pub pace: Pace,
 }
 
 impl ServiceOptions {
     /// With the usual patience: five minutes.
     #[must_use]
     pub fn new(address: Address, authority: Option<Fingerprint>, token: SecretString) -> Self {
-        Self { address, authority, token, patience: Duration::from_secs(300) }
+        Self { address, authority, token, patience: Duration::from_secs(300), pace: Pace::default() }
     }
 }
 

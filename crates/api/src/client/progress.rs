@@ -1,12 +1,16 @@
 //! How much of a request and its answer went over the wire in one try.
 
+use super::pace::Pace;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
 
 /// Bytes that are handed to the connection at once.
 const SLICE: usize = 64 << 10;
@@ -28,21 +32,39 @@ impl Moved {
     }
 }
 
-/// A body that is counted as the connection takes it.
+/// A body that is counted as the connection takes it, and goes no faster than it may.
 pub(super) struct CountedBody {
-    pub(super) rest: Bytes,
-    pub(super) moved: Moved,
+    rest: Bytes,
+    moved: Moved,
+    pace: Pace,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl CountedBody {
+    pub(super) fn new(rest: Bytes, moved: Moved, pace: Pace) -> Self {
+        Self { rest, moved, pace, wait: None }
+    }
 }
 
 impl Body for CountedBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
         let length = self.rest.len().min(SLICE);
+        loop {
+            if let Some(wait) = &mut self.wait {
+                ready!(wait.as_mut().poll(context));
+                self.wait = None;
+            }
+            match self.pace.take(length) {
+                Duration::ZERO => break,
+                wait => self.wait = Some(Box::pin(tokio::time::sleep(wait))),
+            }
+        }
         self.moved.add(length);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
