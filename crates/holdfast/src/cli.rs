@@ -79,6 +79,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Agent(commands::agent::Command),
     #[command(subcommand)]
+    Item(commands::item::Command),
+    #[command(subcommand)]
+    Policy(commands::policy::Command),
+    #[command(subcommand)]
+    Job(commands::job::Command),
+    #[command(subcommand)]
+    Clock(commands::clock::Command),
+    #[command(subcommand)]
     Key(commands::key::Command),
     #[command(hide = true)]
     Docs,
@@ -102,6 +110,10 @@ impl Command {
             Self::Status(_) => "status",
             Self::Rebuild(_) => "rebuild",
             Self::Agent(_) => "agent",
+            Self::Item(_) => "item",
+            Self::Policy(_) => "policy",
+            Self::Job(_) => "job",
+            Self::Clock(_) => "clock",
             Self::Key(_) => "key",
             Self::Docs => "docs",
         }

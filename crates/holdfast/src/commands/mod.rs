@@ -1,19 +1,24 @@
 //! The commands, one file each: arguments with their help, and what they do.
 
 pub(crate) mod agent;
+mod at_service;
 pub(crate) mod backup;
 pub(crate) mod check;
+pub(crate) mod clock;
 pub(crate) mod collect;
 pub(crate) mod diff;
 mod docs;
 pub(crate) mod expire;
 pub(crate) mod init;
 mod interrupt;
+pub(crate) mod item;
+pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod ls;
 mod point_names;
 pub(crate) mod points;
+pub(crate) mod policy;
 pub(crate) mod rebuild;
 pub(crate) mod restore;
 pub(crate) mod status;
@@ -40,6 +45,10 @@ pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
         Command::Rebuild(arguments) => rebuild::run(global, arguments).await,
         Command::Agent(command) => agent::run(global, command).await,
         Command::Key(command) => key::run(global, command).await,
+        Command::Item(command) => item::run(global, command).await,
+        Command::Policy(command) => policy::run(global, command).await,
+        Command::Job(command) => job::run(global, command).await,
+        Command::Clock(command) => clock::run(global, command).await,
         Command::Docs => docs::run(),
     }
 }

@@ -1,7 +1,9 @@
 //! Machine-readable output: one object a command, `"schema": "holdfast.<command>/1"`, fields only ever added.
 
+use super::text::utc;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::{nobody_reads, output_failed, say, say_text};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,6 +80,29 @@ pub(crate) fn print_failure(command: &str, failure: &Failure) {
     json.print();
 }
 
+/// Something of the API as commands print it: what is `…_ms` there is RFC 3339 here, without the unit. Differences of time stay.
+pub(crate) fn json_times(value: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(value).unwrap_or(Value::Null);
+    times_as_text(&mut value);
+    value
+}
+
+fn times_as_text(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(times_as_text),
+        Value::Object(fields) => {
+            for (name, mut field) in std::mem::take(fields) {
+                times_as_text(&mut field);
+                match (name.strip_suffix("_ms"), field.as_i64()) {
+                    (Some(short), Some(ms)) if short != "ahead" => fields.insert(short.to_owned(), utc(ms).into()),
+                    _ => fields.insert(name, field),
+                };
+            }
+        }
+        _ => {}
+    }
+}
+
 /// A name in two fields where it is not UTF-8: `name` (lossy) and `name_b64`.
 pub(crate) fn name_json(object: &mut Map<String, Value>, field: &str, name: &[u8]) {
     object.insert(field.to_owned(), Value::from(String::from_utf8_lossy(name)));
@@ -116,5 +141,14 @@ mod tests {
         let mut object = Map::new();
         name_json(&mut object, "name", b"a\xff");
         assert_eq!(object["name_b64"], "Yf8=");
+    }
+
+    #[test]
+    fn times_of_the_api_are_text_wherever_they_stand_and_differences_stay_numbers() {
+        let value = json!({"a_ms": 0, "ahead_ms": 5, "list": [{"b_ms": 1000}], "c_ms": null, "milliseconds": 3});
+        let expected = json!({
+            "a": "1970-01-01T00:00:00Z", "ahead_ms": 5, "list": [{"b": "1970-01-01T00:00:01Z"}], "c_ms": null, "milliseconds": 3
+        });
+        assert_eq!(json_times(&value), expected);
     }
 }

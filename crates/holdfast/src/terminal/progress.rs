@@ -193,3 +193,53 @@ impl VaultProgress {
         }
     }
 }
+
+/// Progress of a job that somebody else does.
+pub(crate) struct JobProgress {
+    channel: Channel,
+    line: Option<ProgressBar>,
+    started: Instant,
+    last: Mutex<Option<Instant>>,
+}
+
+impl JobProgress {
+    pub(crate) fn new(global: &Global) -> Self {
+        let channel = Channel::of(global);
+        Self { channel, line: channel.line(), started: Instant::now(), last: Mutex::new(None) }
+    }
+
+    /// Shows how far it is.
+    pub(crate) fn show(&self, job: &api::Job) {
+        let (phase, done, total, bytes) = match &job.progress {
+            Some(progress) => (progress.phase.as_str(), progress.done, progress.total, progress.bytes),
+            None => (job.state.as_str(), 0, None, 0),
+        };
+        if let Some(line) = &self.line {
+            let of = total.map_or(String::new(), |total| format!(" of {total}"));
+            let phase = text::printable(phase.as_bytes());
+            line.set_message(format!("{phase}: {done}{of}, {}", text::bytes(bytes)));
+            line.tick();
+        }
+        let mut last = self.last.lock().expect("no panic under this lock");
+        if self.channel == Channel::Json && last.is_none_or(|last| last.elapsed() >= JSON_EVERY) {
+            *last = Some(Instant::now());
+            let line = json!({
+                "schema": "holdfast.progress/1",
+                "job": job.job.to_string(),
+                "state": job.state.as_str(),
+                "phase": phase,
+                "seconds": self.started.elapsed().as_secs_f64(),
+                "done": done,
+                "total": total,
+                "bytes_done": bytes,
+            });
+            note!("{line}");
+        }
+    }
+
+    pub(crate) fn finish(self) {
+        if let Some(line) = self.line {
+            line.finish_and_clear();
+        }
+    }
+}

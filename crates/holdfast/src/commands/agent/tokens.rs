@@ -1,10 +1,10 @@
 //! `holdfast agent tokens` and `holdfast agent revoke`
 
 use crate::cli::Global;
-use crate::failure::{Exit, Failure, Outcome};
-use crate::local::{Opened, open_keyless};
+use crate::commands::at_service::open_service;
+use crate::failure::{Exit, Outcome};
 use crate::terminal::{self, Json, Table, say};
-use api::{Scope, ServiceVault};
+use api::Scope;
 use clap::Args;
 
 /// End a token for the vault service, at once. Takes an administrator's token.
@@ -18,9 +18,9 @@ pub(crate) struct RevokeArguments {
 }
 
 pub(super) async fn run(global: &Global) -> Outcome<Exit> {
-    let opened = open_keyless(global).await?;
-    let tokens = service(&opened)?.tokens().await?.tokens;
-    let name_of = |id| opened.descriptor.domain(id).map(|entry| entry.name.clone());
+    let at = open_service(global).await?;
+    let tokens = at.service.tokens().await?.tokens;
+    let name_of = |id| at.opened.descriptor.domain(id).map(|entry| entry.name.clone());
     if global.json {
         let list = tokens.iter().map(|token| {
             let (role, domain, agent) = match token.scope {
@@ -52,8 +52,7 @@ pub(super) async fn run(global: &Global) -> Outcome<Exit> {
 }
 
 pub(super) async fn run_revoke(global: &Global, arguments: RevokeArguments) -> Outcome<Exit> {
-    let opened = open_keyless(global).await?;
-    service(&opened)?.revoke_token(&arguments.id).await?;
+    open_service(global).await?.service.revoke_token(&arguments.id).await?;
     if global.json {
         let mut json = Json::new("agent");
         json.set("ended", arguments.id);
@@ -62,8 +61,4 @@ pub(super) async fn run_revoke(global: &Global, arguments: RevokeArguments) -> O
         say!("the token is ended");
     }
     Ok(Exit::Clean)
-}
-
-fn service(opened: &Opened) -> Outcome<&ServiceVault> {
-    opened.service.as_ref().ok_or_else(|| Failure::new(Exit::Usage, "the vault is in a directory, for which there are no tokens"))
 }

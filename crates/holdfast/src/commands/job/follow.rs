@@ -1,0 +1,86 @@
+//! Waiting for a job, with or without telling how far it is.
+
+use super::report::{exit_of, print};
+use crate::cli::Global;
+use crate::commands::at_service::AtService;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::terminal::JobProgress;
+use api::Job;
+use clap::Args;
+use contract::ErrorKind;
+use format::{DomainId, JobId};
+use std::time::{Duration, Instant};
+
+/// Between two looks at a job whose stream broke.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// A service that is away for longer is not waited for.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Whether a command waits for its job.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Waiting {
+    /// Wait until the job is over; the exit code says what came of it.
+    #[arg(long)]
+    wait: bool,
+
+    /// The same, and tell how far it is.
+    #[arg(long)]
+    follow: bool,
+}
+
+impl Waiting {
+    /// Waits for a job that was asked for, if that is wanted, and prints it.
+    pub(super) async fn end(self, global: &Global, at: &AtService, job: Job) -> Outcome<Exit> {
+        if !self.wait && !self.follow {
+            print(global, at, &job, false).await?;
+            return Ok(Exit::Clean);
+        }
+        let progress = self.follow.then(|| JobProgress::new(global));
+        let job = until_over(at, job.domain, job.job, progress.as_ref()).await;
+        if let Some(progress) = progress {
+            progress.finish();
+        }
+        let job = job?;
+        print(global, at, &job, false).await?;
+        Ok(exit_of(&job))
+    }
+}
+
+/// Follows a job to its end, across streams that break and a service that is away for a while.
+pub(super) async fn until_over(at: &AtService, domain: DomainId, job: JobId, progress: Option<&JobProgress>) -> Outcome<Job> {
+    let mut away_since: Option<Instant> = None;
+    loop {
+        match follow(at, domain, job, progress).await {
+            Ok(Some(job)) => return Ok(job),
+            Ok(None) => away_since = None,
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                let since = *away_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > PATIENCE {
+                    let failure = Failure::from(error);
+                    return Err(failure.with_hint(format!("the job goes on; 'holdfast job show {job}' tells what came of it")));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The job once it is over; none if the stream ended before.
+async fn follow(at: &AtService, domain: DomainId, job: JobId, progress: Option<&JobProgress>) -> contract::Result<Option<Job>> {
+    let mut events = at.service.follow_job(domain, job).await?;
+    while let Some(job) = events.next().await? {
+        if let Some(progress) = progress {
+            progress.show(&job);
+        }
+        if job.state.is_over() {
+            return Ok(Some(job));
+        }
+    }
+    Ok(None)
+}
+
+/// Exits that failures of a followed job have in common with the command itself.
+pub(super) fn not_found(name: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("there is no job '{name}'")).with_hint("'holdfast job list' lists them")
+}

@@ -1,0 +1,187 @@
+//! A job as users see it: one line, the whole of it, and its exit code.
+
+use crate::cli::Global;
+use crate::commands::at_service::{AtService, span};
+use crate::failure::{Exit, Outcome};
+use crate::terminal::{self, Json, json_times, say};
+use api::{Job, JobLog, JobOrigin, JobResult, JobState};
+use std::time::Duration;
+
+/// What a command that waited for the job ends with.
+pub(super) fn exit_of(job: &Job) -> Exit {
+    match job.state {
+        JobState::Waiting | JobState::Running | JobState::Succeeded => Exit::Clean,
+        JobState::Warnings => Exit::Warnings,
+        JobState::Failed | JobState::Interrupted => match &job.result {
+            Some(JobResult::Scrub(found)) if !found.sound => Exit::Damage,
+            _ => Exit::Failed,
+        },
+        JobState::Cancelled => Exit::Interrupted,
+    }
+}
+
+/// The part of an id that is shown.
+pub(super) fn short(id: impl ToString) -> String {
+    id.to_string()[..8].to_owned()
+}
+
+/// What came of it, in one line.
+pub(super) fn outcome(job: &Job) -> String {
+    let warnings = match job.warnings_count {
+        0 => String::new(),
+        1 => "; 1 warning".to_owned(),
+        count => format!("; {count} warnings"),
+    };
+    if let Some(problem) = &job.problem {
+        return format!("{}{warnings}", terminal::printable(problem.message.as_bytes()));
+    }
+    let text = match &job.result {
+        None => job.progress.as_ref().map(progress).unwrap_or_default(),
+        Some(JobResult::Backup(made)) => format!(
+            "point {}: {} files, {}; {} read, {} stored",
+            short(made.point),
+            made.files,
+            terminal::bytes(made.bytes),
+            terminal::bytes(made.bytes_read),
+            terminal::bytes(made.bytes_stored)
+        ),
+        Some(JobResult::Restore(receipt)) => format!(
+            "{} files, {} to {}; {} differences",
+            receipt.files,
+            terminal::bytes(receipt.bytes_written),
+            terminal::printable(receipt.to.as_bytes()),
+            receipt.differences_count
+        ),
+        Some(JobResult::Retention(done)) => {
+            let reviews =
+                if done.reviews > 0 { format!("; {} items wait for a person to look", done.reviews) } else { String::new() };
+            format!("{} items, {} points expired, {} purged{reviews}", done.items, done.expired, done.purged)
+        }
+        Some(JobResult::Collection(done)) => format!(
+            "{} freed, {} packs deleted, {} rewritten",
+            terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten)),
+            done.packs_deleted,
+            done.packs_rewritten
+        ),
+        Some(JobResult::Scrub(found)) => format!(
+            "{}; {} packs, {} read; {} mended",
+            if found.sound { "sound" } else { "DAMAGED" },
+            found.packs,
+            terminal::bytes(found.bytes_read),
+            found.mended
+        ),
+    };
+    format!("{text}{warnings}")
+}
+
+/// How far it is.
+pub(super) fn progress(progress: &api::ProgressBody) -> String {
+    let total = progress.total.map_or_else(String::new, |total| format!(" of {total}"));
+    format!("{}: {}{total}, {}", terminal::printable(progress.phase.as_bytes()), progress.done, terminal::bytes(progress.bytes))
+}
+
+/// How long it took, or has taken so far.
+pub(super) fn took(job: &Job) -> String {
+    let Some(started) = job.started_ms else { return String::new() };
+    let ended = job.ended_ms.unwrap_or_else(terminal::now_ms);
+    terminal::seconds(Duration::from_millis(u64::try_from(ended - started).unwrap_or(0)))
+}
+
+/// A job as an object.
+pub(super) fn json_of(at: &AtService, job: &Job) -> serde_json::Value {
+    let mut value = json_times(job);
+    value["domain_name"] = at.name_of(job.domain).into();
+    value
+}
+
+/// Prints it whole, with what it said.
+pub(super) async fn print(global: &Global, at: &AtService, job: &Job, with_log: bool) -> Outcome<()> {
+    let log = if with_log || job.warnings_count > 0 { Some(at.service.job_log(job.domain, job.job).await?) } else { None };
+    if global.json {
+        let mut json = Json::new("job");
+        json.set("job", json_of(at, job));
+        if let Some(log) = &log {
+            json.set("warnings", json_times(&log.warnings));
+            json.set("log", json_times(&log.lines));
+        }
+        json.print();
+        return Ok(());
+    }
+    say!("job       {}", job.job);
+    let item = job.work.item().map(|item| format!(" of {item}")).unwrap_or_default();
+    say!("work      {}{item} in {}", job.work.kind().as_str(), terminal::printable(at.name_of(job.domain).as_bytes()));
+    say!("begun     {}", origin(job));
+    let asked = if job.cancelling && !job.state.is_over() { ", to be cancelled" } else { "" };
+    say!("state     {}{asked}", job.state.as_str());
+    if let Some(started) = job.started_ms {
+        say!("started   {}, {}", terminal::local(started), took(job));
+    }
+    let outcome = outcome(job);
+    if !outcome.is_empty() {
+        say!("outcome   {outcome}");
+    }
+    if let Some(JobResult::Restore(receipt)) = &job.result {
+        print_receipt(receipt);
+    }
+    if let Some(hint) = job.problem.as_ref().and_then(|problem| problem.hint.as_ref()) {
+        say!("hint      {}", terminal::printable(hint.as_bytes()));
+    }
+    if let Some(log) = &log {
+        print_log(log, with_log);
+    }
+    Ok(())
+}
+
+fn print_receipt(receipt: &api::RestoreReceipt) {
+    say!("receipt   point {}", receipt.point);
+    say!("          to {}", terminal::printable(receipt.to.as_bytes()));
+    say!(
+        "          {} files, {} directories, {} others, {} left as they were",
+        receipt.files,
+        receipt.directories,
+        receipt.others,
+        receipt.skipped
+    );
+    let time = Duration::from_millis(receipt.milliseconds);
+    say!(
+        "          {} written in {} ({})",
+        terminal::bytes(receipt.bytes_written),
+        terminal::seconds(time),
+        terminal::rate(receipt.bytes_written, time)
+    );
+    say!("          {} blobs verified, {}", receipt.blobs_verified, terminal::bytes(receipt.bytes_verified));
+    say!("          {} differences", receipt.differences_count);
+}
+
+fn print_log(log: &JobLog, with_log: bool) {
+    for warning in &log.warnings {
+        let detail = if warning.detail.is_empty() { String::new() } else { format!(": {}", warning.detail) };
+        say!(
+            "warning   {}: {}{}",
+            terminal::printable(warning.path.as_bytes()),
+            warning.kind,
+            terminal::printable(detail.as_bytes())
+        );
+    }
+    let left = log.warnings_count.saturating_sub(log.warnings.len() as u64);
+    if left > 0 {
+        say!("warning   … and {left} more");
+    }
+    for line in log.lines.iter().filter(|_| with_log) {
+        say!("{}  {}", terminal::local(line.time_ms), terminal::printable(line.text.as_bytes()));
+    }
+}
+
+fn origin(job: &Job) -> String {
+    let attempt = if job.attempt > 1 { format!(", try {}", job.attempt) } else { String::new() };
+    match job.origin {
+        JobOrigin::Schedule { slot_ms, missed } => {
+            let late = job.started_ms.map(|started| started - slot_ms).filter(|late| *late >= 60_000);
+            let late = late.map(|late| format!(", {} later", span(late))).unwrap_or_default();
+            let missed = if missed > 0 { format!(", for {missed} missed slots too") } else { String::new() };
+            format!("by the schedule for {}{late}{missed}{attempt}", terminal::local(slot_ms))
+        }
+        JobOrigin::Person => format!("on demand{attempt}"),
+        JobOrigin::Service => "by the service".to_owned(),
+    }
+}
