@@ -45,24 +45,28 @@ pub(crate) enum Profile {
     Release,
 }
 
-/// Builds the `holdfast` program and answers where it lies. An error has the end of what the compiler said.
-pub(crate) fn build_program(root: &Path, profile: Profile) -> Result<PathBuf> {
+/// Builds programs and answers the directory in which they lie. An error has the end of what the compiler said.
+pub(crate) fn build_programs(root: &Path, profile: Profile, packages: &[&str]) -> Result<PathBuf> {
     let (name, directory) = match profile {
         Profile::Dev => ("dev", "debug"),
         Profile::Release => ("release", "release"),
     };
     let mut build = Command::new(cargo());
-    build.current_dir(root).args(["build", "--quiet", "--package", "holdfast", "--profile", name]);
+    build.current_dir(root).args(["build", "--quiet", "--profile", name]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
     let built = build.output().context("cannot start cargo")?;
     if !built.status.success() {
         let said = String::from_utf8_lossy(&built.stderr);
         let end: Vec<&str> = said.lines().rev().take(5).collect();
-        bail!("the program does not build: {}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        bail!("the programs do not build: {}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
     }
-    Ok(target_directory(root)?.join(directory).join("holdfast"))
+    Ok(target_directory(root)?.join(directory))
 }
 
-fn target_directory(root: &Path) -> Result<PathBuf> {
+/// Where everything that is built goes.
+pub(crate) fn target_directory(root: &Path) -> Result<PathBuf> {
     let text = output(Command::new(cargo()).current_dir(root).args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text).context("cannot read what cargo metadata wrote")?;
     Ok(metadata["target_directory"].as_str().context("cargo metadata names no target directory")?.into())

@@ -16,8 +16,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Tasks of the project: cargo xtask <task>
 
-  demo [DIRECTORY]   builds the program and runs its main job on a copy of DIRECTORY (default: this checkout's
-                     sources): vault, point, change, second point, restore of the first, comparison, receipt
+  demo [DIRECTORY]   builds the programs and runs their main job on a copy of DIRECTORY (default: this checkout's
+                     sources): a vault service, an enrolled machine, point, change, second point, restore of the
+                     first, comparison, receipt; leaves the service and the agent running
+  demo --end         ends them and removes what they kept
   test [ARGUMENT…]   runs all tests (with cargo-nextest where it is installed); arguments go to the test runner
   tidy               checks the rules of the house: dependency arrows, sizes, names, documents in step with sources
   docs               writes docs/cli.md from the program's own help

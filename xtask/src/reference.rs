@@ -10,7 +10,7 @@ pub(crate) const REFERENCE: &str = "docs/cli.md";
 
 /// What the program writes about itself; none while it has no command for it.
 pub(crate) fn generate(root: &Path) -> Result<Option<String>> {
-    let program = checkout::build_program(root, Profile::Dev)?;
+    let program = checkout::build_programs(root, Profile::Dev, &["holdfast"])?.join("holdfast");
     // Help texts show the values of variables that are set.
     let output = Command::new(&program).arg("docs").env_clear().output().context("cannot start the program")?;
     if !output.status.success() || output.stdout.is_empty() {

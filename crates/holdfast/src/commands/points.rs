@@ -3,11 +3,13 @@
 use super::point_names::verified_points;
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
-use crate::local::open_keyless;
+use crate::local::{Opened, open_keyless};
 use crate::terminal::{self, Json, Table, note};
+use api::ItemPoint;
 use clap::Args;
-use contract::{PointFilter, PointState};
-use format::ItemName;
+use contract::{PointFilter, PointInfo, PointState};
+use format::{DomainId, ItemName, PointId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// List recovery points, oldest first.
 #[derive(Debug, Args)]
@@ -27,6 +29,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
+    let fates = fates(&opened, domain.id(), &points.trusted).await;
     if global.json {
         let list = points.trusted.iter().map(|point| {
             serde_json::json!({
@@ -36,6 +39,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
                 "time": terminal::utc(point.time_ms),
                 "received": terminal::utc(point.received_ms),
                 "state": state_word(point.state),
+                "expires": fates.get(&point.id).and_then(|fate| fate.expires_ms).map(terminal::utc),
+                "kept_as": fates.get(&point.id).map(|fate| &fate.reason),
             })
         });
         let mut json = Json::new("points");
@@ -47,10 +52,14 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         json.print();
         return Ok(exit);
     }
-    let mut table = Table::new(&["POINT", "ITEM", "TIME", "STATE"]);
+    let heading = ["POINT", "ITEM", "TIME", "STATE", "EXPIRES"];
+    let columns = if fates.is_empty() { heading.len() - 1 } else { heading.len() };
+    let mut table = Table::new(&heading[..columns]);
     for point in &points.trusted {
         let id = point.id.to_string()[..points.shown].to_owned();
-        table.row(vec![id, point.item.to_string(), terminal::local(point.time_ms), state_word(point.state).to_owned()]);
+        let fate = fates.get(&point.id).map(expires).unwrap_or_default();
+        let row = [id, point.item.to_string(), terminal::local(point.time_ms), state_word(point.state).to_owned(), fate];
+        table.row(row[..columns].to_vec());
     }
     if points.trusted.is_empty() {
         note!("no points; 'holdfast backup PATH' makes one");
@@ -63,6 +72,27 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     points.warn();
     Ok(exit)
+}
+
+/// What becomes of the points of items that a service protects; nothing of others, and nothing if the service does not say.
+async fn fates(opened: &Opened, domain: DomainId, points: &[PointInfo]) -> BTreeMap<PointId, ItemPoint> {
+    let mut fates = BTreeMap::new();
+    let Some(service) = &opened.service else { return fates };
+    for item in points.iter().map(|point| &point.item).collect::<BTreeSet<_>>() {
+        let list = service.item_points(domain, item).await.map(|list| list.points).unwrap_or_default();
+        fates.extend(list.into_iter().map(|point| (point.point, point)));
+    }
+    fates
+}
+
+/// When a point expires, or is purged.
+pub(super) fn expires(point: &ItemPoint) -> String {
+    match (point.deleted_ms, point.purged_ms, point.expires_ms) {
+        (Some(_), Some(purged), _) => format!("purged {}", terminal::local(purged)),
+        (Some(_), None, _) => "soft-deleted".to_owned(),
+        (None, _, Some(expires)) => terminal::local(expires),
+        (None, _, None) => "not now".to_owned(),
+    }
 }
 
 fn state_word(state: PointState) -> &'static str {

@@ -2,6 +2,7 @@
 
 use crate::cli::Global;
 use crate::commands::at_service::open_service;
+use crate::commands::points::expires;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::{self, Json, Table, json_times, note, say};
 use api::{Completeness, ItemPoint, PointOrigin};
@@ -71,15 +72,6 @@ fn made(point: &ItemPoint) -> String {
         Completeness::Incomplete => ", INCOMPLETE",
     };
     format!("{origin}{completeness}")
-}
-
-fn expires(point: &ItemPoint) -> String {
-    match (point.deleted_ms, point.purged_ms, point.expires_ms) {
-        (Some(_), Some(purged), _) => format!("soft-deleted; purged {}", terminal::local(purged)),
-        (Some(_), None, _) => "soft-deleted".to_owned(),
-        (None, _, Some(expires)) => terminal::local(expires),
-        (None, _, None) => "not now".to_owned(),
-    }
 }
 
 pub(super) async fn run_review(global: &Global, arguments: ReviewArguments) -> Outcome<Exit> {
