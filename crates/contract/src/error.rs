@@ -66,6 +66,15 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What somebody sent cannot be read, or is not signed as it should be: what is stored is another matter.
+    #[must_use]
+    pub fn unreadable(what: &str, error: format::FormatError) -> Self {
+        let kind = if matches!(error, format::FormatError::Signature(_)) { ErrorKind::Denied } else { ErrorKind::Invalid };
+        Self::new(kind, format!("{what} cannot be taken")).with_source(error)
+    }
+}
+
 impl From<format::FormatError> for Error {
     fn from(error: format::FormatError) -> Self {
         let kind = match error {

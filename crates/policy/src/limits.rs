@@ -23,7 +23,7 @@ pub const WINDOWS_MAX: usize = 32;
 /// Most minutes by which a start is put off so that not all agents start at once.
 pub const SPREAD_MINUTES_MAX: u32 = 240;
 /// Least bytes per second of a bandwidth limit: less would never end.
-pub const BANDWIDTH_BYTES_PER_SECOND_MIN: u64 = 8 << 10;
+pub const BANDWIDTH_BYTES_PER_SECOND_MIN: u64 = 128 << 10;
 /// Most bytes per second of a bandwidth limit.
 pub const BANDWIDTH_BYTES_PER_SECOND_MAX: u64 = 1 << 40;
 /// Most days, or scheduled days, that a retention rule counts.

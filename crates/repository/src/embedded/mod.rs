@@ -90,7 +90,7 @@ impl EmbeddedVault {
     }
 
     async fn create_with(directory: &Path, descriptor: Bytes, liveness: Option<Alive>) -> Result<Self> {
-        let parsed = Descriptor::open(&descriptor, None)?;
+        let parsed = Descriptor::open(&descriptor, None).map_err(|error| Error::unreadable("the descriptor", error))?;
         refuse_network(directory)?;
         make_directory(directory)?;
         refuse_what_is_there(directory)?;
@@ -263,7 +263,8 @@ impl EmbeddedVault {
     /// `Denied` if the ticket has expired.
     pub async fn enrol(&self, bytes: Bytes) -> Result<Enrolment> {
         // Who it is comes before any look into storage: everybody may ask.
-        let enrolment = Enrolment::open(&bytes, &self.trust.descriptor())?;
+        let opened = Enrolment::open(&bytes, &self.trust.descriptor());
+        let enrolment = opened.map_err(|error| Error::unreadable("the enrolment", error))?;
         let _alone = self.enrolling.lock().await;
         self.newest().await?;
         let (descriptor, domain) = (self.trust.descriptor(), enrolment.ticket.domain);
@@ -338,7 +339,7 @@ impl Vault for EmbeddedVault {
 
     async fn publish_descriptor(&self, bytes: Bytes) -> Result<()> {
         let (current, _) = self.descriptors.newest(Some(&self.trust.descriptor().owner)).await?;
-        let next = Descriptor::open(&bytes, None)?;
+        let next = Descriptor::open(&bytes, None).map_err(|error| Error::unreadable("the descriptor", error))?;
         if next.owner != current.owner || next.vault != current.vault {
             return Err(Error::new(ErrorKind::Denied, "the descriptor is of another vault or signed by another owner"));
         }

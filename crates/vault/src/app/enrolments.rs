@@ -16,7 +16,7 @@ impl App {
         let vault = self.vault.get().await?;
         let hash: [u8; 32] = digits(&request.token_hash, "the token's hash")?;
         let proof = Signature(digits(&request.proof, "the proof")?);
-        let claimed = Enrolment::parse(&request.enrolment)?;
+        let claimed = Enrolment::parse(&request.enrolment).map_err(|error| Error::unreadable("the enrolment", error))?;
         let statement = token_statement(claimed.ticket.vault, claimed.ticket.domain, &hash);
         claimed
             .agent

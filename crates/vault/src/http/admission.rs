@@ -48,6 +48,8 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     let id = gate.id();
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    // Ids only: nothing secret stands in a path.
+    let path = request.uri().path().to_owned();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let line = request.extensions().get::<Line>().cloned();
     let mut response = next.run(request).await;
@@ -67,7 +69,7 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     if status >= 500 {
         tracing::error!(id, method, route, status, took_ms, peer, message, causes, "request failed");
     } else {
-        tracing::debug!(id, method, route, status, took_ms, peer, message, causes, "request");
+        tracing::debug!(id, method, route, path, status, took_ms, peer, message, causes, "request");
     }
     match line {
         Some(line) => response.map(|body| line.send(body)),

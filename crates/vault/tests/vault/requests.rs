@@ -67,6 +67,23 @@ pub(crate) async fn ask(running: &Running, method: &str, path: &str, token: Opti
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_somebody_sends_and_nobody_can_read_are_a_wrong_request_and_no_damage() {
+    let protected = Protected::new().await;
+    let admin = Some(protected.admin_token.as_str());
+    let answered = ask(&protected.running, "PUT", "/v1/vault/descriptor", admin, b"no descriptor".to_vec()).await;
+    assert_eq!((answered.status, answered.problem().code), (400, Code::Invalid));
+    let digits = |count| "0".repeat(count);
+    let body = format!(
+        r#"{{"enrolment":"AAAA","name":"x","token_id":"{}","token_hash":"{}","proof":"{}"}}"#,
+        digits(16),
+        digits(64),
+        digits(128)
+    );
+    let answered = ask(&protected.running, "POST", "/v1/enrolments", None, body.into_bytes()).await;
+    assert_eq!((answered.status, answered.problem().code), (400, Code::Invalid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_is_healthy_ready_and_counted() {
     let protected = Protected::new().await;
     for path in ["/healthz", "/readyz"] {
