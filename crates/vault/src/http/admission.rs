@@ -67,7 +67,7 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     let took_ms = took.as_secs_f64() * 1000.0;
     let peer = peer.map(tracing::field::display);
     if status >= 500 {
-        tracing::error!(id, method, route, status, took_ms, peer, message, causes, "request failed");
+        tracing::error!(id, method, route, path, status, took_ms, peer, message, causes, "request failed");
     } else {
         tracing::debug!(id, method, route, path, status, took_ms, peer, message, causes, "request");
     }
