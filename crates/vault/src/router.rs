@@ -49,7 +49,7 @@ fn of_vault() -> Vec<Endpoint> {
     vec![
         Endpoint::new(Get, "/v1/vault/descriptor", Anyone, vault::descriptor).gives(Octets("the newest descriptor, signed by the owner")).says("The newest descriptor"),
         Endpoint::new(Put, "/v1/vault/descriptor", Administrator, vault::publish).takes(Octets("the next descriptor")).long().says("Stores the next descriptor; the first one makes the vault"),
-        Endpoint::new(Get, "/v1/vault/enrolments", Anyone, enrolments::list).gives(json::<EnrolmentList>()).says("Domains that were made where their machines are"),
+        Endpoint::new(Get, "/v1/vault/enrolments", Anyone, enrolments::list).gives(json::<EnrolmentList>()).says("Domains that were made where their machines are; for an agent its own alone"),
         Endpoint::new(Get, "/v1/vault/owner-key", Open, enrolments::owner_key).gives(Octets("the owner's X-Wing public key")).says("To whom a machine that enrols wraps its domain's secret"),
         Endpoint::new(Post, "/v1/enrolments", Newcomer, enrolments::enrol).takes(json::<EnrolRequest>()).gives(json::<Enrolled>()).says("Enrols an agent by the owner's ticket; the same request again is answered the same"),
         Endpoint::new(Get, "/v1/vault/passphrase-wrap", Administrator, vault::wrap).gives(Octets("the wrap")).says("The passphrase wrap, if the vault keeps one"),

@@ -47,6 +47,19 @@ fn an_enrolled_machine_needs_no_passphrase_and_its_owner_opens_what_it_makes() {
 }
 
 #[test]
+fn an_agent_is_shown_no_enrolment_but_its_own() {
+    let owner = Machine::with_service();
+    let (first, second) = (enrolled(&owner, "first"), enrolled(&owner, "second"));
+    let shown = |machine: &Machine| {
+        let all = machine.ask(async |service| contract::Vault::enrolments(&service).await);
+        let name = |bytes: &bytes::Bytes| format::enrolment::Enrolment::parse(bytes).unwrap().ticket.name;
+        all.iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!((shown(&first), shown(&second)), (vec!["first".to_owned()], vec!["second".to_owned()]));
+    assert_eq!(shown(&owner).len(), 2);
+}
+
+#[test]
 fn a_token_works_once_and_again_only_for_who_used_it() {
     let owner = Machine::with_service();
     let text = token(&owner, "laptop");

@@ -294,14 +294,19 @@ impl Machine {
         found.remove(0)
     }
 
-    /// Ends somebody's token at the service, with this machine's.
-    pub(crate) fn end_token(&self, id: &str) {
+    /// Asks the service something with this machine's token.
+    pub(crate) fn ask<T>(&self, question: impl AsyncFnOnce(ServiceVault) -> contract::Result<T>) -> T {
         let service = self.service.as_ref().unwrap();
         let token = SecretString::from(fs::read_to_string(self.service_token()).unwrap());
         let authority = service.authority.parse().unwrap();
-        let client = ServiceVault::new(ServiceOptions::new(service.url.parse().unwrap(), Some(authority), token)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(client.revoke_token(id)).unwrap();
+        let client = ServiceVault::new(ServiceOptions::new(service.url.parse().unwrap(), Some(authority), token)).unwrap();
+        runtime.block_on(question(client)).unwrap()
+    }
+
+    /// Ends somebody's token at the service, with this machine's.
+    pub(crate) fn end_token(&self, id: &str) {
+        self.ask(async |service| service.revoke_token(id).await);
     }
 
     /// The service goes on with an empty database, at the same address.

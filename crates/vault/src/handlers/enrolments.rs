@@ -2,20 +2,27 @@
 
 use crate::app::App;
 use crate::app::work::to_the_end;
+use crate::http::access::Caller;
 use crate::http::answer::{Answer, json, octets};
 use crate::http::body::Json;
 use api::limits::ENROL_BYTES_MAX;
-use api::{EnrolRequest, EnrolmentList, EnrolmentObject};
+use api::{EnrolRequest, EnrolmentList, EnrolmentObject, Scope};
+use axum::Extension;
 use axum::extract::State;
 use contract::Vault;
+use format::enrolment::Enrolment;
 use std::sync::Arc;
 
 pub(crate) async fn owner_key(State(app): State<Arc<App>>) -> Answer {
     octets(app.vault.get().await?.owner_public().into())
 }
 
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
-    let all = app.vault.get().await?.enrolments().await?;
+/// An agent is shown its own domain's alone: the others' names are none of its business, and they may be many.
+pub(crate) async fn list(State(app): State<Arc<App>>, Extension(Caller(scope)): Extension<Caller>) -> Answer {
+    let mut all = app.vault.get().await?.enrolments().await?;
+    if let Scope::Agent { domain, .. } = scope {
+        all.retain(|bytes| Enrolment::parse(bytes).is_ok_and(|enrolment| enrolment.ticket.domain == domain));
+    }
     json(&EnrolmentList { enrolments: all.into_iter().map(|bytes| EnrolmentObject { bytes }).collect() })
 }
 
