@@ -13,4 +13,6 @@ mod recovery;
 mod round_trip;
 mod secrets;
 mod service;
+mod service_process;
+mod storm;
 mod threat_model;

@@ -4,14 +4,13 @@
 //! 20 seconds under 4 agents; `HOLDFAST_STORM_SECONDS=600 HOLDFAST_STORM_AGENTS=10` for more, `HOLDFAST_SEED` for others.
 
 use crate::machine::{Machine, Running, assert_equal};
+use crate::service_process::ServiceProcess;
 use api::{Job, JobOrigin, JobRequest, JobResult, JobState, JobsQuery, ServiceOptions, ServiceVault, Work};
 use format::{DomainId, ItemName, JobId};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use testkit::Rng;
 
@@ -22,79 +21,6 @@ const SETTLES: Duration = Duration::from_secs(240);
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
-
-/// The service's program: built with the workspace's tests, or now.
-fn service_program() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let built = || {
-        let program = Path::new(env!("CARGO_BIN_EXE_holdfast")).with_file_name("holdfast-vault");
-        if !program.exists() {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let build = Command::new(cargo).args(["build", "--quiet", "--package", "holdfast-vault"]).status();
-            assert!(build.unwrap().success());
-        }
-        program
-    };
-    PROGRAM.get_or_init(built).clone()
-}
-
-/// A service in a process of its own, at one address for all its lives.
-struct Service {
-    data: PathBuf,
-    config: PathBuf,
-    said: PathBuf,
-    listen: String,
-    child: Child,
-}
-
-impl Service {
-    fn start(machine: &Machine) -> Self {
-        let config = machine.path("vault.toml");
-        let limits = format!("[limits]\nlease_seconds = {LEASE_SECONDS}\njob_lease_seconds = {LEASE_SECONDS}\n");
-        fs::write(&config, limits).unwrap();
-        let (data, said) = (machine.path("service"), machine.path("service.out"));
-        let child = Self::spawn(&data, &config, &said, "127.0.0.1:0");
-        let mut service = Self { data, config, said, listen: String::new(), child };
-        service.listen = service.line("vault service at https://");
-        service
-    }
-
-    fn spawn(data: &Path, config: &Path, said: &Path, listen: &str) -> Child {
-        let log = File::options().append(true).create(true).open(said.with_extension("log")).unwrap();
-        let mut command = Command::new(service_program());
-        command.arg("serve").arg("--data").arg(data).arg("--config").arg(config).args(["--listen", listen]);
-        command.stdin(Stdio::null()).stdout(File::create(said).unwrap()).stderr(log).spawn().unwrap()
-    }
-
-    /// The rest of a line that it says at its start.
-    fn line(&self, beginning: &str) -> String {
-        let started = Instant::now();
-        loop {
-            let said = fs::read_to_string(&self.said).unwrap();
-            // Only whole lines: it may be saying one just now.
-            let whole = said.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            if let Some(rest) = whole.lines().find_map(|line| line.strip_prefix(beginning)) {
-                return rest.to_owned();
-            }
-            assert!(started.elapsed() < Duration::from_secs(30), "{said}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn kill_and_start_again(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.child = Self::spawn(&self.data, &self.config, &self.said, &self.listen);
-        self.line("vault service at https://");
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A machine with an agent and an item.
@@ -242,19 +168,14 @@ fn jobs_end_truly_and_points_are_sound_however_often_service_and_agents_are_kill
     println!("HOLDFAST_SEED={seed}");
     let mut rng = Rng::new(seed);
     let owner = Machine::new();
-    let mut service = Service::start(&owner);
-    let url = format!("https://{}", service.listen);
-    let authority = service.line("certificate authority (SHA-256) ");
-    let owner = owner.at(PathBuf::from(&url));
-    let token = owner.private("one-time", &service.line("one-time token "));
-    owner.ok(&["login", "--fingerprint", &authority, "--token-file", token.to_str().unwrap()]);
-    owner.ok(&["init", "--name", "owner", "--kit", &owner.text("kit")]);
-    let owner = owner.with_kit();
+    let leases = format!("[limits]\nlease_seconds = {LEASE_SECONDS}\njob_lease_seconds = {LEASE_SECONDS}\n");
+    let mut service = ServiceProcess::start(&owner, &leases);
+    let owner = service.take(owner);
     let policy = "schema = 'holdfast.policy/1'\nname = 'storm'\ntime_zone = 'UTC'\nspread_minutes = 0\n[[schedules]]\ndays = 'daily'\n\
                   times = { every = { minutes = 5, from = '00:00', until = '24:00' } }\n[retries]\ncount = 9\nwait_minutes = 1\n";
     fs::write(owner.path("storm.toml"), policy).unwrap();
     owner.ok(&["policy", "set", "storm", &owner.text("storm.toml")]);
-    let administrator = Administrator::new(&owner, &url, &authority);
+    let administrator = Administrator::new(&owner, &service.url(), &service.authority());
     let mut all: Vec<Protected> = (0..agents).map(|number| Protected::new(&owner, number)).collect();
 
     let (started, mut kills) = (Instant::now(), (0_u32, 0_u32));
