@@ -364,3 +364,74 @@ fn an_agent_whose_newest_point_was_purged_says_so_and_goes_on() {
     assert!(whole.code == 0 && whole.out.contains("half of the check"), "{}", whole.out);
     laptop.ends(8, &["check", "--no-keys"]);
 }
+
+/// All bytes of all files below a directory that hold any of these words.
+fn files_with(directory: &std::path::Path, words: &[&str]) -> Vec<std::path::PathBuf> {
+    let has = |path: &std::path::PathBuf| {
+        let bytes = fs::read(path).unwrap_or_default();
+        let name = path.to_string_lossy().into_owned();
+        words.iter().any(|word| name.contains(word) || bytes.windows(word.len()).any(|some| some == word.as_bytes()))
+    };
+    crate::machine::files(directory).into_iter().filter(has).collect()
+}
+
+#[test]
+fn a_stolen_agents_token_without_the_machines_keys_reads_changes_and_deletes_nothing() {
+    let owner = Machine::with_service();
+    let (laptop, other) = (enrolled(&owner, "laptop"), enrolled(&owner, "other"));
+    laptop.write("plans for the summer", "of the laptop");
+    let point = laptop.backup("item");
+    other.backup("item");
+    let thief = owner.other("thief").without_secret();
+    let services = owner.path("thief/config/holdfast");
+    fs::create_dir_all(&services).unwrap();
+    let stolen = laptop.service_token();
+    copy(stolen.parent().unwrap().parent().unwrap(), &services.join("services"));
+    // It sees that there are points, as the design says, and gets no further.
+    let listed = thief.ok(&["points", "--domain", "laptop"]);
+    assert!(listed["points"].to_string().contains(&point), "{listed}");
+    for arguments in [
+        &["restore", point.as_str(), "--domain", "laptop", "--to", "stolen"][..],
+        &["ls", point.as_str(), "--domain", "laptop"],
+        &["expire", point.as_str(), "--domain", "laptop", "--purge", "--yes"],
+        &["expire", point.as_str(), "--domain", "laptop"],
+        &["collect", "--domain", "laptop"],
+        &["points", "--domain", "other"],
+        &["item", "set", "item", "/etc", "--domain", "laptop"],
+        &["policy", "list"],
+        &["job", "list"],
+        &["job", "retention", "--domain", "laptop"],
+        &["clock", "show"],
+        &["agent", "tokens"],
+    ] {
+        let ended = thief.run(arguments);
+        assert!([6, 8].contains(&ended.code), "{arguments:?}: {} {}\n{}", ended.code, ended.out, ended.err);
+    }
+    assert_eq!(files_with(&owner.path("thief"), &["plans for the summer", "of the laptop"]), Vec::<std::path::PathBuf>::new());
+    laptop.assert_restores(&point, &owner.path("source"));
+}
+
+#[test]
+fn an_administrator_of_the_service_without_the_owners_key_reads_nothing() {
+    let owner = Machine::with_service();
+    let laptop = enrolled(&owner, "laptop");
+    laptop.write("plans for the summer", "of the laptop");
+    let point = laptop.backup("item");
+    let administrator = owner.other("administrator").without_secret();
+    administrator.log_in();
+    administrator.ok(&["points", "--domain", "laptop"]);
+    administrator.ok(&["check", "--domain", "laptop"]);
+    for arguments in [
+        &["restore", point.as_str(), "--domain", "laptop", "--to", "read"][..],
+        &["ls", point.as_str(), "--domain", "laptop"],
+        &["diff", point.as_str(), point.as_str(), "--domain", "laptop"],
+        &["check", "--read-data", "--domain", "laptop"],
+    ] {
+        let ended = administrator.run(arguments);
+        assert!(ended.code != 0 || arguments[0] == "check", "{arguments:?}: {}\n{}", ended.out, ended.err);
+    }
+    // With the whole of the service's disk there is no more to find.
+    assert!(!crate::machine::files(&owner.path("service")).is_empty());
+    let found = files_with(&owner.path("service"), &["plans for the summer", "of the laptop"]);
+    assert_eq!(found, Vec::<std::path::PathBuf>::new());
+}
