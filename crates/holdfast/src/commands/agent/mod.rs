@@ -1,6 +1,8 @@
 //! `holdfast agent …`
 
+mod doctor;
 mod enroll;
+mod run;
 mod status;
 mod token;
 mod tokens;
@@ -9,11 +11,17 @@ use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use clap::Subcommand;
 
-/// Enrol machines, each with a domain and keys of its own.
+/// Enrol machines, each with a domain and keys of its own, and protect them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Token(token::Arguments),
     Enroll(enroll::Arguments),
+    Run(run::Arguments),
+    /// Say what is wrong with this machine's agent, and how to mend it.
+    ///
+    /// Looks at the configuration and its rights, the enrolment, the vault service, the clock, the agent that runs and what it protects.
+    /// Exit codes: 0 all is well, 3 something should be looked at, 1 something is broken.
+    Doctor,
     /// Show what this machine is enrolled as, and whether the vault service knows it.
     Status,
     /// List the tokens for the vault service. Takes an administrator's token.
@@ -25,6 +33,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Outcome<Exit> {
     match command {
         Command::Token(arguments) => token::run(global, arguments).await,
         Command::Enroll(arguments) => enroll::run(global, arguments).await,
+        Command::Run(arguments) => run::run(global, &arguments).await,
+        Command::Doctor => doctor::run(global).await,
         Command::Status => status::run(global).await,
         Command::Tokens => tokens::run(global).await,
         Command::Revoke(arguments) => tokens::run_revoke(global, arguments).await,
