@@ -124,10 +124,13 @@ impl Duty {
                 _ => tracing::warn!(%job, %item, state, warnings, "a job is over: {why}"),
             }
         }
-        // On demand, and the agent ends: it is taken again at the next start.
+        // Somebody asked for it, and the agent ends: the job is not over. It is taken again at the next start; until then its lease says
+        // what there is to say.
         let pauses = running.control.cause() == Some(Cause::End) && running.slot_ms.is_none();
-        let end = if pauses && is_interrupted(&ended) { None } else { ended.end };
-        self.save(Ended { end, ..ended });
+        if pauses && is_interrupted(&ended) {
+            return;
+        }
+        self.save(ended);
     }
 
     /// A job whose task panicked.
@@ -143,9 +146,8 @@ impl Duty {
         let state = &mut self.state;
         let kept = tokio::task::block_in_place(|| match (&ended.report, ended.end) {
             (Some(report), Some(end)) => state.end(ended.job, report, end, now_ms),
-            (Some(report), None) => state.pause(ended.job, report).map(|()| None),
             (None, Some(end)) => state.forget(ended.job, end, now_ms).map(|()| None),
-            (None, None) => Ok(None),
+            (_, None) => Ok(None),
         });
         if let Ok(Some(lost)) = &kept {
             tracing::error!(job = %lost, "too many reports wait for the service: that of a job is lost");

@@ -14,6 +14,7 @@ use crate::plan::{Due, Plan};
 use crate::reports::{Delivery, deliver};
 use crate::runner::{Ask, Cause, Control, Ended};
 use crate::state::{Begun, State};
+use crate::trouble::{Trouble, TroubleKind};
 use api::{Job, Notice, Protection};
 use claims::Claims;
 use format::descriptor::Descriptor;
@@ -46,7 +47,7 @@ enum Answer {
     Protection(contract::Result<Protection>),
     Claimed { again: Option<JobId>, job: contract::Result<Option<Job>> },
     Delivered { number: u64, delivery: Delivery },
-    Descriptor(std::result::Result<Arc<Descriptor>, crate::trouble::Trouble>),
+    Descriptor(std::result::Result<Arc<Descriptor>, Trouble>),
 }
 
 /// What is known of the service.
@@ -248,11 +249,16 @@ impl Duty {
             Heard::Lost(error) => {
                 self.link.is_up = false;
                 self.link.notice = None;
-                let why = crate::trouble::Trouble::from(error).message().to_owned();
-                if self.link.told.as_ref() != Some(&why) {
-                    tracing::warn!("the vault service is away, schedules go on: {why}");
-                    self.link.told = Some(why);
+                let trouble = Trouble::from(error);
+                let why = trouble.message().to_owned();
+                if self.link.told.as_ref() == Some(&why) {
+                    return;
                 }
+                match trouble.kind {
+                    TroubleKind::Refused => tracing::error!("the vault service does not let this agent in: {why}"),
+                    _ => tracing::warn!("the vault service is away, schedules go on: {why}"),
+                }
+                self.link.told = Some(why);
             }
         }
     }
@@ -387,7 +393,7 @@ impl Duty {
     }
 
     fn disk_failed(&mut self, error: &AgentError) {
-        let trouble = crate::trouble::Trouble::new(crate::trouble::TroubleKind::Failed, "cannot keep state").because(error);
+        let trouble = Trouble::new(TroubleKind::Failed, "cannot keep state").because(error);
         tracing::error!("{}{}", trouble.message(), error.hint().map(|hint| format!(": {hint}")).unwrap_or_default());
         self.disk_after = Some(Instant::now() + DISK_AGAIN);
     }

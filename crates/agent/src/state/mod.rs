@@ -83,10 +83,7 @@ impl State {
     fn settle_reported(&mut self) -> Result<()> {
         for (job, begun) in self.begun() {
             let Some(report) = self.outbox.of(job)? else { continue };
-            let goes_on = report.state == JobState::Interrupted && begun.slot_ms().is_none();
-            if !goes_on {
-                self.forget(job, slot_end_of(&report), report.ended_ms.unwrap_or(report.started_ms))?;
-            }
+            self.forget(job, slot_end_of(&report), report.ended_ms.unwrap_or(begun.report.started_ms))?;
         }
         Ok(())
     }
@@ -134,11 +131,6 @@ impl State {
         let lost = self.outbox.put(job, report)?;
         self.forget(job, end, now_ms)?;
         Ok(lost)
-    }
-
-    /// A job pauses: the service hears of it, and it is taken again.
-    pub(crate) fn pause(&mut self, job: JobId, report: &JobReport) -> Result<()> {
-        self.outbox.put(job, report).map(drop)
     }
 
     /// A job is nobody's any more: somebody else has taken it, or the service does not know it.

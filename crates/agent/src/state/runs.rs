@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The schema of what is kept.
 pub(super) const SCHEMA: &str = "holdfast.agent-state/1";
 
+/// No try of a slot has a higher number, however many there were.
+const TRIES_MAX: u32 = 1000;
+
 /// Runs of an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ItemRecord {
@@ -54,7 +57,8 @@ pub(crate) enum SlotEnd {
 impl ItemRecord {
     /// Which try of this slot the next one is.
     pub(crate) fn next_try(&self, slot_ms: i64) -> u32 {
-        1 + self.tried.filter(|tried| tried.slot_ms == slot_ms).map_or(0, |tried| tried.tries)
+        let tries = self.tried.filter(|tried| tried.slot_ms == slot_ms).map_or(0, |tried| tried.tries);
+        tries.saturating_add(1).min(TRIES_MAX)
     }
 
     /// A run for a slot has ended.
