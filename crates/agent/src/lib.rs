@@ -4,3 +4,26 @@
 //! Invariant: the service asks, this machine's own configuration bounds what it may ask for, and nothing here trusts it beyond that.
 
 #![forbid(unsafe_code)]
+
+mod agent;
+mod bounds;
+mod chance;
+mod clock;
+mod duty;
+mod error;
+pub mod limits;
+mod link;
+mod plan;
+mod reports;
+mod runner;
+mod state;
+mod trouble;
+mod trust;
+
+pub use agent::{Agent, OpenAgent, Places, Secrets, run};
+pub use bounds::{Bounds, LeastScope, Refusal, Scope};
+pub use clock::{Clock, SystemClock};
+pub use error::{AgentError, Kind};
+pub use state::{Begun, Glance, KeptProtection, glance};
+pub use trouble::{Trouble, TroubleKind};
+pub use trust::{Seen, Trust};

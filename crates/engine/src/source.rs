@@ -36,6 +36,23 @@ pub enum WarningKind {
     BaseUnreadable,
 }
 
+impl WarningKind {
+    /// Its name for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Vanished => "vanished",
+            Self::Changed => "changed",
+            Self::AttributesUnreadable => "attributes_unreadable",
+            Self::NotKept => "not_kept",
+            Self::PathTooLong => "path_too_long",
+            Self::ScopeChanged => "scope_changed",
+            Self::BaseUnreadable => "base_unreadable",
+        }
+    }
+}
+
 /// Something left out on purpose: recorded, not a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {

@@ -134,6 +134,23 @@ impl From<contract::Error> for Failure {
     }
 }
 
+impl From<agent::AgentError> for Failure {
+    fn from(error: agent::AgentError) -> Self {
+        let exit = match error.kind() {
+            agent::Kind::Conflict => Exit::Conflict,
+            agent::Kind::Denied => Exit::Refused,
+            agent::Kind::Unavailable if matches!(error, agent::AgentError::Away(_)) => Exit::Unavailable,
+            _ => Exit::Failed,
+        };
+        let mut failure = Self::new(exit, error.to_string());
+        failure.hint = error.hint().map(str::to_owned);
+        match error.source() {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         if let EngineError::SetBack(alarm) = &error {

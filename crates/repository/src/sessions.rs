@@ -299,6 +299,12 @@ impl Inner {
         Ok(row.is_some_and(|row| row.kind == kind))
     }
 
+    /// When a session that has a row was opened.
+    pub(crate) async fn opened_ms(&self, session: SessionId) -> Outcome<Option<i64>> {
+        let row = self.ledger.snapshot().await?.session(self.domain, session).await?;
+        Ok(row.map(|row| row.opened_ms))
+    }
+
     /// Sessions that read or write and are open.
     pub(crate) async fn open_sessions(&self) -> Outcome<Vec<SessionRow>> {
         let mut open = self.ledger.snapshot().await?.sessions(self.domain, SessionState::Open).await?;

@@ -53,6 +53,16 @@ pub struct Limits {
     pub request_seconds: u64,
     /// A body of which nothing comes for so many seconds is given up, and an answer of which nothing is taken.
     pub silence_seconds: u64,
+    /// Streams of commands and events at once; more are answered as busy.
+    pub listeners: usize,
+    /// Streams of one domain at once; more are answered as busy.
+    pub domain_listeners: usize,
+    /// A job that an agent does counts as interrupted unless it is reported within so many seconds.
+    pub job_lease_seconds: u64,
+    /// Backups and restores of each domain that are remembered, of each kind.
+    pub jobs_kept: u64,
+    /// Jobs are forgotten so many days after their end.
+    pub jobs_kept_days: u64,
     /// When the service ends, requests under way have so many seconds.
     pub shutdown_seconds: u64,
 }
@@ -86,6 +96,11 @@ impl Default for Limits {
             session_days: 7,
             request_seconds: 60,
             silence_seconds: 60,
+            listeners: 10_000,
+            domain_listeners: 100,
+            job_lease_seconds: 120,
+            jobs_kept: 1000,
+            jobs_kept_days: 180,
             shutdown_seconds: 30,
         }
     }
@@ -123,7 +138,9 @@ impl Config {
         }
         let (streams, header_bytes) = (limits.streams as usize, limits.header_bytes as usize);
         let counts = [limits.connections, limits.requests, limits.sessions, limits.domain_sessions, streams, header_bytes];
+        let counts = [counts.as_slice(), &[limits.listeners, limits.domain_listeners]].concat();
         let times = [limits.lease_seconds, limits.session_days, limits.request_seconds, limits.silence_seconds];
+        let times = [times.as_slice(), &[limits.job_lease_seconds, limits.jobs_kept, limits.jobs_kept_days]].concat();
         if counts.contains(&0) || times.contains(&0) {
             return wrong("no limit is 0");
         }

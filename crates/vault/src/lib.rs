@@ -17,6 +17,7 @@ mod http;
 mod open_files;
 mod router;
 mod serve;
+mod time;
 mod tls;
 
 pub use app::leases::{LeaseTimes, Leases};
@@ -27,3 +28,4 @@ pub use http::document::document;
 pub use http::endpoint::Endpoint;
 pub use router::endpoints;
 pub use serve::{Service, one_time_token};
+pub use time::Time;

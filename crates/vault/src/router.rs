@@ -1,15 +1,21 @@
 //! The whole surface of the API: every endpoint, who may use it, what goes in and out.
 
 use crate::app::App;
-use crate::handlers::{domains, enrolments, packs, points, readers, service, sessions, tokens, vault};
+use crate::handlers::{
+    agents, clock, domains, enrolments, items, jobs, packs, points, policies, readers, service, sessions, tokens, vault,
+};
 use crate::http::access::Access::{Administrator, Anyone, Newcomer, OneTime, Open, OwnDomain};
 use crate::http::admission::{Gate, admit, no_such_method, no_such_path};
+use crate::http::answer::LINES_TYPE;
 use crate::http::endpoint::Content::{Octets, Text};
-use crate::http::endpoint::{Endpoint, json, json_or_null, lines};
+use crate::http::endpoint::{Endpoint, json, json_or_null, lines, stream};
+use crate::http::streams::EVENTS_TYPE;
 use api::{
-    CheckRequest, CollectRequest, CollectResult, CommittedPoint, EnrolRequest, Enrolled, EnrolmentList, ItemEnd, KeyStored,
-    PackNames, PackNamesRequest, PointIds, PointList, ReaderOpened, ReaderRequest, Redeem, Scope, SessionRequest, SessionStarted,
-    Soundness, Standing, TokenIssued, TokenList, TokenRequest,
+    AgentHello, AgentList, CheckRequest, ClockAcknowledgement, ClockBody, CollectRequest, CollectResult, CommittedPoint,
+    EnrolRequest, Enrolled, EnrolmentList, ItemBody, ItemEnd, ItemList, ItemRequest, Job, JobClaim, JobList, JobLog, JobOrders,
+    JobReport, JobRequest, KeyStored, Notice, PackNames, PackNamesRequest, PointIds, PointList, PolicyBody, PolicyList,
+    PolicyRequest, Protection, ReaderOpened, ReaderRequest, Redeem, Scope, SessionRequest, SessionStarted, Soundness, Standing,
+    TokenIssued, TokenList, TokenRequest,
 };
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -26,6 +32,8 @@ pub fn endpoints() -> Vec<Endpoint> {
     all.extend(of_writing());
     all.extend(of_reading());
     all.extend(of_care());
+    all.extend(of_protection());
+    all.extend(of_jobs());
     all
 }
 
@@ -99,6 +107,39 @@ fn of_care() -> Vec<Endpoint> {
         Endpoint::new(Post, "/v1/domains/{domain}/points/purge", Administrator, points::purge).takes(json::<PointIds>()).long().says("Purges points for ever"),
         Endpoint::new(Post, "/v1/domains/{domain}/collections", Administrator, domains::collect).takes(json::<CollectRequest>()).gives(lines::<CollectResult>()).long().says("Frees what no point needs; lines tell how far it is"),
         Endpoint::new(Post, "/v1/domains/{domain}/checks", Administrator, domains::check).takes(json::<CheckRequest>()).gives(lines::<Soundness>()).long().says("Checks without keys, and mends what has another copy; lines tell how far it is"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_protection() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Get, "/v1/policies", Administrator, policies::list).gives(json::<PolicyList>()).says("All policies"),
+        Endpoint::new(Get, "/v1/policies/{policy}", Administrator, policies::get).gives(json::<PolicyBody>()).says("A policy"),
+        Endpoint::new(Put, "/v1/policies/{policy}", Administrator, policies::set).takes(json::<PolicyRequest>()).gives(json::<PolicyBody>()).says("Sets a policy; one that protects less than before only if that is said"),
+        Endpoint::new(Delete, "/v1/policies/{policy}", Administrator, policies::remove).says("Removes a policy that no item has"),
+        Endpoint::new(Get, "/v1/items", Administrator, items::list).query(&["domain"]).gives(json::<ItemList>()).says("Items that are protected, and how they are doing"),
+        Endpoint::new(Get, "/v1/domains/{domain}/items/{item}", OwnDomain, items::get).gives(json::<ItemBody>()).says("An item that is protected"),
+        Endpoint::new(Put, "/v1/domains/{domain}/items/{item}", Administrator, items::set).takes(json::<ItemRequest>()).gives(json::<ItemBody>()).says("Sets what an item is; one that is protected less than before only if that is said"),
+        Endpoint::new(Delete, "/v1/domains/{domain}/items/{item}", Administrator, items::remove).says("Protects an item no more; its points stay"),
+        Endpoint::new(Get, "/v1/domains/{domain}/protection", OwnDomain, items::protection).gives(json::<Protection>()).says("What the domain's agent protects"),
+        Endpoint::new(Get, "/v1/clock", Administrator, clock::get).gives(json::<ClockBody>()).says("The clock on which points expire"),
+        Endpoint::new(Post, "/v1/clock/acknowledgement", Administrator, clock::acknowledge).takes(json::<ClockAcknowledgement>()).gives(json::<ClockBody>()).says("Says that the wall clock is right, where the clock waits for that"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_jobs() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(Get, "/v1/agents", Administrator, agents::list).gives(json::<AgentList>()).says("Agents that have spoken to the service"),
+        Endpoint::new(Post, "/v1/domains/{domain}/commands", OwnDomain, agents::listen).takes(json::<AgentHello>()).gives(stream::<Notice>(LINES_TYPE)).says("What the domain's agent is to do, for as long as it listens; a line each"),
+        Endpoint::new(Get, "/v1/jobs", Administrator, jobs::list).query(&["domain", "item", "kind", "state", "after", "limit"]).gives(json::<JobList>()).says("Jobs, newest first"),
+        Endpoint::new(Post, "/v1/domains/{domain}/jobs", Administrator, jobs::begin).takes(json::<JobRequest>()).gives(json::<Job>()).says("Asks for a job; the same request again is answered with the same job"),
+        Endpoint::new(Post, "/v1/domains/{domain}/jobs/claims", OwnDomain, jobs::claim).takes(json::<JobClaim>()).gives(json_or_null::<Job>()).says("Takes the next job that waits for the agent, or null"),
+        Endpoint::new(Get, "/v1/domains/{domain}/jobs/{job}", OwnDomain, jobs::get).gives(json::<Job>()).says("A job"),
+        Endpoint::new(Get, "/v1/domains/{domain}/jobs/{job}/log", OwnDomain, jobs::log).gives(json::<JobLog>()).says("What a job said"),
+        Endpoint::new(Get, "/v1/domains/{domain}/jobs/{job}/events", OwnDomain, jobs::events).gives(stream::<Job>(EVENTS_TYPE)).says("A job as it goes on, until it is over; server-sent events"),
+        Endpoint::new(Put, "/v1/domains/{domain}/jobs/{job}/report", OwnDomain, jobs::report).takes(json::<JobReport>()).gives(json::<JobOrders>()).says("Tells of a job, whole each time; the same again is no error"),
+        Endpoint::new(Post, "/v1/domains/{domain}/jobs/{job}/cancel", Administrator, jobs::cancel).says("Wants a job to stop"),
     ]
 }
 

@@ -1,11 +1,12 @@
 //! The service from its start to its end.
 
-use crate::app::App;
+use crate::app::{App, duties};
 use crate::config::Config;
 use crate::db::Database;
 use crate::error::ServiceError;
 use crate::http::accept;
 use crate::router::router;
+use crate::time::{SystemClocks, Time};
 use crate::tls::ServerTls;
 use api::{Fingerprint, Scope};
 use std::fs::DirBuilder;
@@ -14,7 +15,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -34,10 +34,15 @@ pub struct Service {
 impl Service {
     /// Opens everything and listens. At the first start the certificate authority and a one-time token are made.
     pub async fn start(config: Config) -> Result<Self, ServiceError> {
+        Self::start_with(config, Arc::new(SystemClocks::new())).await
+    }
+
+    /// As `start`, with another time than the system's.
+    pub async fn start_with(config: Config, time: Arc<dyn Time>) -> Result<Self, ServiceError> {
         config.check()?;
         make_directory(&config.data)?;
         let tls = ServerTls::open(&config)?;
-        let app = App::open(config.data.clone(), config.limits.clone()).await?;
+        let app = App::open(config.clone(), time).await?;
         let one_time = if app.tokens.nobody_administrates().await? {
             Some(app.tokens.issue_one_time(Scope::Administrator).await?)
         } else {
@@ -80,12 +85,16 @@ impl Service {
         let ending = app.clone();
         let end = async move {
             end.await;
-            ending.ending.store(true, Ordering::Release);
+            ending.ending.begin();
         };
         tokio::select! {
             () = accept::serve(listener, tls.config.clone(), router(app.clone()), app.clone(), end) => {}
             () = sweep(&app) => {}
+            () = duties::keep_time(&app) => {}
             () = tls.keep_young() => {}
+        }
+        if let Err(error) = app.agents.store().await {
+            tracing::warn!(%error, "when agents were seen last is not stored");
         }
         app.database.close().await;
     }

@@ -205,19 +205,6 @@ fn kind_words(kind: WarningKind) -> &'static str {
     }
 }
 
-fn kind_name(kind: WarningKind) -> &'static str {
-    match kind {
-        WarningKind::Unreadable => "unreadable",
-        WarningKind::Vanished => "vanished",
-        WarningKind::Changed => "changed",
-        WarningKind::AttributesUnreadable => "attributes_unreadable",
-        WarningKind::NotKept => "not_kept",
-        WarningKind::PathTooLong => "path_too_long",
-        WarningKind::ScopeChanged => "scope_changed",
-        WarningKind::BaseUnreadable => "base_unreadable",
-    }
-}
-
 fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Instant) {
     let findings = &report.findings;
     if global.json {
@@ -273,7 +260,7 @@ fn print_json(item: &ItemName, report: &BackupReport, started: Instant) {
     json.set("bytes_stored", report.bytes_stored);
     json.set("warnings_count", findings.warnings_count());
     let by_kind: Map<_, _> =
-        findings.warnings_by_kind.iter().map(|(kind, count)| (kind_name(*kind).to_owned(), (*count).into())).collect();
+        findings.warnings_by_kind.iter().map(|(kind, count)| (kind.as_str().to_owned(), (*count).into())).collect();
     json.set("warnings_by_kind", by_kind);
     json.set("warnings", findings.warnings.iter().map(warning_json).collect::<Vec<_>>());
     json.set("left_out_count", findings.left_out_count);
@@ -284,7 +271,7 @@ fn print_json(item: &ItemName, report: &BackupReport, started: Instant) {
 fn warning_json(warning: &Warning) -> serde_json::Value {
     let mut object = Map::new();
     name_json(&mut object, "path", &warning.path);
-    object.insert("kind".to_owned(), kind_name(warning.kind).into());
+    object.insert("kind".to_owned(), warning.kind.as_str().into());
     object.insert("detail".to_owned(), warning.detail.clone().into());
     object.into()
 }

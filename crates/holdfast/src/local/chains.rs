@@ -20,6 +20,16 @@ pub(crate) struct Findings {
     pub(crate) gone: usize,
 }
 
+/// What was found of one item, where it is not alarming.
+pub(crate) enum Finding {
+    /// What was seen is there, or something newer.
+    Held,
+    /// Its newest point is there and cannot be trusted.
+    Untrusted(Failure),
+    /// Its newest point is gone, which others may have purged.
+    Gone(String),
+}
+
 /// How an item stands.
 #[derive(Debug, PartialEq, Eq)]
 enum Standing {
@@ -40,26 +50,37 @@ impl Opened {
             return Ok(findings);
         }
         for item in self.remembered.items(domain.id()) {
-            let head = domain.head(&item).await?;
-            self.remembered.check_item(domain.id(), &item, head)?;
-            let Some(seen) = self.remembered.item(domain.id(), &item)? else { continue };
-            if self.remembered.is_gone(domain.id(), &seen) {
-                continue;
-            }
-            let points = domain.points(PointFilter { item: Some(item.clone()), deleted: true }).await?;
-            match self.standing(domain.id(), &seen, head, &points) {
-                Standing::Held => {}
-                // Another process of this machine may have purged it since this one began.
-                Standing::Gone if Remembered::load(&self.home, false)?.is_gone(domain.id(), &seen) => {}
-                Standing::Untrusted => findings.untrusted = Some(untrusted(&item)),
-                Standing::Gone if self.is_agent().await? => {
-                    note!("warning: {}; if nobody purged it, the vault was set back", gone_words(&seen));
+            match self.check_item(domain, &item).await? {
+                Finding::Held => {}
+                Finding::Untrusted(failure) => findings.untrusted = Some(failure),
+                Finding::Gone(words) => {
+                    note!("warning: {words}");
                     findings.gone += 1;
                 }
-                Standing::Gone => return Err(gone(&seen)),
             }
         }
         Ok(findings)
+    }
+
+    /// The same for one item.
+    pub(crate) async fn check_item(&self, domain: &dyn Domain, item: &ItemName) -> Outcome<Finding> {
+        let head = domain.head(item).await?;
+        self.remembered.check_item(domain.id(), item, head)?;
+        let Some(seen) = self.remembered.item(domain.id(), item)? else { return Ok(Finding::Held) };
+        if self.remembered.is_gone(domain.id(), &seen) {
+            return Ok(Finding::Held);
+        }
+        let points = domain.points(PointFilter { item: Some(item.clone()), deleted: true }).await?;
+        match self.standing(domain.id(), &seen, head, &points) {
+            Standing::Held => Ok(Finding::Held),
+            // Another process of this machine may have purged it since this one began.
+            Standing::Gone if Remembered::load(&self.home, false)?.is_gone(domain.id(), &seen) => Ok(Finding::Held),
+            Standing::Untrusted => Ok(Finding::Untrusted(untrusted(item))),
+            Standing::Gone if self.is_agent().await? => {
+                Ok(Finding::Gone(format!("{}; if nobody purged it, the vault was set back", gone_words(&seen))))
+            }
+            Standing::Gone => Err(gone(&seen)),
+        }
     }
 
     fn standing(&self, domain: DomainId, seen: &engine::Remembered, head: Option<ItemHead>, points: &[PointInfo]) -> Standing {

@@ -13,7 +13,7 @@ use super::vault_place::VaultPlace;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::{self, note};
-use api::{Scope, ServiceVault};
+use api::{Address, Scope, ServiceVault};
 use contract::{Domain, Vault};
 use format::descriptor::{Descriptor, DomainEntry};
 use format::enrolment::Enrolment;
@@ -98,19 +98,7 @@ async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
             (embedded.clone(), Some(embedded), None)
         }
     };
-    let mut descriptor = Descriptor::open(&vault.descriptor().await?, None)?;
-    let enrolled = vault.enrolments().await?;
-    // What the owner does not vouch for adds nothing.
-    let enrolled: Vec<Enrolment> = enrolled.iter().filter_map(|bytes| Enrolment::open(bytes, &descriptor).ok()).collect();
-    descriptor.admit(&enrolled);
-    let home = VaultHome::new(&directories, descriptor.vault);
-    if home.owner()?.is_some_and(|owner| owner != descriptor.owner) {
-        return Err(Failure::new(Exit::Damage, "the vault's descriptor is not signed by the owner that this machine knows")
-            .with_hint("somebody put another vault in its place; nothing was read or written"));
-    }
-    descriptor.check_features(true)?;
-    let mut remembered = Remembered::load(&home, global.accept_rollback)?;
-    remembered.see_descriptor(descriptor.version)?;
+    let Shown { descriptor, home, remembered } = look(vault.as_ref(), &directories, global.accept_rollback).await?;
     for (domain, report) in embedded.iter().flat_map(|embedded| embedded.rebuilt()) {
         if !global.quiet && !rebuild {
             note!(
@@ -126,6 +114,40 @@ async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
         opened.accept_items(global).await?;
     }
     Ok(opened)
+}
+
+/// What a vault shows, as far as it is trusted.
+struct Shown {
+    descriptor: Descriptor,
+    home: VaultHome,
+    remembered: Remembered,
+}
+
+/// Looks at a vault: signed by the owner that is pinned, and not older than what was seen.
+async fn look(vault: &dyn Vault, directories: &Directories, accept_rollback: bool) -> Outcome<Shown> {
+    let mut descriptor = Descriptor::open(&vault.descriptor().await?, None)?;
+    let enrolled = vault.enrolments().await?;
+    // What the owner does not vouch for adds nothing.
+    let enrolled: Vec<Enrolment> = enrolled.iter().filter_map(|bytes| Enrolment::open(bytes, &descriptor).ok()).collect();
+    descriptor.admit(&enrolled);
+    let home = VaultHome::new(directories, descriptor.vault);
+    if home.owner()?.is_some_and(|owner| owner != descriptor.owner) {
+        return Err(Failure::new(Exit::Damage, "the vault's descriptor is not signed by the owner that this machine knows")
+            .with_hint("somebody put another vault in its place; nothing was read or written"));
+    }
+    descriptor.check_features(true)?;
+    let mut remembered = Remembered::load(&home, accept_rollback)?;
+    remembered.see_descriptor(descriptor.version)?;
+    Ok(Shown { descriptor, home, remembered })
+}
+
+impl Opened {
+    /// A vault behind a service that is connected already.
+    pub(crate) async fn behind(service: ServiceVault, address: Address, directories: Directories) -> Outcome<Self> {
+        let Shown { descriptor, home, remembered } = look(&service, &directories, false).await?;
+        let (vault, place) = (Arc::new(service.clone()), VaultPlace::Service(address));
+        Ok(Self { vault, embedded: None, service: Some(service), place, descriptor, home, directories, remembered })
+    }
 }
 
 /// Opens the vault and the keys of the chosen domain.
@@ -154,10 +176,7 @@ pub(crate) async fn open_to_read(global: &Global) -> Outcome<(Opened, DomainKeys
 impl Opened {
     /// The keys of this machine's agent, if it is enrolled: they are there before the service has taken them.
     pub(crate) fn agent_keys(&self) -> Outcome<Option<AgentKeys>> {
-        match VaultHome::read(&self.home.agent())? {
-            Some(bytes) if !exists(&self.home.enrolment())? => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
-            _ => Ok(None),
-        }
+        agent_keys_in(&self.home)
     }
 
     /// The same, if they are what the command line asks for: no other secret, no other domain.
@@ -280,11 +299,7 @@ impl Opened {
     }
 
     fn write_only(&self) -> Outcome<Option<WriteOnly>> {
-        let Some(bytes) = VaultHome::read(&self.home.write_only())? else { return Ok(None) };
-        let damaged = || Failure::new(Exit::Failed, format!("'{}' is damaged", self.home.write_only().display()));
-        let (signer, writer) = bytes.split_first_chunk::<32>().ok_or_else(damaged)?;
-        let signer = AgentSigner::from_bytes(*signer);
-        Ok(Some(WriteOnly { writer: DomainWriter::from_bytes(writer)?, signer }))
+        write_only_in(&self.home)
     }
 
     /// Stores write-only keys.
@@ -305,6 +320,23 @@ impl Opened {
     pub(crate) fn remember(&self) -> Outcome<()> {
         self.remembered.store(&self.home)
     }
+}
+
+/// The keys of an enrolled machine: they are there before the service has taken them, and count once it has.
+pub(crate) fn agent_keys_in(home: &VaultHome) -> Outcome<Option<AgentKeys>> {
+    match VaultHome::read(&home.agent())? {
+        Some(bytes) if !exists(&home.enrolment())? => Ok(Some(AgentKeys::from_bytes(&bytes)?)),
+        _ => Ok(None),
+    }
+}
+
+/// The write-only keys of a machine.
+pub(crate) fn write_only_in(home: &VaultHome) -> Outcome<Option<WriteOnly>> {
+    let Some(bytes) = VaultHome::read(&home.write_only())? else { return Ok(None) };
+    let damaged = || Failure::new(Exit::Failed, format!("'{}' is damaged", home.write_only().display()));
+    let (signer, writer) = bytes.split_first_chunk::<32>().ok_or_else(damaged)?;
+    let signer = AgentSigner::from_bytes(*signer);
+    Ok(Some(WriteOnly { writer: DomainWriter::from_bytes(writer)?, signer }))
 }
 
 /// The one domain with this id or name.

@@ -26,11 +26,16 @@ impl Login {
 
     /// A client with what is kept.
     pub(crate) fn client(&self) -> Outcome<ServiceVault> {
+        Ok(ServiceVault::new(self.options()?)?)
+    }
+
+    /// How to reach the service with what is kept.
+    pub(crate) fn options(&self) -> Outcome<ServiceOptions> {
         let token = self.token()?.ok_or_else(|| {
             Failure::new(Exit::Refused, format!("this machine has no token for {}", self.address))
                 .with_hint(format!("'holdfast login {}' stores one", self.address))
         })?;
-        self.client_with(token, self.authority()?)
+        Ok(ServiceOptions::new(self.address.clone(), self.authority()?, token))
     }
 
     /// Where the token is kept.

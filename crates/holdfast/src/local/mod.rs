@@ -6,6 +6,7 @@ mod files;
 mod keyring;
 mod login;
 mod passphrase;
+mod protector;
 mod remembered;
 mod vault_home;
 mod vault_place;
@@ -17,6 +18,7 @@ pub(crate) use keyring::{
 };
 pub(crate) use login::Login;
 pub(crate) use passphrase::{new_passphrase, text_of, token};
+pub(crate) use protector::Protector;
 pub(crate) use remembered::alarm;
 pub(crate) use vault_home::VaultHome;
 pub(crate) use vault_place::VaultPlace;

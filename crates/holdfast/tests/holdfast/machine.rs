@@ -53,6 +53,18 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Asks it to end, as a supervisor does, and waits until it has.
+    pub(crate) fn terminate(self) -> Ended {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        self.end()
+    }
+
+    /// What it said so far on standard error.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.err).unwrap()
+    }
+
     pub(crate) fn kill_after(mut self, wait: Duration) -> Ended {
         std::thread::sleep(wait);
         self.child.kill().unwrap();
@@ -78,6 +90,16 @@ impl Running {
         let ended = Ended { code: status.code().unwrap_or(-9), out: read(&self.out), err: read(&self.err), memory_bytes };
         assert!(!ended.err.contains("panicked"), "{}", ended.err);
         ended
+    }
+}
+
+impl Drop for Running {
+    /// A test that failed leaves nothing that runs.
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -271,6 +293,24 @@ impl Machine {
     pub(crate) fn points(&self) -> Vec<String> {
         let json = self.ok(&["points"]);
         json["points"].as_array().unwrap().iter().map(|point| point["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The directory of this machine's only agent in the state.
+    pub(crate) fn agent_state(&self) -> PathBuf {
+        let vaults = self.home.join("state/holdfast/vaults");
+        fs::read_dir(vaults).unwrap().next().unwrap().unwrap().path().join("agent")
+    }
+
+    /// Writes the agent's own configuration.
+    pub(crate) fn bound(&self, text: &str) {
+        let path = self.home.join("config/holdfast/agent.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// The service that this machine speaks to.
+    pub(crate) fn service(&self) -> &RunningService {
+        self.service.as_ref().unwrap()
     }
 
     /// The directory of this vault's only home in the configuration.

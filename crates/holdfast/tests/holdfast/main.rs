@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod agent_bounds;
+mod agent_runs;
 mod damage;
 mod enrolment;
 mod full_disk;
@@ -9,6 +11,7 @@ mod kill;
 mod login;
 mod machine;
 mod memory;
+mod protected;
 mod recovery;
 mod round_trip;
 mod secrets;

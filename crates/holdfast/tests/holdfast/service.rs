@@ -35,6 +35,17 @@ impl RunningService {
         self.running.lock().unwrap().as_ref().unwrap().one_time.clone().unwrap()
     }
 
+    /// Ends it until [`RunningService::come_back`].
+    pub(crate) fn go_away(&self) {
+        self.running.lock().unwrap().take().unwrap().end();
+    }
+
+    /// Starts it again, at the same address.
+    pub(crate) fn come_back(&self) {
+        let listen = self.url.strip_prefix("https://").unwrap().parse().unwrap();
+        *self.running.lock().unwrap() = Some(run(&self.data, listen, self.limits.clone()).2);
+    }
+
     /// Ends it, lets something be done to its directory, and starts it at the same address.
     pub(crate) fn restart(&self, between: impl FnOnce(&Path)) {
         let mut running = self.running.lock().unwrap();

@@ -209,6 +209,17 @@ impl EmbeddedVault {
         Ok(self.repository(domain).await?.inner.open_sessions().await?.len())
     }
 
+    /// The domains that this vault serves.
+    #[must_use]
+    pub fn domains(&self) -> Vec<DomainId> {
+        self.trust.descriptor().domains.iter().map(|domain| domain.id).collect()
+    }
+
+    /// When a session that is still known was opened, in milliseconds since 1970 by the vault's wall clock.
+    pub async fn session_opened_ms(&self, domain: DomainId, session: SessionId) -> Result<Option<i64>> {
+        Ok(self.repository(domain).await?.inner.opened_ms(session).await?)
+    }
+
     /// Whether a read session of this domain is open.
     pub async fn is_reader(&self, domain: DomainId, session: SessionId) -> Result<bool> {
         Ok(self.repository(domain).await?.inner.is_session(session, SessionKind::Read).await?)

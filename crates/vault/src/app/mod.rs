@@ -1,21 +1,36 @@
 //! What the service decides, noun by noun.
 
+pub(crate) mod agents;
 pub(crate) mod budget;
+pub(crate) mod clock;
+pub(crate) mod duties;
+pub(crate) mod ending;
 mod enrolments;
+pub(crate) mod items;
+pub(crate) mod jobs;
 pub(crate) mod leases;
+pub(crate) mod listeners;
 pub(crate) mod points;
+mod policies;
+pub(crate) mod text;
 pub(crate) mod tokens;
 pub(crate) mod vault;
 pub(crate) mod work;
 
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::db::Database;
+use crate::error::ServiceError;
 use crate::http::metrics::Metrics;
+use crate::time::Time;
+use agents::Agents;
 use budget::Budget;
+use clock::VaultClock;
+use contract::{PointFilter, Vault};
+use ending::Ending;
+use jobs::Jobs;
 use leases::{LeaseTimes, Leases};
-use std::path::PathBuf;
+use listeners::Listeners;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokens::Tokens;
 use tokio::sync::Semaphore;
@@ -42,14 +57,21 @@ pub(crate) struct App {
     /// Requests at once of those who have no token yet.
     pub(crate) newcomers: Semaphore,
     pub(crate) limits: Limits,
-    /// The service is about to end: it is not ready for more.
-    pub(crate) ending: AtomicBool,
+    pub(crate) jobs: Jobs,
+    pub(crate) agents: Arc<Agents>,
+    /// Streams that hear of changes.
+    pub(crate) listeners: Arc<Listeners>,
+    /// The clock on which points expire.
+    pub(crate) clock: VaultClock,
+    pub(crate) time: Arc<dyn Time>,
+    pub(crate) ending: Ending,
     pub(crate) database: Database,
 }
 
 impl App {
     /// Opens what lies in the directory.
-    pub(crate) async fn open(data: PathBuf, limits: Limits) -> Result<Arc<Self>, crate::error::ServiceError> {
+    pub(crate) async fn open(config: Config, time: Arc<dyn Time>) -> Result<Arc<Self>, ServiceError> {
+        let Config { data, limits, .. } = config;
         let database = Database::open(&data.join("service.db")).await?;
         let times = LeaseTimes {
             lease: Duration::from_secs(limits.lease_seconds),
@@ -58,6 +80,10 @@ impl App {
         let leases = Arc::new(Leases::new(times));
         let vault = VaultPlace::open(data.join("vault"), leases.clone()).await?;
         let tokens = Tokens::load(database.clone()).await?;
+        let clock = load_clock(&database, &time, &vault).await?;
+        let listeners = Listeners::new(limits.listeners, limits.domain_listeners);
+        let jobs = Jobs::load(database.clone(), time.clone(), listeners.clone(), limits.clone()).await?;
+        let agents = Agents::load(database.clone()).await?;
         Ok(Arc::new(Self {
             vault,
             tokens,
@@ -68,8 +94,25 @@ impl App {
             at_once: Budget::new(u32::try_from(limits.requests).unwrap_or(u32::MAX), 1),
             newcomers: Semaphore::new(NEWCOMERS_MAX),
             limits,
-            ending: AtomicBool::new(false),
+            jobs,
+            agents,
+            listeners,
+            clock,
+            time,
+            ending: Ending::new(),
             database,
         }))
     }
+}
+
+/// A service that never stored the clock asks the vault for its newest stamp, once.
+async fn load_clock(database: &Database, time: &Arc<dyn Time>, vault: &VaultPlace) -> Result<VaultClock, ServiceError> {
+    let mut newest_stamp_ms = None;
+    if let (Some(vault), false) = (vault.find().await, VaultClock::is_stored(database).await?) {
+        for domain in vault.domains() {
+            let points = vault.domain(domain).await?.points(PointFilter { item: None, deleted: true }).await?;
+            newest_stamp_ms = newest_stamp_ms.max(points.iter().map(|point| point.time_ms).max());
+        }
+    }
+    VaultClock::load(database.clone(), time.clone(), newest_stamp_ms).await
 }

@@ -47,6 +47,14 @@ impl Tokens {
         Ok(row.filter(|row| !row.one_time).map(|row| row.scope))
     }
 
+    /// Whether a lasting token that was good still is.
+    pub(crate) async fn is_good(&self, id: &str) -> Result<bool, ServiceError> {
+        if self.known.read().expect("no panic under this lock").contains_key(id) {
+            return Ok(true);
+        }
+        Ok(self.database.token(id).await?.is_some())
+    }
+
     /// Whether it is a one-time token that was not exchanged yet. It stays one.
     pub(crate) async fn is_one_time(&self, text: &str) -> Result<bool, ServiceError> {
         Ok(self.find(text).await?.is_some_and(|row| row.one_time))

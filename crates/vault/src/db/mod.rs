@@ -1,28 +1,60 @@
 //! The service's own database: what is neither in the vault nor in its ledger.
 
+mod agents;
+mod clock;
+mod items;
+mod jobs;
+mod points;
+mod policies;
 mod tokens;
 
 use crate::error::ServiceError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub(crate) use agents::AgentRow;
+pub(crate) use items::ItemRow;
+pub(crate) use jobs::{Insights, JobRow};
+pub(crate) use points::{Description, PointRow};
+pub(crate) use policies::PolicyRow;
 pub(crate) use tokens::{Accepted, TokenRow};
 
 /// What makes each version of the one before, the first of nothing.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../migrations/0001_service.sql"), include_str!("../../migrations/0002_enrolled.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/0001_service.sql"),
+    include_str!("../../migrations/0002_enrolled.sql"),
+    include_str!("../../migrations/0003_protection.sql"),
+];
 /// How long another process may keep the database locked.
 const BUSY: Duration = Duration::from_secs(30);
 /// One writes at a time anyway, and what is read often is kept in memory.
-const CONNECTIONS: u32 = 2;
+const CONNECTIONS: u32 = 4;
+
+/// A change that is made whole or not at all; nobody else writes meanwhile.
+pub(crate) struct Change(sqlx::Transaction<'static, sqlx::Sqlite>, OwnedMutexGuard<()>);
+
+impl Change {
+    /// Makes it durable.
+    pub(crate) async fn commit(self) -> Result<(), ServiceError> {
+        let Self(transaction, _alone) = self;
+        transaction.commit().await.map_err(failed("commit"))
+    }
+}
 
 /// The database.
 #[derive(Clone)]
 pub(crate) struct Database {
     pool: SqlitePool,
+    /// Held by who changes something: changes wait here for their turn, and not in the database, where they would sleep.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Database {
@@ -37,7 +69,7 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .pragma("trusted_schema", "OFF");
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
-        let database = Self { pool: pool.map_err(failed("open a connection"))? };
+        let database = Self { pool: pool.map_err(failed("open a connection"))?, changing: Arc::default() };
         database.migrate().await?;
         Ok(database)
     }
@@ -57,6 +89,12 @@ impl Database {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))
     }
 
+    /// Begins a change.
+    pub(crate) async fn change(&self) -> Result<Change, ServiceError> {
+        let alone = self.changing.clone().lock_owned().await;
+        Ok(Change(self.begin().await?, alone))
+    }
+
     /// Whether it answers.
     pub(crate) async fn is_ready(&self) -> Result<(), ServiceError> {
         let one: Result<i64, _> = sqlx::query_scalar("SELECT 1").fetch_one(&self.pool).await;
@@ -70,4 +108,38 @@ impl Database {
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ServiceError {
     move |source| ServiceError::Database { doing, source }
+}
+
+/// Bytes of a column that have to be so many.
+fn exact<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], sqlx::Error> {
+    bytes.try_into().map_err(|_| damaged())
+}
+
+/// A text of a column that is parsed.
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, sqlx::Error> {
+    text.parse().map_err(|_| damaged())
+}
+
+/// A column of JSON.
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// JSON for a column.
+fn to_json(value: &impl Serialize) -> Result<String, ServiceError> {
+    serde_json::to_string(value).map_err(|error| failed("write a value")(sqlx::Error::Encode(Box::new(error))))
+}
+
+/// A count for a column.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A count of a column.
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+fn damaged() -> sqlx::Error {
+    sqlx::Error::Protocol("a row is damaged".to_owned())
 }

@@ -1,6 +1,6 @@
 //! Tokens in the database.
 
-use super::{Database, failed};
+use super::{Database, exact, failed};
 use crate::error::ServiceError;
 use api::Scope;
 use format::{AgentKey, DomainId};
@@ -142,8 +142,4 @@ fn token(row: &SqliteRow) -> Result<TokenRow, ServiceError> {
         })
     };
     read().map_err(failed("read a token"))
-}
-
-fn exact<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], sqlx::Error> {
-    bytes.try_into().map_err(|_| sqlx::Error::Protocol("a token's row is damaged".to_owned()))
 }

@@ -52,7 +52,7 @@ pub(crate) async fn locate(State(app): State<Arc<App>>, segments: Segments, Octe
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
     segments: Segments,
-    Extension(Caller(scope)): Extension<Caller>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
     Octets(body): Octets<RANGES_BYTES>,
 ) -> Answer {
     let ranges = binary::read_ranges(&body)?;

@@ -12,13 +12,12 @@ use api::limits::POINTS_CHANGED_MAX;
 use api::{Code, CommittedPoint, ItemEnd, PointIds, PointsQuery, Problem};
 use axum::extract::{Query, State};
 use format::limits::JOURNAL_BYTES_MAX;
-use format::{ItemName, PointId, SessionId};
+use format::{DomainId, ItemName, PointId, SessionId};
 use std::sync::Arc;
 
 pub(crate) async fn commit(State(app): State<Arc<App>>, segments: Segments, Octets(record): Octets<JOURNAL_BYTES_MAX>) -> Answer {
-    let session: SessionId = segments.parse("session")?;
-    let domain = domain(&app, &segments).await?;
-    json(&CommittedPoint::from(to_the_end(async move { domain.commit(session, record).await }).await?))
+    let (domain, session): (DomainId, SessionId) = (segments.parse("domain")?, segments.parse("session")?);
+    json(&CommittedPoint::from(to_the_end(async move { app.commit_point(domain, session, record).await }).await?))
 }
 
 pub(crate) async fn checkpoint(

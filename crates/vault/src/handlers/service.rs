@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 pub(crate) async fn health() -> Answer {
     Ok("ok\n".into_response())
@@ -17,7 +16,7 @@ pub(crate) async fn health() -> Answer {
 
 /// Ready for requests: not about to end, and the database answers.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Answer {
-    if app.ending.load(Ordering::Acquire) {
+    if app.ending.has_begun() {
         return Err(Failure::busy("the vault service is about to end"));
     }
     app.database.is_ready().await.map_err(contract::Error::from)?;

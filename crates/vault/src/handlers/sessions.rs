@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(crate) async fn open(
     State(app): State<Arc<App>>,
     segments: Segments,
-    Extension(Caller(scope)): Extension<Caller>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
     Json(request): Json<SessionRequest>,
 ) -> Answer {
     if matches!(scope, Scope::Agent { agent, .. } if agent != request.agent) {

@@ -12,7 +12,7 @@ use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
 
-pub(crate) async fn own_scope(Extension(Caller(scope)): Extension<Caller>) -> Answer {
+pub(crate) async fn own_scope(Extension(Caller { scope, .. }): Extension<Caller>) -> Answer {
     json(&scope)
 }
 

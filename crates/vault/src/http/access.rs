@@ -38,9 +38,14 @@ pub(crate) struct Bearer(pub(crate) String);
 #[derive(Clone, Copy)]
 pub(crate) struct Hasty;
 
-/// What the caller's token is good for. Handlers find it where access is not open.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller(pub(crate) Scope);
+/// Who asks. Handlers find it where access is not open.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// What the caller's token is good for.
+    pub(crate) scope: Scope,
+    /// By which the service knows the token.
+    pub(crate) token: String,
+}
 
 /// Lets a request through to its handler, or answers it. Who is not known takes nobody's place: a request is counted, and
 /// anything of its body read, once its caller was identified.
@@ -91,7 +96,8 @@ async fn identify(app: &App, access: Access, request: Request) -> Result<(Reques
         _ => None,
     };
     authorize(access, &scope, domain)?;
-    parts.extensions.insert(Caller(scope));
+    let token = api::token_id(&token).unwrap_or_default().to_owned();
+    parts.extensions.insert(Caller { scope, token });
     Ok((Request::from_parts(parts, body), Holder::from(scope)))
 }
 

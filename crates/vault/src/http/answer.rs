@@ -93,6 +93,17 @@ where
     Ok(body(LINES_TYPE, Body::new(Lines(receiver))))
 }
 
+/// An answer that goes on as long as somebody listens: what is sent is sent at once.
+pub(crate) fn endless<F>(content_type: &'static str, telling: impl FnOnce(mpsc::Sender<Bytes>) -> F) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // One at a time: who does not take what is told is not told more.
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(telling(sender));
+    body(content_type, Body::new(Lines(receiver)))
+}
+
 fn line<R: Serialize>(line: &Line<R>) -> Bytes {
     // Reports are structures of numbers, texts and lists of them: they can always be written.
     let mut bytes = serde_json::to_vec(line).unwrap_or_default();

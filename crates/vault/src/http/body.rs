@@ -61,7 +61,7 @@ impl FromRequest<Arc<App>> for PackBody {
         if length > MAX as u64 {
             return Err(too_large(MAX));
         }
-        let Caller(scope) = *request.extensions().get::<Caller>().ok_or_else(unauthenticated)?;
+        let scope = request.extensions().get::<Caller>().ok_or_else(unauthenticated)?.scope;
         let lent = app.packs_in.lend(scope.into(), length.div_ceil(1024), budget::PATIENCE).await;
         let lent = lent.ok_or_else(|| Failure::busy("too many packs are under way"))?;
         let bytes = read(request, length as usize, app).await?;

@@ -97,6 +97,14 @@ fn content(content: &Content, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> 
             note(schemas, described.clone());
             Some((super::answer::LINES_TYPE, binary().into(), what))
         }
+        Content::Stream(described, content_type) => {
+            let what = format!(
+                "{} as JSON, whole each time: at once, whenever something of it changes, and now and then a sign that the connection is alive",
+                described.name
+            );
+            note(schemas, described.clone());
+            Some((*content_type, text().into(), what))
+        }
         Content::Text(what) => Some(("text/plain", text().into(), (*what).to_owned())),
     }
 }

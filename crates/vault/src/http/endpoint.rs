@@ -27,6 +27,8 @@ pub(crate) enum Content {
     Octets(&'static str),
     /// Lines of JSON; the last one holds a report of this schema.
     Lines(Described),
+    /// Values of this schema that come one after another for as long as somebody listens, and their content type.
+    Stream(Described, &'static str),
     /// Text.
     Text(&'static str),
 }
@@ -65,6 +67,11 @@ pub(crate) fn lines<T: ToSchema>() -> Content {
     // The form of the lines is described in words.
     let _: Option<Line<T>> = None;
     Content::Lines(Described::of::<T>())
+}
+
+/// Values of a type, one after another for as long as somebody listens.
+pub(crate) fn stream<T: ToSchema>(content_type: &'static str) -> Content {
+    Content::Stream(Described::of::<T>(), content_type)
 }
 
 /// An endpoint.

@@ -11,3 +11,4 @@ pub(crate) mod failure;
 pub(crate) mod line;
 pub(crate) mod metrics;
 pub(crate) mod segments;
+pub(crate) mod streams;

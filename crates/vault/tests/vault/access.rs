@@ -53,6 +53,27 @@ const EXPECTED: &[(&str, &str, Access)] = &[
     ("POST", "/v1/domains/{domain}/points/purge", Administrator),
     ("POST", "/v1/domains/{domain}/collections", Administrator),
     ("POST", "/v1/domains/{domain}/checks", Administrator),
+    ("GET", "/v1/policies", Administrator),
+    ("GET", "/v1/policies/{policy}", Administrator),
+    ("PUT", "/v1/policies/{policy}", Administrator),
+    ("DELETE", "/v1/policies/{policy}", Administrator),
+    ("GET", "/v1/items", Administrator),
+    ("GET", "/v1/domains/{domain}/items/{item}", OwnDomain),
+    ("PUT", "/v1/domains/{domain}/items/{item}", Administrator),
+    ("DELETE", "/v1/domains/{domain}/items/{item}", Administrator),
+    ("GET", "/v1/domains/{domain}/protection", OwnDomain),
+    ("GET", "/v1/clock", Administrator),
+    ("POST", "/v1/clock/acknowledgement", Administrator),
+    ("GET", "/v1/agents", Administrator),
+    ("POST", "/v1/domains/{domain}/commands", OwnDomain),
+    ("GET", "/v1/jobs", Administrator),
+    ("POST", "/v1/domains/{domain}/jobs", Administrator),
+    ("POST", "/v1/domains/{domain}/jobs/claims", OwnDomain),
+    ("GET", "/v1/domains/{domain}/jobs/{job}", OwnDomain),
+    ("GET", "/v1/domains/{domain}/jobs/{job}/log", OwnDomain),
+    ("GET", "/v1/domains/{domain}/jobs/{job}/events", OwnDomain),
+    ("PUT", "/v1/domains/{domain}/jobs/{job}/report", OwnDomain),
+    ("POST", "/v1/domains/{domain}/jobs/{job}/cancel", Administrator),
 ];
 
 #[test]
@@ -75,6 +96,8 @@ fn path(template: &str, domain: &str) -> String {
         .replace("{pack}", &id(16))
         .replace("{key}", &id(32))
         .replace("{item}", "item")
+        .replace("{policy}", "policy")
+        .replace("{job}", &id(16))
         .replace("{token}", "abc")
 }
 

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod agents;
 mod interruptions;
+mod jobs;
 mod openapi;
 mod program;
+mod protection;
 mod requests;
 mod running;
 mod sessions;

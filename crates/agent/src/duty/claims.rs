@@ -1,0 +1,108 @@
+//! Jobs that somebody asked for: when the agent takes one, and those that it has to take again.
+
+use super::{Answer, Duty};
+use api::{Job, JobClaim, Notice};
+use contract::ErrorKind;
+use format::{ItemName, JobId};
+use std::collections::{BTreeSet, VecDeque};
+
+/// What is asked, and what has to be.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    asking: bool,
+    /// Taken before the agent died, or was ended.
+    again: VecDeque<(JobId, Option<ItemName>)>,
+    /// The service had no job, and has said nothing since.
+    nothing: Option<Notice>,
+}
+
+impl Claims {
+    /// Has this job taken again.
+    pub(super) fn again(&mut self, job: JobId, item: Option<ItemName>) {
+        self.again.push_back((job, item));
+    }
+
+    /// There is room again.
+    pub(super) fn look_again(&mut self) {
+        self.nothing = None;
+    }
+
+    /// Whether an answer may bring a job any moment.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking
+    }
+
+    pub(super) fn forget_question(&mut self) {
+        self.asking = false;
+    }
+
+    /// Whether there is nothing to take.
+    pub(super) fn is_done(&self, notice: &Notice) -> bool {
+        self.again.is_empty() && !self.asking && (notice.waiting == 0 || self.nothing.as_ref() == Some(notice))
+    }
+}
+
+impl Duty {
+    /// Takes a job if there is one and room for it. Somebody who asks does not wait behind schedules: there is a place for such jobs.
+    pub(super) fn claim(&mut self, notice: &Notice) {
+        let on_demand = self.running.values().filter(|running| running.slot_ms.is_none()).count();
+        let is_full = self.running.len() > self.shared.agent.bounds.jobs || on_demand > self.shared.agent.bounds.jobs;
+        if self.claims.asking || is_full || !self.may_write() {
+            return;
+        }
+        let is_free = |item: &Option<ItemName>| item.as_ref().is_none_or(|item| !self.is_busy(item));
+        let again = self.claims.again.iter().find(|(_, item)| is_free(item)).map(|(job, _)| *job);
+        if again.is_none() && (notice.waiting == 0 || self.claims.nothing.as_ref() == Some(notice)) {
+            return;
+        }
+        self.claims.asking = true;
+        let busy: BTreeSet<_> = self.running.values().map(|running| running.item.clone()).collect();
+        let claim = JobClaim { agent: self.shared.agent.secrets.signer.key(), busy: busy.into_iter().collect(), again };
+        let shared = self.shared.clone();
+        self.answers.spawn(async move {
+            let job = shared.control.claim_job(shared.agent.domain, &claim).await;
+            Answer::Claimed { again, job }
+        });
+    }
+
+    pub(super) fn on_claimed(&mut self, again: Option<JobId>, answer: contract::Result<Option<Job>>) {
+        self.claims.asking = false;
+        match answer {
+            Ok(job) => {
+                if let Some(wanted) = again {
+                    self.claims.again.retain(|(job, _)| *job != wanted);
+                    if job.as_ref().is_none_or(|job| job.job != wanted) {
+                        tracing::info!(job = %wanted, "the job is over, or somebody else's");
+                        self.forget(wanted);
+                    }
+                }
+                match job {
+                    Some(job) => self.on_given(job, again),
+                    None if again.is_none() => self.claims.nothing = self.link.notice.clone(),
+                    None => {}
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Invalid) => {
+                tracing::warn!(%error, "the service does not give a job");
+                match again {
+                    Some(wanted) => {
+                        self.claims.again.retain(|(job, _)| *job != wanted);
+                        self.forget(wanted);
+                    }
+                    None => self.claims.nothing = self.link.notice.clone(),
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot ask for a job");
+                // The next notice asks again.
+                self.claims.nothing = self.link.notice.clone();
+            }
+        }
+    }
+
+    fn on_given(&mut self, job: Job, again: Option<JobId>) {
+        self.claims.nothing = None;
+        let is_again = again == Some(job.job);
+        self.start_given(job, is_again);
+    }
+}

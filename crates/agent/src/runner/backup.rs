@@ -1,0 +1,300 @@
+//! A backup job: what the item has in it on this machine, its hooks, and the engine's run.
+
+use super::hook::{self, Surroundings, When};
+use super::{Doing, Outcome, Task, found};
+use crate::bounds::{Bounds, Scope};
+use crate::trouble::{Trouble, TroubleKind};
+use crate::trust::Seen;
+use api::{BackupResult, Completeness, ServiceVault};
+use contract::{Domain, Vault};
+use engine::ReadKeys;
+use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
+use engine::source::WarningKind;
+use format::descriptor::Descriptor;
+use policy::{Hook, HookFailure, HookSettings};
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use workloads::files::FileSet;
+
+/// What is protected, ready to be read.
+struct Source {
+    files: Arc<FileSet>,
+    /// Whether a whole part of it is missing.
+    lacks_a_part: bool,
+}
+
+pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble> {
+    let Some(item) = &doing.item else {
+        return Err(Trouble::new(TroubleKind::Failed, format!("this machine protects no item '{}'", doing.name))
+            .with_hint("the item was removed meanwhile, or belongs to another machine"));
+    };
+    doing.record.phase("looking at the vault");
+    let client = doing.connect()?;
+    let agent = &doing.shared.agent;
+    let seen = agent.trust.look_at(&client, agent.domain, &doing.name).await?;
+    let domain = client.domain(agent.domain).await?;
+    check_certificate(&seen.descriptor, doing)?;
+    if doing.task != Task::Do
+        && let Some(result) = found::point_of(doing, &domain, &seen.descriptor).await?
+    {
+        return Ok(Outcome::Point(result));
+    }
+    if doing.task == Task::Settle {
+        return Ok(Outcome::Nothing(Trouble::new(TroubleKind::Stopped, "the agent died while it ran")));
+    }
+    if let Some(warning) = &seen.warning {
+        doing.record.warn(b"", "point_gone", warning);
+    }
+    doing.record.phase("looking at the paths");
+    let source = source(doing).await?;
+    let hooks = item.policy.as_ref().map(|policy| policy.settings().hooks.clone()).unwrap_or_default();
+    before(doing, &hooks).await?;
+    let read = read(doing, &client, domain, seen, source, reread).await;
+    // However the reading ended, what was frozen has to thaw.
+    let thawed = after(doing, &hooks).await;
+    let result = read?;
+    Ok(match thawed {
+        Ok(()) => Outcome::Point(result),
+        Err(trouble) => Outcome::PointBut(result, trouble),
+    })
+}
+
+/// An agent that the owner retired need not try.
+fn check_certificate(descriptor: &Descriptor, doing: &Doing) -> Result<(), Trouble> {
+    let agent = &doing.shared.agent;
+    let key = agent.secrets.signer.key();
+    let mut own = descriptor.certificates.iter().filter(|known| known.agent == key && known.domain == agent.domain);
+    let covers = |items: &[format::ItemName]| items.is_empty() || items.contains(&doing.name);
+    if own.any(|known| !known.retired && covers(&known.items)) {
+        return Ok(());
+    }
+    Err(Trouble::refused(format!("this machine's agent is retired, or not certified for the item '{}'", doing.name))
+        .with_hint("the owner certifies agents: 'holdfast key list' where the owner's key is"))
+}
+
+/// What of the item is allowed and there. What is not stands on the record.
+async fn source(doing: &Doing) -> Result<Source, Trouble> {
+    let agent = &doing.shared.agent;
+    let (bounds, name) = (agent.bounds.clone(), doing.name.clone());
+    let wanted = doing.item.as_ref().map(|item| item.files.clone()).unwrap_or_default();
+    let own = agent.places.own.iter().chain([&agent.places.staging]);
+    let skip: Vec<PathBuf> = own.chain(&agent.bounds.never).cloned().collect();
+    // Paths may lead to file systems that do not answer: no worker waits for them.
+    let looked = tokio::task::spawn_blocking(move || look(&bounds, &name, &wanted, skip)).await;
+    let broken = |_| Trouble::new(TroubleKind::Failed, "a fault of this program ended the look at the paths");
+    let (scope, files) = looked.map_err(broken)?;
+    for refusal in &scope.refused {
+        doing.record.warn(refusal.path.as_os_str().as_bytes(), "not_allowed", &refusal.why);
+    }
+    for (path, why) in &scope.missing {
+        doing.record.warn(path.as_os_str().as_bytes(), "missing", why);
+    }
+    if scope.is_least {
+        doing
+            .record
+            .say("this machine's own configuration says what is at least in this item; excludes of the service do not count");
+    }
+    for path in &agent.bounds.never {
+        doing.record.say(format!("left out always, as this machine's own configuration says: '{}'", path.display()));
+    }
+    Ok(Source { files: Arc::new(files?), lacks_a_part: !scope.missing.is_empty() })
+}
+
+fn look(
+    bounds: &Bounds,
+    name: &format::ItemName,
+    wanted: &api::FileScope,
+    skip: Vec<PathBuf>,
+) -> (Scope, Result<FileSet, Trouble>) {
+    let scope = bounds.scope(name, wanted);
+    let make = || {
+        scope.check()?;
+        let files = FileSet::new(scope.to_options(skip, bounds.readers.unwrap_or(0)))?;
+        bounds.still_allows(&scope, files.roots())?;
+        Ok(files)
+    };
+    let files = make();
+    (scope, files)
+}
+
+/// The engine's run, and what it has come to.
+async fn read(
+    doing: &Doing,
+    client: &ServiceVault,
+    domain: Arc<dyn Domain>,
+    seen: Seen,
+    source: Source,
+    reread: bool,
+) -> Result<BackupResult, Trouble> {
+    doing.check()?;
+    doing.record.phase("backing up");
+    let agent = &doing.shared.agent;
+    let absolute = |root: &Vec<u8>| [b"/", root.as_slice()].concat();
+    let mut options = BackupOptions::new(doing.name.clone());
+    options.host = agent.host.clone();
+    options.program = agent.program.clone();
+    options.paths = source.files.roots().iter().map(absolute).collect();
+    options.level = agent.bounds.level;
+    options.readers = agent.bounds.readers.unwrap_or(options.readers);
+    options.ignore_base = reread;
+    options.remembered = seen.remembered;
+    let unreadable = Arc::new(AtomicBool::new(false));
+    let request = BackupRequest {
+        domain,
+        descriptor: seen.descriptor,
+        keys: BackupKeys {
+            writer: agent.secrets.writer.clone(),
+            signer: agent.secrets.signer.clone(),
+            read: agent.secrets.secret.clone().map(|secret| ReadKeys::new(secret, agent.domain)),
+        },
+        sink: sink(doing, source.files.roots(), unreadable.clone()),
+        source: source.files,
+        options,
+        progress: doing.record.progress.clone(),
+        cancel: doing.control.cancel.clone(),
+    };
+    let report = backup::run(request).await?;
+    // The engine's connections end with the job, and not before its last call.
+    let _ = client;
+    agent.trust.remember(agent.domain, &report.remembered)?;
+    let incomplete = source.lacks_a_part || unreadable.load(Ordering::Relaxed);
+    Ok(result(doing, &report, incomplete))
+}
+
+/// Warnings go to the record as they happen. A root that cannot be read is a whole part of the item.
+fn sink(doing: &Doing, roots: &[Vec<u8>], unreadable: Arc<AtomicBool>) -> BackupSink {
+    let (record, roots) = (doing.record.clone(), roots.iter().cloned().collect::<HashSet<_>>());
+    Arc::new(move |event| match event {
+        BackupEvent::Warning(warning) => {
+            let is_gone = matches!(warning.kind, WarningKind::Unreadable | WarningKind::Vanished | WarningKind::PathTooLong);
+            if is_gone && roots.contains(&warning.path) {
+                unreadable.store(true, Ordering::Relaxed);
+            }
+            record.warn(&warning.path, warning.kind.as_str(), &warning.detail);
+        }
+        BackupEvent::Checkpoint { entries } => record.say(format!("checkpoint: {entries} entries are safe")),
+        BackupEvent::LeftOut(_) => {}
+    })
+}
+
+fn result(doing: &Doing, report: &BackupReport, incomplete: bool) -> BackupResult {
+    let counts = report.details.counts;
+    let completeness = match doing.record.warnings_count() {
+        _ if incomplete => Completeness::Incomplete,
+        0 => Completeness::Clean,
+        _ => Completeness::Warnings,
+    };
+    doing.record.say(format!(
+        "point {} (number {}): {} entries read, {} unchanged",
+        report.point.point, report.sequence, report.entries_read, report.entries_unchanged
+    ));
+    BackupResult {
+        point: report.point.point,
+        sequence: report.sequence.0,
+        completeness,
+        files: counts.files,
+        directories: counts.directories,
+        others: counts.symlinks + counts.others,
+        bytes: report.details.bytes,
+        entries_read: report.entries_read,
+        entries_unchanged: report.entries_unchanged,
+        bytes_read: report.bytes_read,
+        bytes_stored: report.bytes_stored,
+        left_out_count: report.findings.left_out_count,
+    }
+}
+
+/// The hook before the run. That the other one has to run is on disk before this one starts.
+async fn before(doing: &Doing, hooks: &HookSettings) -> Result<(), Trouble> {
+    // Both are looked at first: nothing is frozen that may not be thawed.
+    for (hook, when) in [(&hooks.before, When::Before), (&hooks.after, When::After)] {
+        if let Some(hook) = hook
+            && let Err(trouble) = doing.shared.agent.bounds.allow_hook(&hook.command)
+        {
+            weigh(doing, hook, when, trouble)?;
+        }
+    }
+    let Some(hook) = &hooks.before else { return Ok(()) };
+    if !is_allowed(doing, hook) || hooks.after.as_ref().is_some_and(|after| !is_allowed(doing, after)) {
+        return Ok(());
+    }
+    doing.check()?;
+    doing.record.phase("running the hook before the run");
+    if hooks.after.is_some() {
+        doing.note_thaw(hooks.after.clone()).await?;
+    }
+    let cancel = Some(&doing.control.cancel);
+    let around = Surroundings { when: When::Before, item: &doing.name, job: doing.job, cancel };
+    let failed = match hook::run(hook, around).await {
+        Ok(output) => {
+            say(doing, When::Before, &output);
+            return Ok(());
+        }
+        Err(trouble) if trouble.kind == TroubleKind::Stopped => Err(trouble),
+        Err(trouble) => weigh(doing, hook, When::Before, trouble),
+    };
+    if let Err(trouble) = failed {
+        // It was started: perhaps it has frozen something before it failed.
+        if let Err(after) = after(doing, hooks).await {
+            doing.record.warn(b"", "hook_failed", after.message());
+        }
+        return Err(trouble);
+    }
+    Ok(())
+}
+
+/// The hook after the run, whatever became of that.
+async fn after(doing: &Doing, hooks: &HookSettings) -> Result<(), Trouble> {
+    let Some(hook) = hooks.after.as_ref().filter(|hook| is_allowed(doing, hook)) else { return Ok(()) };
+    doing.record.phase("running the hook after the run");
+    let around = Surroundings { when: When::After, item: &doing.name, job: doing.job, cancel: None };
+    let ended = match hook::run(hook, around).await {
+        Ok(output) => {
+            say(doing, When::After, &output);
+            Ok(())
+        }
+        Err(trouble) => weigh(doing, hook, When::After, trouble),
+    };
+    if hooks.before.is_some() {
+        doing.note_thaw(None).await?;
+    }
+    ended
+}
+
+/// Runs what a run that the agent died in would have run at its end.
+pub(super) async fn thaw(doing: &Doing) {
+    let Some(hook) = doing.begun.thaw.as_ref().filter(|hook| is_allowed(doing, hook)) else { return };
+    doing.record.say("the agent died between the hooks of this run: the one after it runs now");
+    let around = Surroundings { when: When::After, item: &doing.name, job: doing.job, cancel: None };
+    match hook::run(hook, around).await {
+        Ok(output) => say(doing, When::After, &output),
+        Err(trouble) => doing.record.warn(b"", "hook_failed", trouble.message()),
+    }
+    if let Err(trouble) = doing.note_thaw(None).await {
+        doing.record.warn(b"", "hook_failed", trouble.message());
+    }
+}
+
+fn is_allowed(doing: &Doing, hook: &Hook) -> bool {
+    doing.shared.agent.bounds.allow_hook(&hook.command).is_ok()
+}
+
+/// A hook's failure is a warning, or the run's.
+fn weigh(doing: &Doing, hook: &Hook, when: When, trouble: Trouble) -> Result<(), Trouble> {
+    match hook.on_failure {
+        HookFailure::Fail => Err(trouble),
+        HookFailure::Warn => {
+            let path = hook.command.first().map_or(Path::new(""), Path::new);
+            doing.record.warn(path.as_os_str().as_bytes(), "hook_failed", &format!("{}: {}", when.as_str(), trouble.message()));
+            Ok(())
+        }
+    }
+}
+
+fn say(doing: &Doing, when: When, output: &str) {
+    let output = if output.is_empty() { "it printed nothing" } else { output };
+    doing.record.say(format!("the hook {} the run: {output}", when.as_str()));
+}

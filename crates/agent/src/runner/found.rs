@@ -1,0 +1,79 @@
+//! What came of a backup that the agent died in: its point may have been committed before.
+//!
+//! A point is the job's if this agent signed it, it is newer than what was remembered when the job began, and it began no earlier than
+//! the job. Items are backed up by one job at a time; a point that somebody made by hand in that time would be taken for the job's,
+//! and is as good.
+
+use super::Doing;
+use crate::trouble::Trouble;
+use api::{BackupResult, Completeness};
+use contract::{Domain, PointFilter, PointInfo};
+use engine::{PointDetails, VerifiedPoint, verify_whole_point};
+use format::descriptor::Descriptor;
+use format::record::SignedRecord;
+use std::sync::Arc;
+
+/// The point of a job that was under way, if it was committed.
+pub(super) async fn point_of(
+    doing: &Doing,
+    domain: &Arc<dyn Domain>,
+    descriptor: &Descriptor,
+) -> Result<Option<BackupResult>, Trouble> {
+    let agent = &doing.shared.agent;
+    let points = domain.points(PointFilter { item: Some(doing.name.clone()), deleted: true }).await?;
+    let key = agent.secrets.signer.key();
+    let is_own = |info: &PointInfo| SignedRecord::parse(&info.record).is_ok_and(|record| record.agent == key);
+    let newer = points.iter().filter(|info| info.sequence.0 > doing.begun.sequence_before && is_own(info));
+    let mut verified = newer.filter_map(|info| verify_whole_point(descriptor, agent.domain, info).ok());
+    let Some(point) = verified.find(|point| point.body.agent_time_ms >= doing.begun.report.started_ms) else {
+        return Ok(None);
+    };
+    let seen = engine::Remembered {
+        item: doing.name.clone(),
+        point: point.id,
+        sequence: point.body.sequence,
+        descriptor_version: descriptor.version,
+    };
+    agent.trust.remember(agent.domain, &seen)?;
+    doing.record.say("the agent died after the point was committed and before it could tell");
+    let details = details(doing, domain, &point).await;
+    Ok(Some(result(doing, &point, details)))
+}
+
+/// What the point says about itself, where this agent can open it.
+async fn details(doing: &Doing, domain: &Arc<dyn Domain>, point: &VerifiedPoint) -> Option<PointDetails> {
+    let secret = doing.shared.agent.secrets.secret.as_ref()?;
+    // The key decides whether the details open; a key object that is another one does not.
+    let object = domain.key_object(point.key()).await.ok()?;
+    point.details(&secret.data_key(&object).ok()?).ok()
+}
+
+fn result(doing: &Doing, point: &VerifiedPoint, details: Option<PointDetails>) -> BackupResult {
+    let completeness = match &details {
+        Some(details) if details.warnings == 0 => Completeness::Clean,
+        Some(details) => {
+            doing.record.warn(b"", "warnings_lost", "what the run warned of was not kept");
+            doing.record.warn_more(details.warnings.saturating_sub(1));
+            Completeness::Warnings
+        }
+        None => {
+            doing.record.warn(b"", "warnings_lost", "whether the run warned of anything is not known");
+            Completeness::Warnings
+        }
+    };
+    let details = details.unwrap_or_default();
+    BackupResult {
+        point: point.id,
+        sequence: point.body.sequence.0,
+        completeness,
+        files: details.counts.files,
+        directories: details.counts.directories,
+        others: details.counts.symlinks + details.counts.others,
+        bytes: details.bytes,
+        entries_read: 0,
+        entries_unchanged: 0,
+        bytes_read: 0,
+        bytes_stored: 0,
+        left_out_count: details.left_out,
+    }
+}

@@ -1,0 +1,359 @@
+//! Doing a job: a backup or a restore, from its beginning to what the service is told of it.
+//!
+//! Invariant: every job that was begun ends with a state that is true, and with everything on its record that was not as it should be.
+//! The runner decides nothing about when; it knows no schedule and keeps nothing on disk.
+
+mod backup;
+mod found;
+mod hook;
+mod record;
+mod restore;
+
+pub(crate) use record::Record;
+
+use crate::agent::Shared;
+use crate::chance::wait_up_to;
+use crate::plan::PlannedItem;
+use crate::reports::{Telling, tell};
+use crate::state::{Begun, SlotEnd};
+use crate::trouble::{Trouble, TroubleKind};
+use api::{BackupResult, Completeness, JobReport, JobResult, JobState, Pace, RestoreReceipt, ServiceVault, Work};
+use engine::Cancel;
+use format::{ItemName, JobId};
+use policy::Hook;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// While the service is away, what came of a job is asked for about this often.
+const SETTLE_AGAIN: Duration = Duration::from_secs(30);
+/// A wish to stop is looked for this often.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why a job is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Somebody asked for it.
+    Asked,
+    /// Its window closed.
+    Window,
+    /// The agent ends.
+    End,
+    /// Somebody else has taken it.
+    Taken,
+}
+
+/// Stops a job. Clones stop the same one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Control {
+    pub(crate) cancel: Cancel,
+    cause: Arc<Mutex<Option<Cause>>>,
+}
+
+impl Control {
+    /// Stops it; the first cause counts, but that it is somebody else's counts more.
+    pub(crate) fn stop(&self, cause: Cause) {
+        let mut first = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() || cause == Cause::Taken {
+            *first = Some(cause);
+        }
+        self.cancel.cancel();
+    }
+
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be done about a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Do it.
+    Do,
+    /// It was under way when the agent died: go on with it, or find that it was done.
+    GoOn,
+    /// It was under way when the agent died: find out what came of it, and do no more.
+    Settle,
+}
+
+/// A job to be done.
+pub(crate) struct Order {
+    pub(crate) job: JobId,
+    pub(crate) begun: Begun,
+    /// Its item, if it is protected.
+    pub(crate) item: Option<PlannedItem>,
+    pub(crate) task: Task,
+    pub(crate) control: Control,
+    /// Where it asks for what has to be on disk.
+    pub(crate) asks: mpsc::Sender<Ask>,
+}
+
+/// Something that has to be on disk before a job goes on.
+pub(crate) struct Ask {
+    pub(crate) job: JobId,
+    /// The hook that has to run however the job ends; none, if it has run.
+    pub(crate) thaw: Option<Hook>,
+    pub(crate) done: oneshot::Sender<bool>,
+}
+
+/// A job that is over, or paused.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) job: JobId,
+    /// What the service is told. None: it is somebody else's job now.
+    pub(crate) report: Option<JobReport>,
+    /// What it means for its slot. None: it is not over for the agent, which goes on with it when it is started again.
+    pub(crate) end: Option<SlotEnd>,
+}
+
+/// What a job has come to.
+enum Outcome {
+    Point(BackupResult),
+    /// The point is there, and something that had to come after it failed.
+    PointBut(BackupResult, Trouble),
+    Files(RestoreReceipt),
+    /// Not everything is there.
+    FilesBut(RestoreReceipt, Trouble),
+    /// The agent died in it, and it had come to nothing.
+    Nothing(Trouble),
+}
+
+/// A job that is being done.
+struct Doing {
+    shared: Arc<Shared>,
+    job: JobId,
+    name: ItemName,
+    begun: Begun,
+    item: Option<PlannedItem>,
+    task: Task,
+    control: Control,
+    record: Arc<Record>,
+    pace: Pace,
+    asks: mpsc::Sender<Ask>,
+}
+
+/// Does a job. Must be called within a multi-threaded runtime.
+pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
+    let Order { job, begun, item, task, control, asks } = order;
+    let record = Arc::new(Record::new(begun.report.clone(), shared.agent.clock.clone()));
+    let Some(name) = begun.item().cloned() else {
+        let trouble = Trouble::refused("this is no work for an agent");
+        return conclude(job, &record, None, Err(trouble));
+    };
+    let pace = Pace::default();
+    let telling = Telling { job, item: name.clone(), record: record.clone(), control: control.clone(), pace: pace.clone() };
+    let (stop, stopped) = oneshot::channel();
+    // What is only settled runs no more: nobody is told that it does.
+    let teller = (task != Task::Settle).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
+    let doing = Doing { shared, job, name, begun, item, task, control, record, pace, asks };
+    if task != Task::Do {
+        backup::thaw(&doing).await;
+    }
+    let outcome = match (doing.begun.report.work.clone(), task) {
+        (Work::Backup { .. }, Task::Settle) => settle(&doing).await,
+        (Work::Backup { reread, .. }, _) => backup::run(&doing, reread).await,
+        (Work::Restore(work), _) => restore::run(&doing, &work).await,
+        _ => Err(Trouble::refused("this is no work for an agent")),
+    };
+    drop(stop);
+    if let Some(teller) = teller {
+        // It ends by itself; one that panicked has told nothing.
+        let _ = teller.await;
+    }
+    if task == Task::Settle && outcome.is_err() {
+        return Ended { job, report: None, end: None };
+    }
+    conclude(job, &doing.record, doing.control.cause(), outcome)
+}
+
+/// Finds out what came of a backup, however long the service is away. An error means that the agent ended before.
+async fn settle(doing: &Doing) -> Result<Outcome, Trouble> {
+    loop {
+        let trouble = match backup::run(doing, false).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(trouble) => trouble,
+        };
+        doing.check()?;
+        if trouble.kind != TroubleKind::Away {
+            return Ok(Outcome::Nothing(trouble));
+        }
+        let again = Instant::now() + wait_up_to(SETTLE_AGAIN);
+        while Instant::now() < again {
+            doing.check()?;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// What the service is told, and what it means for the slot.
+fn conclude(job: JobId, record: &Record, cause: Option<Cause>, outcome: Result<Outcome, Trouble>) -> Ended {
+    let done = |warnings: u64| if warnings > 0 { JobState::Warnings } else { JobState::Succeeded };
+    let (state, result, problem, end) = match (outcome, cause) {
+        (Ok(Outcome::Point(result)), _) => {
+            let whole = result.completeness != Completeness::Incomplete;
+            // What a whole part is missing from does not stand for its slot: perhaps it is there in some minutes.
+            let end = if whole { SlotEnd::Done } else { SlotEnd::Failed { away: false } };
+            (done(record.warnings_count()), Some(JobResult::Backup(result)), None, end)
+        }
+        (Ok(Outcome::PointBut(result, trouble)), _) => {
+            (JobState::Failed, Some(JobResult::Backup(result)), Some(trouble.to_problem()), SlotEnd::Failed { away: false })
+        }
+        (Ok(Outcome::Files(receipt)), _) => {
+            (done(record.warnings_count()), Some(JobResult::Restore(receipt)), None, SlotEnd::Done)
+        }
+        (Ok(Outcome::FilesBut(receipt, trouble)), _) => {
+            (JobState::Failed, Some(JobResult::Restore(receipt)), Some(trouble.to_problem()), SlotEnd::Done)
+        }
+        (Ok(Outcome::Nothing(trouble)), _) => (JobState::Interrupted, None, Some(trouble.to_problem()), SlotEnd::Died),
+        (Err(_), Some(Cause::Taken)) => return Ended { job, report: None, end: Some(SlotEnd::Paused) },
+        (Err(_), Some(cause)) => stopped(cause),
+        (Err(trouble), None) => {
+            let end = SlotEnd::Failed { away: trouble.kind == TroubleKind::Away };
+            (JobState::Failed, None, Some(trouble.to_problem()), end)
+        }
+    };
+    Ended { job, report: Some(record.ended(state, result, problem)), end: Some(end) }
+}
+
+type End = (JobState, Option<JobResult>, Option<api::JobProblem>, SlotEnd);
+
+fn stopped(cause: Cause) -> End {
+    let (state, words, hint, end) = match cause {
+        Cause::Asked => (JobState::Cancelled, "somebody asked for it to stop", None, SlotEnd::Unwanted),
+        Cause::Window => {
+            (JobState::Cancelled, "its window closed", Some("it goes on in the next window, where it was"), SlotEnd::Paused)
+        }
+        Cause::End | Cause::Taken => {
+            (JobState::Interrupted, "the agent ended", Some("it goes on when the agent is started again"), SlotEnd::Paused)
+        }
+    };
+    let problem = api::JobProblem { message: words.to_owned(), hint: hint.map(str::to_owned) };
+    (state, None, Some(problem), end)
+}
+
+/// What the service is told of a job whose thread panicked.
+pub(crate) fn broke(job: JobId, begun: &Begun, ended_ms: i64) -> Ended {
+    let problem = Trouble::new(TroubleKind::Failed, "a fault of this program ended the job").to_problem();
+    let report = JobReport { state: JobState::Failed, ended_ms: Some(ended_ms), problem: Some(problem), ..begun.report.clone() };
+    Ended { job, report: Some(report), end: Some(SlotEnd::Failed { away: false }) }
+}
+
+impl Doing {
+    /// A connection of the job's own, as fast as its item's policy lets it be.
+    fn connect(&self) -> Result<ServiceVault, Trouble> {
+        let options = api::ServiceOptions { pace: self.pace.clone(), ..self.shared.agent.service.clone() };
+        Ok(ServiceVault::new(options)?)
+    }
+
+    /// Whether it was stopped.
+    fn check(&self) -> Result<(), Trouble> {
+        match self.control.cause() {
+            Some(_) => Err(Trouble::new(TroubleKind::Stopped, "stopped on request")),
+            None => Ok(()),
+        }
+    }
+
+    /// Has it on disk which hook has to run however this ends.
+    async fn note_thaw(&self, thaw: Option<Hook>) -> Result<(), Trouble> {
+        let (done, kept) = oneshot::channel();
+        let asked = self.asks.send(Ask { job: self.job, thaw, done }).await.is_ok();
+        match kept.await {
+            Ok(true) if asked => Ok(()),
+            _ => Err(Trouble::new(TroubleKind::Failed, "cannot keep on disk that a hook is about to run")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use api::{JobOrigin, RestoreWork};
+    use format::{AgentKey, PointId};
+
+    fn record() -> Record {
+        let work = RestoreWork {
+            item: ItemName::new("files").unwrap(),
+            point: PointId([1; 32]),
+            paths: Vec::new(),
+            strip: 0,
+            to: None,
+            overwrite: api::Overwriting::Fail,
+        };
+        let begun = JobReport {
+            agent: AgentKey([1; 32]),
+            fence: 1,
+            work: Work::Restore(work),
+            origin: JobOrigin::Person,
+            attempt: 1,
+            state: JobState::Running,
+            started_ms: 7,
+            ended_ms: None,
+            progress: None,
+            result: None,
+            problem: None,
+            warnings: Vec::new(),
+            warnings_count: 0,
+            log: Vec::new(),
+        };
+        Record::new(begun, Arc::new(SystemClock))
+    }
+
+    fn point(completeness: Completeness) -> BackupResult {
+        let (point, sequence) = (PointId([1; 32]), 1);
+        BackupResult {
+            point,
+            sequence,
+            completeness,
+            files: 1,
+            directories: 1,
+            others: 0,
+            bytes: 1,
+            entries_read: 1,
+            entries_unchanged: 0,
+            bytes_read: 1,
+            bytes_stored: 1,
+            left_out_count: 0,
+        }
+    }
+
+    fn conclusion(record: &Record, cause: Option<Cause>, outcome: Result<Outcome, Trouble>) -> (Option<JobState>, SlotEnd) {
+        let ended = conclude(JobId([7; 16]), record, cause, outcome);
+        (ended.report.map(|report| report.state), ended.end.unwrap())
+    }
+
+    #[test]
+    fn a_point_is_told_whatever_came_after_it_and_an_incomplete_one_does_not_stand_for_its_slot() {
+        let record = record();
+        let clean = Ok(Outcome::Point(point(Completeness::Clean)));
+        assert_eq!(conclusion(&record, Some(Cause::Asked), clean), (Some(JobState::Succeeded), SlotEnd::Done));
+        record.warn(b"x", "changed", "");
+        let incomplete = Ok(Outcome::Point(point(Completeness::Incomplete)));
+        assert_eq!(conclusion(&record, None, incomplete), (Some(JobState::Warnings), SlotEnd::Failed { away: false }));
+        let but = Ok(Outcome::PointBut(point(Completeness::Clean), Trouble::new(TroubleKind::Failed, "thaw failed")));
+        let ended = conclude(JobId([7; 16]), &record, None, but).report.unwrap();
+        assert!(ended.state == JobState::Failed && ended.result.is_some() && ended.problem.is_some());
+    }
+
+    #[test]
+    fn what_was_stopped_ends_as_what_stopped_it_says() {
+        let record = record();
+        let stop = || Err(Trouble::new(TroubleKind::Stopped, "stopped on request"));
+        assert_eq!(conclusion(&record, Some(Cause::Asked), stop()), (Some(JobState::Cancelled), SlotEnd::Unwanted));
+        assert_eq!(conclusion(&record, Some(Cause::Window), stop()), (Some(JobState::Cancelled), SlotEnd::Paused));
+        assert_eq!(conclusion(&record, Some(Cause::End), stop()), (Some(JobState::Interrupted), SlotEnd::Paused));
+        assert_eq!(conclusion(&record, Some(Cause::Taken), stop()), (None, SlotEnd::Paused));
+        let away = Err(Trouble::new(TroubleKind::Away, "gone"));
+        assert_eq!(conclusion(&record, None, away), (Some(JobState::Failed), SlotEnd::Failed { away: true }));
+    }
+
+    #[test]
+    fn the_first_cause_counts_but_that_a_job_is_somebody_elses_counts_more() {
+        let control = Control::default();
+        control.stop(Cause::Window);
+        control.stop(Cause::Asked);
+        assert_eq!(control.cause(), Some(Cause::Window));
+        control.stop(Cause::Taken);
+        assert!(control.cause() == Some(Cause::Taken) && control.cancel.is_cancelled());
+    }
+}

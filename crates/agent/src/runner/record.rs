@@ -1,0 +1,171 @@
+//! The record of a job: what it warns of, its log, how far it is. Threads of the engine write it, reports are made of it.
+//!
+//! Invariant: every warning is counted; the first are kept, and all that is kept fits into one report.
+
+use crate::clock::Clock;
+use crate::limits::{LOG_BYTES_MAX, WARNINGS_BYTES_MAX};
+use crate::trouble::shortened;
+use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
+use api::{JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine, ProgressBody};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use engine::Progress;
+use serde::Serialize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A record.
+pub(crate) struct Record {
+    begun: JobReport,
+    clock: Arc<dyn Clock>,
+    /// Counted by the engine.
+    pub(crate) progress: Progress,
+    said: Mutex<Said>,
+}
+
+#[derive(Default)]
+struct Said {
+    phase: &'static str,
+    warnings: Vec<JobWarning>,
+    warnings_bytes: usize,
+    warnings_count: u64,
+    log: Vec<LogLine>,
+    log_bytes: usize,
+}
+
+impl Record {
+    pub(crate) fn new(begun: JobReport, clock: Arc<dyn Clock>) -> Self {
+        Self { begun, clock, progress: Progress::default(), said: Mutex::default() }
+    }
+
+    /// What is being done now.
+    pub(crate) fn phase(&self, phase: &'static str) {
+        self.said().phase = phase;
+    }
+
+    /// A line of the log.
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
+        let line = LogLine { time_ms: self.clock.now_ms(), text: shortened(text.as_ref()) };
+        let bytes = json_bytes(&line);
+        let mut said = self.said();
+        if said.log.len() < JOB_LOG_LINES_MAX && said.log_bytes + bytes <= LOG_BYTES_MAX {
+            said.log_bytes += bytes;
+            said.log.push(line);
+        }
+    }
+
+    /// Warns of a path, in bytes and without '/' at its start.
+    pub(crate) fn warn(&self, path: &[u8], kind: &str, detail: &str) {
+        let path = &path[..path.len().min(JOB_TEXT_BYTES_MAX / 2)];
+        let exact = std::str::from_utf8(path).is_err();
+        let slash = if path.starts_with(b"/") { "" } else { "/" };
+        let warning = JobWarning {
+            path: shortened(&format!("{slash}{}", String::from_utf8_lossy(path))),
+            path_b64: exact.then(|| STANDARD.encode([slash.as_bytes(), path].concat())),
+            kind: kind.to_owned(),
+            detail: shortened(detail),
+        };
+        let bytes = json_bytes(&warning);
+        let mut said = self.said();
+        said.warnings_count += 1;
+        if said.warnings.len() < JOB_WARNINGS_MAX && said.warnings_bytes + bytes <= WARNINGS_BYTES_MAX {
+            said.warnings_bytes += bytes;
+            said.warnings.push(warning);
+        }
+    }
+
+    /// Counts warnings that others have counted and did not keep.
+    pub(crate) fn warn_more(&self, count: u64) {
+        self.said().warnings_count += count;
+    }
+
+    pub(crate) fn warnings_count(&self) -> u64 {
+        self.said().warnings_count
+    }
+
+    /// As the service hears of it while it runs.
+    pub(crate) fn live(&self) -> JobReport {
+        let progress = &self.progress;
+        let expected = progress.entries_expected.get().max(progress.entries_found.get());
+        let said = self.said();
+        JobReport {
+            progress: Some(ProgressBody {
+                phase: said.phase.to_owned(),
+                done: progress.entries_done.get(),
+                total: (expected > 0).then_some(expected),
+                bytes: progress.bytes_done_so_far(),
+            }),
+            warnings: said.warnings.clone(),
+            warnings_count: said.warnings_count,
+            log: said.log.clone(),
+            ..self.begun.clone()
+        }
+    }
+
+    /// As the service hears of it when it is over.
+    pub(crate) fn ended(&self, state: JobState, result: Option<JobResult>, problem: Option<JobProblem>) -> JobReport {
+        let ended_ms = Some(self.clock.now_ms());
+        JobReport { state, ended_ms, result, problem, ..self.live() }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much of a report it takes.
+fn json_bytes(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX / 2, |bytes| bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use api::limits::JOB_REPORT_BYTES_MAX;
+    use api::{JobOrigin, Work};
+    use format::{AgentKey, ItemName};
+
+    fn record() -> Record {
+        let begun = JobReport {
+            agent: AgentKey([1; 32]),
+            fence: 4,
+            work: Work::Backup { item: ItemName::new("files").unwrap(), reread: false },
+            origin: JobOrigin::Person,
+            attempt: 1,
+            state: JobState::Running,
+            started_ms: 7,
+            ended_ms: None,
+            progress: None,
+            result: None,
+            problem: None,
+            warnings: Vec::new(),
+            warnings_count: 0,
+            log: Vec::new(),
+        };
+        Record::new(begun, Arc::new(SystemClock))
+    }
+
+    #[test]
+    fn whatever_a_job_says_its_report_fits_and_everything_is_counted() {
+        let record = record();
+        for _ in 0..5000 {
+            record.warn(&[0xff; 20_000], "unreadable", &"\u{1}".repeat(20_000));
+            record.say("x".repeat(20_000));
+        }
+        let report = record.ended(JobState::Warnings, None, None);
+        assert_eq!((report.warnings_count, report.fence, report.state), (5000, 4, JobState::Warnings));
+        assert!(!report.warnings.is_empty() && !report.log.is_empty());
+        let bytes = serde_json::to_vec(&report).unwrap().len();
+        assert!(bytes <= JOB_REPORT_BYTES_MAX, "{bytes}");
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_there_exactly() {
+        let record = record();
+        record.warn(b"a\xff", "changed", "");
+        record.warn(b"/b", "changed", "");
+        let warnings = record.live().warnings;
+        assert_eq!(warnings[0].path_b64.as_deref(), Some("L2H/"));
+        assert_eq!((warnings[1].path.as_str(), &warnings[1].path_b64), ("/b", &None));
+    }
+}

@@ -1,0 +1,144 @@
+//! A restore job: a point, or part of it, becomes files again where this machine allows it, with a receipt.
+
+use super::{Doing, Outcome, Task};
+use crate::bounds::Destination;
+use crate::trouble::{Trouble, TroubleKind};
+use api::{Overwriting, RestoreReceipt, RestoreWork};
+use contract::{Domain, PointFilter, PointInfo, Vault};
+use engine::ReadKeys;
+use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
+use engine::target::Overwrite;
+use format::PointId;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use workloads::files::{RestoreOptions as TargetOptions, RestoreTarget};
+
+pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Trouble> {
+    let started = Instant::now();
+    let agent = &doing.shared.agent;
+    let Some(secret) = agent.secrets.secret.clone() else {
+        return Err(Trouble::refused("this machine has keys that write only: it opens no point")
+            .with_hint("restore where the owner's key is"));
+    };
+    doing.record.phase("looking at the vault");
+    let client = doing.connect()?;
+    let descriptor = agent.trust.look(&client).await?;
+    let domain = client.domain(agent.domain).await?;
+    let point = find(domain.as_ref(), work).await?;
+    doing.check()?;
+    let destination = Arc::new(destination(doing, work)?);
+    doing.record.say(format!("restoring point {} to '{}'", point.id, destination.name.display()));
+    let target = target(doing, work, destination.clone()).await?;
+    let request = RestoreRequest {
+        domain,
+        descriptor,
+        keys: ReadKeys::new(secret, agent.domain),
+        point,
+        target: Arc::new(target),
+        options: RestoreOptions {
+            paths: work.paths.iter().map(|path| tree_path(path)).collect(),
+            strip: work.strip as usize,
+            resume: doing.task == Task::GoOn,
+            ..RestoreOptions::default()
+        },
+        progress: doing.record.progress.clone(),
+        cancel: doing.control.cancel.clone(),
+    };
+    doing.record.phase("restoring");
+    let report = restore::run(request).await?;
+    let receipt = receipt(work.point, &destination.name, &report, started);
+    Ok(tell(doing, &report, receipt))
+}
+
+async fn find(domain: &dyn Domain, work: &RestoreWork) -> Result<PointInfo, Trouble> {
+    let points = domain.points(PointFilter { item: Some(work.item.clone()), deleted: true }).await?;
+    points.into_iter().find(|info| info.id == work.point).ok_or_else(|| {
+        let message = format!("the item '{}' has no point {}", work.item, work.point);
+        Trouble::new(TroubleKind::Failed, message)
+            .with_hint("it may have been purged; 'holdfast points' lists those that are there")
+    })
+}
+
+fn destination(doing: &Doing, work: &RestoreWork) -> Result<Destination, Trouble> {
+    let agent = &doing.shared.agent;
+    match &work.to {
+        None => agent.bounds.stage(&agent.places.staging, doing.job),
+        Some(to) => agent.bounds.open_destination(Path::new(to), &agent.places.own),
+    }
+}
+
+async fn target(doing: &Doing, work: &RestoreWork, destination: Arc<Destination>) -> Result<RestoreTarget, Trouble> {
+    let mut options = TargetOptions::new(destination.path());
+    options.resume = doing.task == Task::GoOn;
+    options.overwrite = match work.overwrite {
+        Overwriting::Fail => Overwrite::Fail,
+        Overwriting::Never => Overwrite::Never,
+        Overwriting::Older => Overwrite::Older,
+        Overwriting::Always => Overwrite::Always,
+    };
+    let opened = tokio::task::spawn_blocking(move || RestoreTarget::new(options)).await;
+    let broken = |_| Trouble::new(TroubleKind::Failed, "a fault of this program ended the look at the destination");
+    Ok(opened.map_err(broken)??)
+}
+
+/// A path as a tree has it: components joined by '/', without one at the start.
+fn tree_path(path: &str) -> Vec<u8> {
+    path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/").into_bytes()
+}
+
+fn receipt(point: PointId, to: &Path, report: &RestoreReport, started: Instant) -> RestoreReceipt {
+    let troubles = [&report.damaged, &report.in_the_way, &report.failed, &report.shortfalls];
+    let differences = troubles.iter().map(|troubles| troubles.count).sum::<u64>() + report.not_found.len() as u64;
+    RestoreReceipt {
+        point,
+        to: to.to_string_lossy().into_owned(),
+        files: report.files,
+        directories: report.directories,
+        others: report.others,
+        skipped: report.skipped,
+        bytes_written: report.bytes_written,
+        blobs_verified: report.blobs_verified,
+        bytes_verified: report.bytes_verified,
+        differences_count: differences,
+        milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Every difference is a warning; what is not there at all is a failure with a receipt.
+fn tell(doing: &Doing, report: &RestoreReport, receipt: RestoreReceipt) -> Outcome {
+    let kinds: [(&str, &Troubles); 4] = [
+        ("damaged", &report.damaged),
+        ("in_the_way", &report.in_the_way),
+        ("not_written", &report.failed),
+        ("attributes_missing", &report.shortfalls),
+    ];
+    for (kind, troubles) in kinds {
+        troubles.first.iter().for_each(|trouble| doing.record.warn(&trouble.path, kind, &trouble.what));
+        doing.record.warn_more(troubles.count.saturating_sub(troubles.first.len() as u64));
+    }
+    for path in &report.not_found {
+        doing.record.warn(path, "not_in_the_point", "the point has no such path");
+    }
+    if report.resumed > 0 {
+        doing.record.say(format!("{} entries were finished before the agent was interrupted", report.resumed));
+    }
+    let lost = report.damaged.count + report.failed.count + report.not_found.len() as u64;
+    if lost == 0 {
+        return Outcome::Files(receipt);
+    }
+    let message = format!("{lost} paths are not restored: the warnings name them");
+    let hint = "what is damaged in the vault: 'holdfast check'; what cannot be written: the agent's rights and the room there";
+    Outcome::FilesBut(receipt, Trouble::new(TroubleKind::Failed, message).with_hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tree_path;
+
+    #[test]
+    fn paths_are_as_trees_have_them() {
+        assert_eq!(tree_path("/etc//hosts/"), b"etc/hosts");
+        assert_eq!(tree_path("/"), b"");
+    }
+}

@@ -1,0 +1,106 @@
+//! Jobs that the service does itself. They have no lease: they end with the work, or with the process.
+
+use super::{Jobs, Live};
+use crate::db::JobRow;
+use crate::error::ServiceError;
+use api::{Job, JobLog, JobOrigin, JobProblem, JobResult, JobState, LogLine, ProgressBody, Work};
+use contract::{Error, Result};
+use format::{DomainId, JobId};
+
+/// What came of work of the service.
+pub(crate) enum Outcome {
+    /// It is done.
+    Done(JobResult),
+    /// It is done, and a person has to look at it.
+    Warnings(JobResult, Vec<String>),
+    /// It failed.
+    Failed(Error),
+    /// Somebody wanted it to stop.
+    Cancelled,
+}
+
+impl Jobs {
+    /// The next job that somebody asked for and that the service does itself, begun.
+    pub(crate) async fn take_own(&self) -> Result<Option<Job>> {
+        let mut change = self.database.change().await?;
+        let waiting = change.all_jobs_in(JobState::Waiting).await?;
+        let Some(mut row) = waiting.into_iter().find(|row| !row.job.work.kind().is_agents()) else { return Ok(None) };
+        self.begin_own(&mut row);
+        change.update_job(&row).await?;
+        change.commit().await?;
+        self.listeners.tell(row.job.domain);
+        Ok(Some(row.job))
+    }
+
+    /// A job of the service's own, begun.
+    pub(crate) async fn start_own(&self, domain: DomainId, work: Work) -> Result<Job> {
+        let mut id = [0; 16];
+        crate::app::tokens::fill(&mut id);
+        let mut row = JobRow::waiting(domain, JobId(id), work, JobOrigin::Service, self.time.wall_ms());
+        self.begin_own(&mut row);
+        let mut change = self.database.change().await?;
+        change.insert_job(&mut row).await?;
+        change.commit().await?;
+        self.listeners.tell(domain);
+        Ok(row.job)
+    }
+
+    fn begin_own(&self, row: &mut JobRow) {
+        (row.job.state, row.job.fence, row.heard) = (JobState::Running, row.job.fence + 1, true);
+        row.job.started_ms = Some(self.time.wall_ms());
+        self.live().insert(row.key(), Live::new(row, None));
+    }
+
+    /// How far it is.
+    pub(crate) fn progress_own(&self, job: &Job, progress: ProgressBody) {
+        if let Some(live) = self.live().get_mut(&(job.domain, job.job)) {
+            live.progress = Some(progress);
+        }
+        self.listeners.tell(job.domain);
+    }
+
+    /// Whether somebody wants it to stop.
+    pub(crate) async fn is_cancelling(&self, job: &Job) -> Result<bool, ServiceError> {
+        Ok(self.database.job(job.domain, job.job).await?.is_some_and(|row| row.job.cancelling))
+    }
+
+    /// It is over.
+    pub(crate) async fn finish_own(&self, job: &Job, outcome: Outcome) -> Result<()> {
+        let mut change = self.database.change().await?;
+        let Some(mut row) = change.job(job.domain, job.job).await? else { return Ok(()) };
+        let now_ms = self.time.wall_ms();
+        let mut lines = Vec::new();
+        (row.job.state, row.job.result, row.job.problem) = match outcome {
+            Outcome::Done(result) => (JobState::Succeeded, Some(result), None),
+            Outcome::Warnings(result, texts) => {
+                row.job.warnings_count = texts.len() as u64;
+                lines = texts.into_iter().map(|text| LogLine { time_ms: now_ms, text }).collect();
+                (JobState::Warnings, Some(result), None)
+            }
+            Outcome::Failed(error) => (JobState::Failed, None, Some(problem(&error))),
+            Outcome::Cancelled => (JobState::Cancelled, None, None),
+        };
+        row.job.ended_ms = Some(now_ms);
+        change.update_job(&row).await?;
+        if !lines.is_empty() {
+            lines.truncate(api::limits::JOB_LOG_LINES_MAX);
+            change.put_job_log(row.number, &JobLog { lines, warnings: Vec::new(), warnings_count: 0 }).await?;
+        }
+        change.commit().await?;
+        self.live().remove(&row.key());
+        let (domain, id, kind) = (job.domain, job.job, job.work.kind().as_str());
+        tracing::info!(%domain, job = %id, kind, state = row.job.state.as_str(), "a job of the service is over");
+        self.listeners.tell(job.domain);
+        Ok(())
+    }
+}
+
+fn problem(error: &Error) -> JobProblem {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        message = format!("{message}: {next}");
+        cause = next.source();
+    }
+    JobProblem { message: crate::app::text::cut(message, api::limits::JOB_TEXT_BYTES_MAX), hint: error.hint().map(str::to_owned) }
+}

@@ -1,0 +1,100 @@
+//! Policies: what the rules of protection are called and say.
+//!
+//! Invariant: a policy that protects less than the one before takes its place only if that was meant.
+
+use super::App;
+use crate::db::PolicyRow;
+use api::limits::POLICIES_MAX;
+use api::{PolicyBody, PolicyList, PolicyName, PolicyRequest};
+use contract::{Error, ErrorKind, Result};
+use policy::{Policy, PolicySettings};
+
+impl App {
+    pub(crate) async fn policies(&self) -> Result<PolicyList> {
+        Ok(PolicyList { policies: self.database.policies().await?.into_iter().map(body).collect() })
+    }
+
+    pub(crate) async fn policy(&self, name: &PolicyName) -> Result<PolicyBody> {
+        self.database.policy(name).await?.map(body).ok_or_else(|| no_such_policy(name))
+    }
+
+    /// Sets a policy: it holds for all items that have it, at once.
+    pub(crate) async fn set_policy(&self, name: &PolicyName, request: PolicyRequest) -> Result<PolicyBody> {
+        let policy = checked(request.settings)?;
+        let now_ms = self.time.wall_ms();
+        let mut change = self.database.change().await?;
+        let before = change.policy(name).await?;
+        if before.as_ref().is_some_and(|before| before.settings == *policy.settings()) {
+            return Ok(body(before.expect("it was just seen")));
+        }
+        match &before {
+            Some(before) => refuse_weakenings(&weakenings(&policy, &before.settings)?, request.weaken)?,
+            None if change.count_policies().await? >= POLICIES_MAX as u64 => {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("the service has {POLICIES_MAX} policies, and takes no more"),
+                ));
+            }
+            None => {}
+        }
+        change.put_policy(name, policy.settings(), now_ms).await?;
+        if before.as_ref().is_some_and(|before| has_other_slots(&before.settings, policy.settings())) {
+            change.restart_schedules(name, now_ms).await?;
+        }
+        let domains = change.domains_of_policy(name).await?;
+        for domain in &domains {
+            change.revise(*domain, now_ms).await?;
+        }
+        change.commit().await?;
+        domains.into_iter().for_each(|domain| self.listeners.tell(domain));
+        tracing::info!(policy = %name, "a policy was set");
+        self.policy(name).await
+    }
+
+    /// Removes a policy that no item has.
+    pub(crate) async fn remove_policy(&self, name: &PolicyName) -> Result<()> {
+        let mut change = self.database.change().await?;
+        let row = change.policy(name).await?.ok_or_else(|| no_such_policy(name))?;
+        if row.items > 0 {
+            return Err(Error::new(ErrorKind::Conflict, format!("policy '{name}' is that of {} items", row.items))
+                .with_hint("give them another policy first"));
+        }
+        change.remove_policy(name).await?;
+        change.commit().await?;
+        tracing::info!(policy = %name, "a policy was removed");
+        Ok(())
+    }
+}
+
+/// Settings that hold, or everything that is wrong with them.
+pub(crate) fn checked(settings: PolicySettings) -> Result<Policy> {
+    Policy::new(settings).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
+}
+
+/// What would protect less.
+pub(crate) fn weakenings(policy: &Policy, before: &PolicySettings) -> Result<Vec<String>> {
+    let before = checked(before.clone())?;
+    Ok(policy.weakenings(&before).iter().map(ToString::to_string).collect())
+}
+
+/// Whoever protects less has to mean it.
+pub(crate) fn refuse_weakenings(weakenings: &[String], meant: bool) -> Result<()> {
+    if meant || weakenings.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Denied, format!("that would protect less: {}", weakenings.join("; ")))
+        .with_hint("say that it may protect less, with 'weaken'"))
+}
+
+/// Whether slots of the one are not slots of the other: what was due by the old ones was not missed by the new ones.
+pub(crate) fn has_other_slots(one: &PolicySettings, other: &PolicySettings) -> bool {
+    one.schedules != other.schedules || one.time_zone != other.time_zone
+}
+
+pub(crate) fn no_such_policy(name: &PolicyName) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no policy '{name}'"))
+}
+
+fn body(row: PolicyRow) -> PolicyBody {
+    PolicyBody { policy: row.name, settings: row.settings, changed_ms: row.changed_ms, items: row.items }
+}

@@ -1,0 +1,229 @@
+//! What the service knows of points beyond what their vault does, in the database.
+
+use super::{Change, Database, exact, failed, parsed, signed, unsigned};
+use crate::error::ServiceError;
+use api::{Completeness, PointOrigin};
+use format::{AgentKey, DomainId, ItemName, PointId, Sequence};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteExecutor};
+use std::str::FromStr;
+
+/// A point, as the service knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PointRow {
+    /// Its place in the order in which the service learnt of points; 0 before it is stored.
+    pub(crate) number: i64,
+    pub(crate) domain: DomainId,
+    pub(crate) id: PointId,
+    pub(crate) item: ItemName,
+    pub(crate) sequence: Sequence,
+    /// The agent that signed it, where a job may still tell what it is.
+    pub(crate) agent: Option<AgentKey>,
+    /// When its session was opened.
+    pub(crate) place_ms: i64,
+    pub(crate) received_ms: i64,
+    pub(crate) description: Description,
+    /// A job has told what it is.
+    pub(crate) described: bool,
+    /// When it was soft-deleted, by the clock on which points expire.
+    pub(crate) deleted_ms: Option<i64>,
+}
+
+/// What a point is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Description {
+    pub(crate) origin: PointOrigin,
+    pub(crate) completeness: Completeness,
+}
+
+impl Description {
+    /// Of a point of which nobody tells: it deletes nothing early.
+    pub(crate) const UNKNOWN: Self = Self { origin: PointOrigin::Scheduled, completeness: Completeness::Clean };
+}
+
+const ORIGINS: [(PointOrigin, &str); 2] = [(PointOrigin::Scheduled, "scheduled"), (PointOrigin::OnDemand, "on_demand")];
+const COMPLETENESS: [(Completeness, &str); 3] =
+    [(Completeness::Clean, "clean"), (Completeness::Warnings, "warnings"), (Completeness::Incomplete, "incomplete")];
+
+struct OriginColumn(PointOrigin);
+
+impl FromStr for OriginColumn {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        ORIGINS.iter().find(|(_, word)| *word == text).map(|(origin, _)| Self(*origin)).ok_or(())
+    }
+}
+
+struct CompletenessColumn(Completeness);
+
+impl FromStr for CompletenessColumn {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        COMPLETENESS.iter().find(|(_, word)| *word == text).map(|(completeness, _)| Self(*completeness)).ok_or(())
+    }
+}
+
+impl Database {
+    /// The points of a domain that the service knows, or of one item of it, by item and sequence.
+    pub(crate) async fn points(&self, domain: DomainId, item: Option<&ItemName>) -> Result<Vec<PointRow>, ServiceError> {
+        const ALL: &str = "SELECT * FROM points WHERE domain = ?1 AND (?2 IS NULL OR item = ?2) ORDER BY item, sequence";
+        let rows = sqlx::query(ALL).bind(domain.0.to_vec()).bind(item.map(ItemName::as_str)).fetch_all(&self.pool).await;
+        rows.map_err(failed("list points"))?.iter().map(point).collect()
+    }
+
+    /// When the newest whole point of each item was received, of one domain or of all.
+    pub(crate) async fn newest_points(&self, domain: Option<DomainId>) -> Result<Vec<(DomainId, ItemName, i64)>, ServiceError> {
+        const NEWEST: &str = "SELECT items.domain, items.name, (SELECT received_ms FROM points WHERE points.domain = items.domain \
+                              AND points.item = items.name AND deleted_ms IS NULL AND completeness <> 'incomplete' \
+                              ORDER BY sequence DESC LIMIT 1) AS newest_ms FROM items WHERE ?1 IS NULL OR items.domain = ?1";
+        let rows = sqlx::query(NEWEST).bind(domain.map(|domain| domain.0.to_vec())).fetch_all(&self.pool).await;
+        let read = |row: &SqliteRow| -> Result<Option<_>, sqlx::Error> {
+            let (domain, item) = (DomainId(exact(row.try_get("domain")?)?), parsed(row.try_get("name")?)?);
+            Ok(row.try_get::<Option<i64>, _>("newest_ms")?.map(|newest_ms| (domain, item, newest_ms)))
+        };
+        let rows = rows.map_err(failed("list points"))?;
+        rows.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, _>>().map_err(failed("read a point"))
+    }
+
+    /// The point that the service learnt of last, by number.
+    pub(crate) async fn newest_point(&self) -> Result<i64, ServiceError> {
+        let newest: Result<i64, _> =
+            sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM points").fetch_one(&self.pool).await;
+        newest.map_err(failed("look points up"))
+    }
+
+    /// Whether the points that a domain had before the service kept book of them are known.
+    pub(crate) async fn points_known(&self, domain: DomainId) -> Result<bool, ServiceError> {
+        let known = sqlx::query_scalar("SELECT points_known FROM domains WHERE domain = ?").bind(domain.0.to_vec());
+        let known: Option<bool> = known.fetch_optional(&self.pool).await.map_err(failed("look a domain up"))?;
+        Ok(known.unwrap_or(false))
+    }
+
+    /// Points of a domain are soft-deleted since this time, those that were already since theirs; or listed again.
+    pub(crate) async fn set_points_deleted(
+        &self,
+        domain: DomainId,
+        ids: &[PointId],
+        at: Option<i64>,
+    ) -> Result<(), ServiceError> {
+        const DELETED: &str = "UPDATE points SET deleted_ms = coalesce(deleted_ms, ?) WHERE domain = ? AND id = ?";
+        const LISTED: &str = "UPDATE points SET deleted_ms = ? WHERE domain = ? AND id = ?";
+        let mut change = self.change().await?;
+        for id in ids {
+            let set = sqlx::query(if at.is_some() { DELETED } else { LISTED });
+            let set = set.bind(at).bind(domain.0.to_vec()).bind(id.0.to_vec()).execute(&mut *change.0).await;
+            set.map_err(failed("store a point"))?;
+        }
+        change.commit().await
+    }
+
+    pub(crate) async fn remove_points(&self, domain: DomainId, ids: &[PointId]) -> Result<(), ServiceError> {
+        let mut change = self.change().await?;
+        for id in ids {
+            change.remove_point(domain, *id).await?;
+        }
+        change.commit().await
+    }
+}
+
+impl Change {
+    pub(crate) async fn point(&mut self, domain: DomainId, id: PointId) -> Result<Option<PointRow>, ServiceError> {
+        let found = sqlx::query("SELECT * FROM points WHERE domain = ? AND id = ?").bind(domain.0.to_vec()).bind(id.0.to_vec());
+        let found = found.fetch_optional(&mut *self.0).await.map_err(failed("look a point up"))?;
+        found.as_ref().map(point).transpose()
+    }
+
+    /// Stores a point that is not known yet.
+    pub(crate) async fn insert_point(&mut self, row: &PointRow) -> Result<(), ServiceError> {
+        const INSERT: &str = "INSERT OR IGNORE INTO points (domain, id, item, sequence, agent, place_ms, received_ms, origin, \
+                              completeness, described, deleted_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let inserted = sqlx::query(INSERT)
+            .bind(row.domain.0.to_vec())
+            .bind(row.id.0.to_vec())
+            .bind(row.item.as_str())
+            .bind(signed(row.sequence.0))
+            .bind(row.agent.map(|agent| agent.0.to_vec()))
+            .bind(row.place_ms)
+            .bind(row.received_ms)
+            .bind(origin_word(row.description.origin))
+            .bind(completeness_word(row.description.completeness))
+            .bind(row.described)
+            .bind(row.deleted_ms);
+        inserted.execute(&mut *self.0).await.map(drop).map_err(failed("store a point"))
+    }
+
+    /// A job has told what a point is.
+    pub(crate) async fn describe_point(&mut self, number: i64, description: Description) -> Result<(), ServiceError> {
+        let set = sqlx::query("UPDATE points SET origin = ?, completeness = ?, described = 1 WHERE number = ?")
+            .bind(origin_word(description.origin))
+            .bind(completeness_word(description.completeness))
+            .bind(number);
+        set.execute(&mut *self.0).await.map(drop).map_err(failed("store a point"))
+    }
+
+    pub(crate) async fn set_point_deleted(&mut self, number: i64, at: Option<i64>) -> Result<(), ServiceError> {
+        let set = sqlx::query("UPDATE points SET deleted_ms = ? WHERE number = ?").bind(at).bind(number);
+        set.execute(&mut *self.0).await.map(drop).map_err(failed("store a point"))
+    }
+
+    pub(crate) async fn remove_point(&mut self, domain: DomainId, id: PointId) -> Result<(), ServiceError> {
+        let removed = sqlx::query("DELETE FROM points WHERE domain = ? AND id = ?").bind(domain.0.to_vec()).bind(id.0.to_vec());
+        removed.execute(&mut *self.0).await.map(drop).map_err(failed("forget a point"))
+    }
+
+    /// How many points of an item are known.
+    pub(crate) async fn count_points(&mut self, domain: DomainId, item: &ItemName) -> Result<u64, ServiceError> {
+        let count = sqlx::query_scalar("SELECT count(*) FROM points WHERE domain = ? AND item = ?");
+        let count: Result<i64, _> = count.bind(domain.0.to_vec()).bind(item.as_str()).fetch_one(&mut *self.0).await;
+        count.map(unsigned).map_err(failed("count points"))
+    }
+
+    /// The points that a domain had before are known from now on.
+    pub(crate) async fn set_points_known(&mut self, domain: DomainId) -> Result<(), ServiceError> {
+        const SET: &str = "INSERT INTO domains (domain, revision, points_known) VALUES (?, 0, 1) \
+                           ON CONFLICT (domain) DO UPDATE SET points_known = 1";
+        let set = sqlx::query(SET).bind(domain.0.to_vec()).execute(&mut *self.0);
+        set.await.map(drop).map_err(failed("store a domain"))
+    }
+
+    /// All points of a domain that are known.
+    pub(crate) async fn points(&mut self, domain: DomainId) -> Result<Vec<PointRow>, ServiceError> {
+        list(&mut *self.0, domain).await
+    }
+}
+
+async fn list<'e>(executor: impl SqliteExecutor<'e>, domain: DomainId) -> Result<Vec<PointRow>, ServiceError> {
+    let rows = sqlx::query("SELECT * FROM points WHERE domain = ?").bind(domain.0.to_vec()).fetch_all(executor).await;
+    rows.map_err(failed("list points"))?.iter().map(point).collect()
+}
+
+fn origin_word(origin: PointOrigin) -> &'static str {
+    ORIGINS.iter().find(|(known, _)| *known == origin).map_or("", |(_, word)| *word)
+}
+
+fn completeness_word(completeness: Completeness) -> &'static str {
+    COMPLETENESS.iter().find(|(known, _)| *known == completeness).map_or("", |(_, word)| *word)
+}
+
+fn point(row: &SqliteRow) -> Result<PointRow, ServiceError> {
+    let read = || -> Result<PointRow, sqlx::Error> {
+        let origin: OriginColumn = parsed(row.try_get("origin")?)?;
+        let completeness: CompletenessColumn = parsed(row.try_get("completeness")?)?;
+        Ok(PointRow {
+            number: row.try_get("number")?,
+            domain: DomainId(exact(row.try_get("domain")?)?),
+            id: PointId(exact(row.try_get("id")?)?),
+            item: parsed(row.try_get("item")?)?,
+            sequence: Sequence(unsigned(row.try_get("sequence")?)),
+            agent: row.try_get::<Option<Vec<u8>>, _>("agent")?.map(exact).transpose()?.map(AgentKey),
+            place_ms: row.try_get("place_ms")?,
+            received_ms: row.try_get("received_ms")?,
+            description: Description { origin: origin.0, completeness: completeness.0 },
+            described: row.try_get("described")?,
+            deleted_ms: row.try_get("deleted_ms")?,
+        })
+    };
+    read().map_err(failed("read a point"))
+}
