@@ -91,6 +91,7 @@ impl Service {
             () = accept::serve(listener, tls.config.clone(), router(app.clone()), app.clone(), end) => {}
             () = sweep(&app) => {}
             () = duties::keep_time(&app) => {}
+            () = duties::work(&app) => {}
             () = tls.keep_young() => {}
         }
         if let Err(error) = app.agents.store().await {

@@ -194,7 +194,10 @@ fn check(report: &JobReport) -> Result<()> {
     if !(1..=ATTEMPT_MAX).contains(&report.attempt) {
         return invalid("attempt is 1 to 1000");
     }
-    if matches!(report.origin, JobOrigin::Schedule { slot_ms, .. } if slot_ms < 0) || report.started_ms < 0 {
+    if matches!(report.origin, JobOrigin::Schedule { slot_ms, .. } if slot_ms < 0)
+        || report.started_ms < 0
+        || report.ended_ms.is_some_and(|ended_ms| ended_ms < 0)
+    {
         return invalid("no time is before 1970");
     }
     match (&report.work, &report.result) {
