@@ -10,6 +10,7 @@ mod full_disk;
 mod kill;
 mod login;
 mod machine;
+mod many_agents;
 mod memory;
 mod protected;
 mod recovery;

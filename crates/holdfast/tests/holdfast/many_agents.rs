@@ -169,13 +169,14 @@ impl Site {
 /// What the service's process has used: resident memory now in MiB, and processor time in seconds.
 fn usage(process: u32) -> (f64, f64) {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).map_or(0.0, |text| {
-        text.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
-    });
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .map_or(0.0, |text| text.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0);
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let ticks: f64 = stat.rsplit_once(") ").map_or(0.0, |(_, rest)| {
-        rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum()
-    });
+    let ticks: f64 = stat
+        .rsplit_once(") ")
+        .map_or(0.0, |(_, rest)| rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum());
     (resident, ticks / 100.0)
 }
 

@@ -18,7 +18,7 @@ pub(crate) async fn owner_key(State(app): State<Arc<App>>) -> Answer {
 }
 
 /// An agent is shown its own domain's alone: the others' names are none of its business, and they may be many.
-pub(crate) async fn list(State(app): State<Arc<App>>, Extension(Caller(scope)): Extension<Caller>) -> Answer {
+pub(crate) async fn list(State(app): State<Arc<App>>, Extension(Caller { scope, .. }): Extension<Caller>) -> Answer {
     let mut all = app.vault.get().await?.enrolments().await?;
     if let Scope::Agent { domain, .. } = scope {
         all.retain(|bytes| Enrolment::parse(bytes).is_ok_and(|enrolment| enrolment.ticket.domain == domain));
