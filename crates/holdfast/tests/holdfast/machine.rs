@@ -53,6 +53,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Memory that it holds now.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        memory_bytes(self.child.id(), "VmRSS:")
+    }
+
     /// Asks it to end, as a supervisor does, and waits until it has.
     pub(crate) fn terminate(self) -> Ended {
         let process = rustix::process::Pid::from_child(&self.child);
@@ -75,7 +80,7 @@ impl Running {
         let started = Instant::now();
         let mut memory_bytes = 0;
         let status = loop {
-            memory_bytes = memory_bytes.max(peak_memory_bytes(self.child.id()));
+            memory_bytes = memory_bytes.max(self::memory_bytes(self.child.id(), "VmHWM:"));
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
@@ -103,11 +108,11 @@ impl Drop for Running {
     }
 }
 
-/// The peak of a process's resident memory so far; 0 when it is gone.
-fn peak_memory_bytes(process: u32) -> u64 {
+/// A process's resident memory, now or at its peak; 0 when it is gone.
+fn memory_bytes(process: u32, which: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.and_then(|peak| peak.trim().strip_suffix(" kB")).map_or(0, |peak| peak.trim().parse::<u64>().unwrap() << 10)
+    let found = status.lines().find_map(|line| line.strip_prefix(which));
+    found.and_then(|found| found.trim().strip_suffix(" kB")).map_or(0, |found| found.trim().parse::<u64>().unwrap() << 10)
 }
 
 impl Machine {

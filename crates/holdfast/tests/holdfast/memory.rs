@@ -57,3 +57,29 @@ fn one_directory_with_many_entries_takes_bounded_memory() {
     }
     stays_small(&machine, count);
 }
+
+#[test]
+fn an_agent_that_makes_many_points_gives_the_memory_of_each_back() {
+    let owner = Machine::with_service();
+    let token = owner.ok(&["agent", "token", "laptop"])["token"].as_str().unwrap().to_owned();
+    let token = owner.private("token of laptop", &token);
+    let laptop = owner.other("laptop").without_secret();
+    laptop.ok(&["agent", "enroll", "--token-file", token.to_str().unwrap()]);
+    owner.ok(&["item", "set", "files", &owner.text("source"), "--domain", "laptop"]);
+    let agent = laptop.start(&["agent", "run"]);
+    let mut point = |number: u8| {
+        // What of it is read anew goes through all of the engine's buffers.
+        owner.write(
+            "large",
+            vec![number; 40 << 20].iter().enumerate().map(|(at, byte)| byte ^ (at >> 9) as u8).collect::<Vec<u8>>(),
+        );
+        owner.ok(&["job", "backup", "files", "--wait"]);
+        agent.resident_bytes()
+    };
+    let early = (0..3).map(&mut point).max().unwrap();
+    let late = (3..15).map(&mut point).max().unwrap();
+    println!("{} MiB after the first points, {} MiB after fifteen", early >> 20, late >> 20);
+    assert!(early > 1 << 20, "nothing was measured");
+    assert!(late < early + (40 << 20), "{} MiB after three points and {} after fifteen", early >> 20, late >> 20);
+    agent.kill_after(std::time::Duration::ZERO);
+}

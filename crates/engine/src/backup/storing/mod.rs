@@ -109,10 +109,14 @@ pub(crate) fn start(inputs: Inputs, options: &StoringOptions) -> (Store, Threads
     let (full, storing) = bounded(0);
     let packs = OpenPacks::new(inputs.writer.domain(), options.pack_bytes, options.stores);
     let stages = Arc::new(Stages { inputs, flow, packs, asked: asking::Asked::default(), buffers: Buffers::default() });
-    let waiting = stages.clone();
+    // The stages hold `stop`: if it held them, nobody would ever let go of either, and a program that makes many backups would keep
+    // the buffers of all.
+    let waiting = Arc::downgrade(&stages);
     stop.on_stop(move || {
-        waiting.flow.stop();
-        waiting.packs.stop();
+        if let Some(waiting) = waiting.upgrade() {
+            waiting.flow.stop();
+            waiting.packs.stop();
+        }
     });
     let mut threads = Vec::new();
     for _ in 0..asking::THREADS {
