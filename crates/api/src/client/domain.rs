@@ -91,7 +91,9 @@ impl Domain for ServiceDomain {
 
     async fn open_session(&self, request: OpenSession) -> Result<SessionOpened> {
         let body = SessionRequest { item: request.item, agent: request.agent };
-        let started: SessionStarted = self.connection.send_json(Call::post(self.path("sessions")).json(&body)?).await?;
+        // One whose answer got lost ends with its lease, and holds nobody up meanwhile.
+        let call = Call::post(self.path("sessions")).json(&body)?.again();
+        let started: SessionStarted = self.connection.send_json(call).await?;
         Ok(SessionOpened {
             session: started.session,
             head: started.head.map(ItemHead::from),
@@ -153,7 +155,7 @@ impl Domain for ServiceDomain {
     }
 
     async fn open_reader(&self, point: PointId) -> Result<SessionId> {
-        let call = Call::post(self.path("readers")).json(&ReaderRequest { point })?;
+        let call = Call::post(self.path("readers")).json(&ReaderRequest { point })?.again();
         let opened: ReaderOpened = self.connection.send_json(call).await?;
         self.readers.keep(&self.connection, self.path(&format!("readers/{}/lease", opened.session)), opened);
         Ok(opened.session)
