@@ -118,6 +118,27 @@ async fn a_duty_that_cannot_be_done_fails_with_the_reason_and_one_of_nowhere_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_duty_stops_when_somebody_wants_it_to_and_the_next_one_is_done() {
+    let protected = Protected::at(by_hand(), Arc::new(Hands::default())).await;
+    let source = tempfile::tempdir().unwrap();
+    for number in 0..6 {
+        std::fs::write(source.path().join(format!("{number}")), crate::running::noise(number, 32 << 20)).unwrap();
+    }
+    protected.keyed.backup(protected.domain().await, source.path()).await.unwrap();
+    let admin = protected.admin();
+    let scrub = ask(admin, 1, Work::Scrub { read_data: true }).await.unwrap();
+    ask(admin, 2, Work::Collection).await.unwrap();
+    let mut events = admin.follow_job(DOMAIN, scrub.job).await.unwrap();
+    while events.next().await.unwrap().unwrap().state == JobState::Waiting {}
+    assert_eq!(admin.job(DOMAIN, JobId([2; 16])).await.unwrap().state, JobState::Waiting, "one at a time");
+    admin.cancel_job(DOMAIN, scrub.job).await.unwrap();
+    let cancelled = wait_for(admin, scrub.job, JobState::Cancelled).await;
+    assert!(cancelled.result.is_none() && cancelled.ended_ms.is_some());
+    wait_for(admin, JobId([2; 16]), JobState::Succeeded).await;
+    assert_eq!(protected.domain().await.status().await.unwrap().sessions_open, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_the_service_that_was_running_when_it_died_is_interrupted() {
     let (hands, config) = (Arc::new(Hands::default()), by_hand());
     let protected = Protected::at(config.clone(), hands.clone()).await;

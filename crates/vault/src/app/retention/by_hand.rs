@@ -42,7 +42,7 @@ impl App {
         let item = self.database.item(domain, name).await?.ok_or_else(|| no_such_item(name))?;
         let now = self.clock.stored().await?;
         let (points, book) = self.reconcile(repository.as_ref()).await?;
-        let plan = ItemPlan::new(&item, &points, &book, now)?;
+        let plan = ItemPlan::new(self, &item, &points, &book, now)?;
         let Some((plan, review)) = plan.and_then(|plan| plan.review.map(|review| (plan, review))) else {
             return if item.accepted == Some(accepted) { Ok(()) } else { Err(nothing_waits(name)) };
         };
