@@ -94,6 +94,9 @@ impl Service {
             () = duties::work(&app) => {}
             () = tls.keep_young() => {}
         }
+        if let Err(error) = app.clock.stored().await {
+            tracing::warn!(%error, "the time that passed since the clock was stored last is lost");
+        }
         if let Err(error) = app.agents.store().await {
             tracing::warn!(%error, "when agents were seen last is not stored");
         }

@@ -32,6 +32,7 @@ use ending::Ending;
 use jobs::Jobs;
 use leases::{LeaseTimes, Leases};
 use listeners::Listeners;
+use policies::Checked;
 use retention::Turns;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) jobs: Jobs,
     pub(crate) agents: Arc<Agents>,
+    /// Policies that were checked.
+    pub(crate) checked: Checked,
     /// Streams that hear of changes.
     pub(crate) listeners: Arc<Listeners>,
     /// The clock on which points expire.
@@ -106,6 +109,7 @@ impl App {
             limits,
             jobs,
             agents,
+            checked: Checked::default(),
             listeners,
             clock,
             time,

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::app::jobs::Outcome;
 use api::limits::JOB_LOG_LINES_MAX;
 use api::{CollectResult, JobResult, ScrubResult};
-use contract::{CheckOptions, CheckReport, CollectOptions, ProgressSink, Result};
+use contract::{CheckOptions, CheckReport, CollectOptions, DamagedCopy, ProgressSink, Result};
 use format::DomainId;
 use std::sync::Arc;
 
@@ -42,7 +42,19 @@ fn damage(report: &CheckReport) -> Vec<String> {
     });
     let packs = report.damaged_packs.iter().map(|pack| format!("pack {}: {}", pack.pack, pack.what));
     let objects = report.damaged_objects.iter().map(|(object, what)| format!("{object}: {what}"));
-    let copies = report.damaged_copies.iter().map(|copy| format!("pack {}: a copy of blob {} is damaged", copy.pack, copy.blob));
+    let copy = |copy: &DamagedCopy| {
+        let rest = if copy.other_copy { "is damaged" } else { "is damaged, and there is no other" };
+        format!("pack {}: a copy of blob {} {rest}", copy.pack, copy.blob)
+    };
+    let (others, only): (Vec<&DamagedCopy>, Vec<_>) = report.damaged_copies.iter().partition(|copy| copy.other_copy);
     let mended = report.mended.iter().map(|object| format!("{object} was damaged, and is mended"));
-    missing.chain(set_aside).chain(packs).chain(objects).chain(copies).chain(mended).take(JOB_LOG_LINES_MAX).collect()
+    missing
+        .chain(only.into_iter().map(copy))
+        .chain(set_aside)
+        .chain(packs)
+        .chain(objects)
+        .chain(others.into_iter().map(copy))
+        .chain(mended)
+        .take(JOB_LOG_LINES_MAX)
+        .collect()
 }

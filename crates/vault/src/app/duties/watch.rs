@@ -6,7 +6,6 @@ use format::{DomainId, ItemName};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Leases are looked at this often.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,15 +29,16 @@ pub(crate) async fn keep_time(app: &App) {
     let (mut storing, mut overdue, mut forgetting) =
         (Every::new(STORED_EVERY), Every::new(OVERDUE_EVERY), Every::new(FORGOTTEN_EVERY));
     loop {
+        let running = app.time.running();
         told("jobs whose leases ran out could not be interrupted", app.jobs.lapse()).await;
-        if storing.is_due() {
+        if storing.is_due(running) {
             told("the clock could not be stored", async { Ok(app.clock.stored().await.map(drop)?) }).await;
             told("when agents were seen last could not be stored", async { Ok(app.agents.store().await?) }).await;
         }
-        if overdue.is_due() {
+        if overdue.is_due(running) {
             told("items that are overdue could not be looked for", app.look_for_overdue()).await;
         }
-        if forgetting.is_due() {
+        if forgetting.is_due(running) {
             told("old jobs could not be forgotten", app.forget_jobs()).await;
         }
         tokio::time::sleep(TICK).await;
@@ -55,7 +55,8 @@ async fn told(what: &'static str, work: impl Future<Output = contract::Result<()
 /// Something that is done now and then, for the first time at once.
 struct Every {
     period: Duration,
-    done: Option<Instant>,
+    /// How long the process had run by then.
+    done: Option<Duration>,
 }
 
 impl Every {
@@ -63,10 +64,10 @@ impl Every {
         Self { period, done: None }
     }
 
-    fn is_due(&mut self) -> bool {
-        let is_due = self.done.is_none_or(|done| done.elapsed() >= self.period);
+    fn is_due(&mut self, running: Duration) -> bool {
+        let is_due = self.done.is_none_or(|done| running.saturating_sub(done) >= self.period);
         if is_due {
-            self.done = Some(Instant::now());
+            self.done = Some(running);
         }
         is_due
     }

@@ -70,6 +70,7 @@ impl Jobs {
         let same = row.job.state == JobState::Running
             && row.heard
             && row.job.fence == report.fence
+            && row.job.attempt == report.attempt
             && row.agent == Some(report.agent)
             && row.job.work == report.work
             && row.job.origin == report.origin;
@@ -116,7 +117,8 @@ impl Jobs {
             return Err(Error::new(ErrorKind::Denied, "an agent begins backups by its schedule, and nothing else"));
         }
         if !report.state.is_over() && change.jobs_in(domain, JobState::Running).await?.len() >= RUNNING_MAX {
-            return Err(Error::new(ErrorKind::Conflict, format!("{RUNNING_MAX} jobs of the domain run already")));
+            // Not a conflict: that would end a run that somebody needs.
+            return Err(Error::new(ErrorKind::Unavailable, format!("{RUNNING_MAX} jobs of the domain run already")));
         }
         let mut row = JobRow::waiting(domain, job, report.work.clone(), report.origin.clone(), self.time.wall_ms());
         row.agent = Some(report.agent);

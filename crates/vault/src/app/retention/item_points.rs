@@ -26,7 +26,7 @@ impl App {
         let book: HashMap<PointId, PointRow> = book.into_iter().map(|row| (row.id, row)).collect();
         let now = self.clock.shown();
         let plan = match &item {
-            Some(item) => ItemPlan::new(item, &points, &book, now)?,
+            Some(item) => ItemPlan::new(self, item, &points, &book, now)?,
             None => None,
         };
         let shown = |info: &PointInfo| item_point(info, book.get(&info.id), plan.as_ref(), item.as_ref(), now);

@@ -1,17 +1,18 @@
 //! An item's plan: its points as retention sees them, and what becomes of each.
 
-use crate::app::items::policy_of;
+use crate::app::App;
 use crate::db::{ItemRow, PointRow};
 use api::{Completeness, PointOrigin, ReviewBody};
 use contract::{Error, ErrorKind, PointInfo, PointState, Result};
 use format::{ItemName, PointId};
 use policy::{Fate, Origin, Policy, RetentionPoint, Timestamp};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What becomes of an item's points.
 pub(crate) struct ItemPlan {
     /// The policy by which.
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
     /// Of its committed points.
     pub(crate) fates: HashMap<PointId, Fate>,
     /// Those that expire now, in the order of the chain. A point that a person brought back is not among them.
@@ -23,12 +24,13 @@ pub(crate) struct ItemPlan {
 impl ItemPlan {
     /// The plan of an item that has a policy.
     pub(crate) fn new(
+        app: &App,
         item: &ItemRow,
         points: &[PointInfo],
         book: &HashMap<PointId, PointRow>,
         now: Timestamp,
     ) -> Result<Option<Self>> {
-        let Some(policy) = policy_of(item)? else { return Ok(None) };
+        let Some(policy) = app.policy_of(item)? else { return Ok(None) };
         let committed: Vec<RetentionPoint> = of_item(points, &item.name)
             .filter(|info| info.state == PointState::Committed)
             .map(|info| retention_point(info, book.get(&info.id)))

@@ -9,6 +9,7 @@ use contract::{Domain, PointInfo, PointState, Result};
 use format::{DomainId, ItemName, PointId};
 use policy::{Policy, Timestamp};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Points that are changed in one transaction.
 const AT_ONCE: usize = 1000;
@@ -35,7 +36,7 @@ impl App {
             let (phase, done) = ("retention".to_owned(), round.result.items);
             progress(ProgressBody { phase, done, total: Some(total), bytes: 0 });
             round.result.items += 1;
-            let plan = match ItemPlan::new(item, &points, &book, now) {
+            let plan = match ItemPlan::new(self, item, &points, &book, now) {
                 Ok(Some(plan)) => plan,
                 Ok(None) => continue,
                 Err(error) => {
@@ -91,7 +92,7 @@ impl App {
 fn purgeable(
     points: &[PointInfo],
     book: &HashMap<PointId, PointRow>,
-    policies: &HashMap<ItemName, Policy>,
+    policies: &HashMap<ItemName, Arc<Policy>>,
     now: Timestamp,
 ) -> Vec<PointId> {
     let is_due = |info: &&PointInfo| {
