@@ -17,6 +17,8 @@ pub enum TroubleKind {
     Away,
     /// This machine's configuration, or the service, does not allow it.
     Refused,
+    /// The owner ended what this agent may do.
+    Retired,
     /// It was stopped.
     Stopped,
 }

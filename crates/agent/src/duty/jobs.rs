@@ -114,6 +114,7 @@ impl Duty {
     pub(super) fn on_ended(&mut self, ended: Ended) {
         let Some(running) = self.running.remove(&ended.job) else { return };
         self.claims.look_again();
+        self.retired |= ended.retired;
         if let Some(report) = &ended.report {
             let (job, item) = (ended.job, &running.item);
             let why = report.problem.as_ref().map(|problem| problem.message.as_str()).unwrap_or_default();

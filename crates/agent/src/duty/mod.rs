@@ -17,7 +17,6 @@ use crate::state::{Begun, State};
 use crate::trouble::{Trouble, TroubleKind};
 use api::{Job, Notice, Protection};
 use claims::Claims;
-use format::descriptor::Descriptor;
 use format::{ItemName, JobId};
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -47,7 +46,6 @@ enum Answer {
     Protection(contract::Result<Protection>),
     Claimed { again: Option<JobId>, job: contract::Result<Option<Job>> },
     Delivered { number: u64, delivery: Delivery },
-    Descriptor(std::result::Result<Arc<Descriptor>, Trouble>),
 }
 
 /// What is known of the service.
@@ -234,8 +232,6 @@ impl Duty {
                 self.link.told = None;
                 (self.link.deliver_after, self.link.protection_after) = (None, None);
                 self.forgive();
-                let (shared, trust) = (self.shared.clone(), self.shared.agent.trust.clone());
-                self.answers.spawn(async move { Answer::Descriptor(trust.look(&shared.control).await) });
             }
             Heard::Notice(notice) => {
                 for job in &notice.cancel {
@@ -286,14 +282,6 @@ impl Duty {
                 self.link.delivering = false;
                 self.on_delivered(number, delivery);
             }
-            Answer::Descriptor(Ok(descriptor)) => {
-                let agent = &self.shared.agent;
-                let key = agent.secrets.signer.key();
-                let mut own = descriptor.certificates.iter().filter(|known| known.agent == key && known.domain == agent.domain);
-                let first = own.next();
-                self.retired = first.is_some_and(|first| first.retired) && own.all(|other| other.retired);
-            }
-            Answer::Descriptor(Err(trouble)) => tracing::warn!("{}", trouble.message()),
         }
     }
 
