@@ -10,7 +10,7 @@ use crate::agent::Shared;
 use crate::error::{AgentError, Result};
 use crate::limits::{END, FAREWELL, JUMP_MS, LOOK_EVERY};
 use crate::link::{Heard, listen};
-use crate::plan::{Due, Plan};
+use crate::plan::{Due, Plan, bounded};
 use crate::reports::{Delivery, deliver};
 use crate::runner::{Ask, Cause, Control, Ended};
 use crate::state::{Begun, State};
@@ -251,7 +251,7 @@ impl Duty {
                     return;
                 }
                 match trouble.kind {
-                    TroubleKind::Refused => tracing::error!("the vault service does not let this agent in: {why}"),
+                    TroubleKind::Denied => tracing::error!("the vault service does not let this agent in: {why}"),
                     _ => tracing::warn!("the vault service is away, schedules go on: {why}"),
                 }
                 self.link.told = Some(why);
@@ -294,7 +294,7 @@ impl Duty {
     }
 
     fn on_protection(&mut self, answer: contract::Result<Protection>) {
-        let protection = match answer {
+        let protection = match answer.and_then(bounded) {
             Ok(protection) => protection,
             Err(error) => {
                 self.link.protection_after = Some(Instant::now() + LOOK_EVERY);
@@ -308,6 +308,9 @@ impl Duty {
             if let Some(why) = &item.unusable {
                 tracing::error!(item = %name, "the policy cannot be used, the one before counts: {why}");
             }
+        }
+        for gone in self.shared.plan.borrow().items.keys().filter(|name| !plan.items.contains_key(*name)) {
+            tracing::warn!(item = %gone, "the service protects the item no more");
         }
         tracing::info!(revision = protection.revision, items = protection.items.len(), "what is protected");
         let now_ms = self.shared.now_ms();

@@ -212,7 +212,7 @@ fn conclude(job: JobId, record: &Record, cause: Option<Cause>, outcome: Result<O
         (Err(_), Some(Cause::Taken)) => return Ended { job, report: None, end: Some(SlotEnd::Paused), retired: false },
         (Err(_), Some(cause)) => stopped(cause),
         (Err(trouble), None) => {
-            let end = SlotEnd::Failed { away: trouble.kind == TroubleKind::Away };
+            let end = SlotEnd::Failed { away: matches!(trouble.kind, TroubleKind::Away | TroubleKind::Denied) };
             (JobState::Failed, None, Some(trouble.to_problem()), end)
         }
     };
