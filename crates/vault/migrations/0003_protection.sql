@@ -106,6 +106,8 @@ CREATE TABLE points (
     described INTEGER NOT NULL,
     -- when it was soft-deleted, by the clock on which points expire
     deleted_ms INTEGER,
+    -- a person brought it back: it expires only by a person's hand
+    held INTEGER NOT NULL,
     UNIQUE (domain, id)
 ) STRICT;
 CREATE INDEX points_by_item ON points (domain, item, sequence);

@@ -23,6 +23,28 @@ pub struct Config {
     pub log: String,
     /// Limits.
     pub limits: Limits,
+    /// What the service does by itself.
+    pub duties: Duties,
+}
+
+/// How often the service does what it does by itself; 0: only when it is asked for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Duties {
+    /// Minutes between two rounds of retention of a domain.
+    pub retention_minutes: u32,
+    /// Hours between two collections of a domain; each purge is followed by one, too.
+    pub collection_hours: u32,
+    /// Hours between two scrubs of a domain.
+    pub scrub_hours: u32,
+    /// A scrub reads every pack whole, and not its footer only.
+    pub scrub_read_data: bool,
+}
+
+impl Default for Duties {
+    fn default() -> Self {
+        Self { retention_minutes: 60, collection_hours: 24, scrub_hours: 168, scrub_read_data: true }
+    }
 }
 
 /// Limits of all requests together.
@@ -61,7 +83,7 @@ pub struct Limits {
     pub job_lease_seconds: u64,
     /// Backups and restores of each domain that are remembered, of each kind.
     pub jobs_kept: u64,
-    /// Jobs are forgotten so many days after their end.
+    /// Jobs that are over are forgotten so many days after the service learnt of them.
     pub jobs_kept_days: u64,
     /// When the service ends, requests under way have so many seconds.
     pub shutdown_seconds: u64,
@@ -77,6 +99,7 @@ impl Default for Config {
             key: None,
             log: "info".to_owned(),
             limits: Limits::default(),
+            duties: Duties::default(),
         }
     }
 }

@@ -21,7 +21,7 @@ mod time;
 mod tls;
 
 pub use app::leases::{LeaseTimes, Leases};
-pub use config::{Config, Limits};
+pub use config::{Config, Duties, Limits};
 pub use error::{Kind, ServiceError};
 pub use http::access::Access;
 pub use http::document::document;

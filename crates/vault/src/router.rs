@@ -12,10 +12,10 @@ use crate::http::endpoint::{Endpoint, json, json_or_null, lines, stream};
 use crate::http::streams::EVENTS_TYPE;
 use api::{
     AgentHello, AgentList, CheckRequest, ClockAcknowledgement, ClockBody, CollectRequest, CollectResult, CommittedPoint,
-    EnrolRequest, Enrolled, EnrolmentList, ItemBody, ItemEnd, ItemList, ItemRequest, Job, JobClaim, JobList, JobLog, JobOrders,
-    JobReport, JobRequest, KeyStored, Notice, PackNames, PackNamesRequest, PointIds, PointList, PolicyBody, PolicyList,
-    PolicyRequest, Protection, ReaderOpened, ReaderRequest, Redeem, Scope, SessionRequest, SessionStarted, Soundness, Standing,
-    TokenIssued, TokenList, TokenRequest,
+    EnrolRequest, Enrolled, EnrolmentList, ItemBody, ItemEnd, ItemList, ItemPointList, ItemRequest, Job, JobClaim, JobList,
+    JobLog, JobOrders, JobReport, JobRequest, KeyStored, Notice, PackNames, PackNamesRequest, PointIds, PointList, PolicyBody,
+    PolicyList, PolicyRequest, Protection, ReaderOpened, ReaderRequest, Redeem, ReviewBody, Scope, SessionRequest,
+    SessionStarted, Soundness, Standing, TokenIssued, TokenList, TokenRequest,
 };
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -121,6 +121,8 @@ fn of_protection() -> Vec<Endpoint> {
         Endpoint::new(Get, "/v1/domains/{domain}/items/{item}", OwnDomain, items::get).gives(json::<ItemBody>()).says("An item that is protected"),
         Endpoint::new(Put, "/v1/domains/{domain}/items/{item}", Administrator, items::set).takes(json::<ItemRequest>()).gives(json::<ItemBody>()).says("Sets what an item is; one that is protected less than before only if that is said"),
         Endpoint::new(Delete, "/v1/domains/{domain}/items/{item}", Administrator, items::remove).says("Protects an item no more; its points stay"),
+        Endpoint::new(Get, "/v1/domains/{domain}/items/{item}/points", OwnDomain, items::points).gives(json::<ItemPointList>()).long().says("An item's points, and what becomes of them"),
+        Endpoint::new(Post, "/v1/domains/{domain}/items/{item}/review", Administrator, items::accept).takes(json::<ReviewBody>()).long().says("Lets so many points expire that a person had to look"),
         Endpoint::new(Get, "/v1/domains/{domain}/protection", OwnDomain, items::protection).gives(json::<Protection>()).says("What the domain's agent protects"),
         Endpoint::new(Get, "/v1/clock", Administrator, clock::get).gives(json::<ClockBody>()).says("The clock on which points expire"),
         Endpoint::new(Post, "/v1/clock/acknowledgement", Administrator, clock::acknowledge).takes(json::<ClockAcknowledgement>()).gives(json::<ClockBody>()).says("Says that the wall clock is right, where the clock waits for that"),

@@ -91,7 +91,11 @@ impl Service {
             () = accept::serve(listener, tls.config.clone(), router(app.clone()), app.clone(), end) => {}
             () = sweep(&app) => {}
             () = duties::keep_time(&app) => {}
+            () = duties::work(&app) => {}
             () = tls.keep_young() => {}
+        }
+        if let Err(error) = app.clock.stored().await {
+            tracing::warn!(%error, "the time that passed since the clock was stored last is lost");
         }
         if let Err(error) = app.agents.store().await {
             tracing::warn!(%error, "when agents were seen last is not stored");

@@ -55,12 +55,17 @@ impl Policy {
     /// nothing.
     pub fn plan_retention(&self, points: &[RetentionPoint], now: Timestamp) -> Result<RetentionPlan> {
         let fates = fates(self, &in_chain_order(points)?, now, now);
-        let expiring = fates.iter().filter(|fate| fate.expired).count();
-        let percent_allowed = self.settings().retention.review_percent;
-        let allowed = usize::try_from(percent_allowed).unwrap_or(0).saturating_mul(fates.len());
-        let too_many = expiring > limits::REVIEW_POINTS_FREE && expiring.saturating_mul(100) > allowed;
-        let review = too_many.then_some(Review { expiring, points: fates.len(), percent_allowed });
+        let review = self.review(fates.iter().filter(|fate| fate.expired).count(), fates.len());
         Ok(RetentionPlan { fates, review })
+    }
+
+    /// Whether a person has to look before so many of so many points expire: whoever keeps some of a plan's points asks again.
+    #[must_use]
+    pub fn review(&self, expiring: usize, points: usize) -> Option<Review> {
+        let percent_allowed = self.settings().retention.review_percent;
+        let allowed = usize::try_from(percent_allowed).unwrap_or(0).saturating_mul(points);
+        let too_many = expiring > limits::REVIEW_POINTS_FREE && expiring.saturating_mul(100) > allowed;
+        too_many.then_some(Review { expiring, points, percent_allowed })
     }
 
     /// When a point that was soft-deleted at `deleted` is purged.

@@ -13,6 +13,7 @@ use contract::{Error, ErrorKind, Result};
 use format::{DomainId, ItemName};
 use policy::{ItemRuns, ItemSeed, PointAge, Policy, PolicySettings, Running, Step};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What is known of items beside their rows.
 struct Surroundings {
@@ -142,9 +143,15 @@ impl App {
         })
     }
 
+    /// The item's policy; what is stored holds.
+    pub(crate) fn policy_of(&self, row: &ItemRow) -> Result<Option<Arc<Policy>>> {
+        let (Some(name), Some(settings)) = (&row.policy, &row.settings) else { return Ok(None) };
+        self.checked.get(name, settings).map(Some)
+    }
+
     /// By the vault's clock: a wall clock that jumped makes nothing overdue.
     fn overdue_since(&self, row: &ItemRow, newest_ms: Option<i64>) -> Result<Option<i64>> {
-        let Some(policy) = policy_of(row)? else { return Ok(None) };
+        let Some(policy) = self.policy_of(row)? else { return Ok(None) };
         let since = timestamp(row.protected_ms.unwrap_or(row.since_ms));
         Ok(match policy.point_age(newest_ms.map(timestamp), since, self.clock.shown()) {
             PointAge::Overdue { since } => Some(since.as_millisecond()),
@@ -154,7 +161,7 @@ impl App {
 
     /// When the next scheduled run is due, as far as the service knows what its agent has done.
     fn next_run(&self, row: &ItemRow, is_running: bool) -> Result<Option<i64>> {
-        let Some(policy) = policy_of(row)? else { return Ok(None) };
+        let Some(policy) = self.policy_of(row)? else { return Ok(None) };
         let (seed, now) = (ItemSeed::of(row.domain, &row.name), timestamp(self.time.wall_ms()));
         let runs = ItemRuns {
             protected_since: timestamp(row.since_ms),
@@ -172,11 +179,6 @@ impl App {
             Step::Nothing => None,
         })
     }
-}
-
-/// The item's policy; what is stored holds.
-pub(crate) fn policy_of(row: &ItemRow) -> Result<Option<Policy>> {
-    row.settings.clone().map(checked).transpose()
 }
 
 pub(crate) fn no_such_item(name: &ItemName) -> Error {

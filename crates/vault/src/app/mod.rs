@@ -12,6 +12,7 @@ pub(crate) mod leases;
 pub(crate) mod listeners;
 pub(crate) mod points;
 mod policies;
+pub(crate) mod retention;
 pub(crate) mod text;
 pub(crate) mod tokens;
 pub(crate) mod vault;
@@ -26,11 +27,14 @@ use agents::Agents;
 use budget::Budget;
 use clock::VaultClock;
 use contract::{PointFilter, Vault};
+use duties::{Due, Overdue};
 use ending::Ending;
 use jobs::Jobs;
 use leases::{LeaseTimes, Leases};
 use listeners::Listeners;
-use std::sync::Arc;
+use policies::Checked;
+use retention::Turns;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokens::Tokens;
 use tokio::sync::Semaphore;
@@ -59,19 +63,27 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) jobs: Jobs,
     pub(crate) agents: Arc<Agents>,
+    /// Policies that were checked.
+    pub(crate) checked: Checked,
     /// Streams that hear of changes.
     pub(crate) listeners: Arc<Listeners>,
     /// The clock on which points expire.
     pub(crate) clock: VaultClock,
     pub(crate) time: Arc<dyn Time>,
     pub(crate) ending: Ending,
+    /// Of each domain one at a time changes which points are listed.
+    pub(crate) turns: Turns,
+    /// Items whose newest points are too old.
+    pub(crate) overdue_items: Mutex<Overdue>,
+    /// What the service does by itself, and when.
+    pub(crate) due: Due,
     pub(crate) database: Database,
 }
 
 impl App {
     /// Opens what lies in the directory.
     pub(crate) async fn open(config: Config, time: Arc<dyn Time>) -> Result<Arc<Self>, ServiceError> {
-        let Config { data, limits, .. } = config;
+        let Config { data, limits, duties, .. } = config;
         let database = Database::open(&data.join("service.db")).await?;
         let times = LeaseTimes {
             lease: Duration::from_secs(limits.lease_seconds),
@@ -82,7 +94,8 @@ impl App {
         let tokens = Tokens::load(database.clone()).await?;
         let clock = load_clock(&database, &time, &vault).await?;
         let listeners = Listeners::new(limits.listeners, limits.domain_listeners);
-        let jobs = Jobs::load(database.clone(), time.clone(), listeners.clone(), limits.clone()).await?;
+        let jobs = Jobs::load(database.clone(), time.clone(), listeners.clone(), &limits).await?;
+        let due = Due::load(database.clone(), time.clone(), duties).await?;
         let agents = Agents::load(database.clone()).await?;
         Ok(Arc::new(Self {
             vault,
@@ -96,10 +109,14 @@ impl App {
             limits,
             jobs,
             agents,
+            checked: Checked::default(),
             listeners,
             clock,
             time,
             ending: Ending::new(),
+            turns: Turns::default(),
+            overdue_items: Mutex::default(),
+            due,
             database,
         }))
     }

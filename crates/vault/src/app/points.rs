@@ -72,6 +72,7 @@ impl App {
             description: Description::UNKNOWN,
             described: false,
             deleted_ms: None,
+            held: false,
         };
         let mut change = self.database.change().await?;
         change.insert_point(&row).await?;
@@ -167,5 +168,6 @@ fn unknown_point(domain: DomainId, info: &PointInfo, deleted_ms: Option<i64>) ->
         description: Description::UNKNOWN,
         described: false,
         deleted_ms,
+        held: false,
     }
 }

@@ -8,6 +8,28 @@ use api::limits::POLICIES_MAX;
 use api::{PolicyBody, PolicyList, PolicyName, PolicyRequest};
 use contract::{Error, ErrorKind, Result};
 use policy::{Policy, PolicySettings};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Policies that were checked: what checks one looks at years of slots.
+#[derive(Default)]
+pub(crate) struct Checked(Mutex<HashMap<PolicyName, Arc<Policy>>>);
+
+impl Checked {
+    /// The policy of these settings.
+    pub(crate) fn get(&self, name: &PolicyName, settings: &PolicySettings) -> Result<Arc<Policy>> {
+        if let Some(known) = self.known().get(name).filter(|known| known.settings() == settings) {
+            return Ok(known.clone());
+        }
+        let policy = Arc::new(checked(settings.clone())?);
+        self.known().insert(name.clone(), policy.clone());
+        Ok(policy)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PolicyName, Arc<Policy>>> {
+        self.0.lock().expect("no panic under this lock")
+    }
+}
 
 impl App {
     pub(crate) async fn policies(&self) -> Result<PolicyList> {
@@ -61,6 +83,7 @@ impl App {
         }
         change.remove_policy(name).await?;
         change.commit().await?;
+        self.checked.known().remove(name);
         tracing::info!(policy = %name, "a policy was removed");
         Ok(())
     }

@@ -56,6 +56,15 @@ impl VaultPlace {
         self.get().await?.domain(domain).await
     }
 
+    /// Fails if there is no such domain. Does not open it: a thousand agents that come back at once ask for nothing yet.
+    pub(crate) async fn prove_domain(&self, domain: DomainId) -> Result<()> {
+        if self.get().await?.domains().contains(&domain) {
+            return Ok(());
+        }
+        // Perhaps it was enrolled since.
+        self.domain(domain).await.map(drop)
+    }
+
     /// The first descriptor makes the vault, later ones go to it.
     pub(crate) async fn publish(&self, descriptor: Bytes) -> Result<()> {
         if let Some(vault) = self.find().await {

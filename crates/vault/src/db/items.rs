@@ -65,7 +65,10 @@ impl Database {
         name: &ItemName,
         review: Option<ReviewBody>,
     ) -> Result<(), ServiceError> {
-        const SET: &str = "UPDATE items SET review_expiring = ?, review_points = ? WHERE domain = ? AND name = ?";
+        // What was let expire was another review.
+        const SET: &str = "UPDATE items SET review_expiring = ?1, review_points = ?2, \
+                           accepted_expiring = iif(?1 IS NULL, accepted_expiring, NULL), \
+                           accepted_points = iif(?1 IS NULL, accepted_points, NULL) WHERE domain = ?3 AND name = ?4";
         let set = sqlx::query(SET)
             .bind(review.map(|review| signed(review.expiring)))
             .bind(review.map(|review| signed(review.points)))

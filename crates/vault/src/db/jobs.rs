@@ -24,12 +24,6 @@ pub(crate) struct JobRow {
     pub(crate) points_before: i64,
 }
 
-/// Numbers of jobs, for people.
-pub(crate) struct Insights {
-    /// How many there are of each kind in each state.
-    pub(crate) counts: Vec<(WorkKind, JobState, u64)>,
-}
-
 /// A kind of work as a column.
 pub(crate) struct KindColumn(pub(crate) WorkKind);
 
@@ -116,26 +110,24 @@ impl Database {
         rows.map_err(failed("list jobs"))?.iter().map(read).collect::<Result<_, _>>().map_err(failed("read a job"))
     }
 
-    /// Numbers of all jobs.
-    pub(crate) async fn job_insights(&self) -> Result<Insights, ServiceError> {
+    /// How many jobs of each kind are in each state.
+    pub(crate) async fn job_counts(&self) -> Result<Vec<(WorkKind, JobState, u64)>, ServiceError> {
         let rows = sqlx::query("SELECT kind, state, count(*) AS jobs FROM jobs GROUP BY kind, state").fetch_all(&self.pool).await;
         let read = |row: &SqliteRow| -> Result<_, sqlx::Error> {
             let (kind, state): (KindColumn, StateColumn) = (parsed(row.try_get("kind")?)?, parsed(row.try_get("state")?)?);
             Ok((kind.0, state.0, unsigned(row.try_get("jobs")?)))
         };
-        let counts =
-            rows.map_err(failed("count jobs"))?.iter().map(read).collect::<Result<_, _>>().map_err(failed("count jobs"))?;
-        Ok(Insights { counts })
+        rows.map_err(failed("count jobs"))?.iter().map(read).collect::<Result<_, _>>().map_err(failed("count jobs"))
     }
 
-    /// Forgets jobs that are over: of each domain and kind all but the newest ones, and those that ended before a time.
-    pub(crate) async fn forget_jobs(&self, kept: &[(WorkKind, u64)], ended_before_ms: i64) -> Result<u64, ServiceError> {
-        const OLD: &str = "DELETE FROM jobs WHERE state NOT IN ('waiting', 'running') AND ended_ms < ?";
+    /// Forgets jobs that are over: of each domain and kind all but the newest ones, and those of which the service learnt before a time.
+    pub(crate) async fn forget_jobs(&self, kept: &[(WorkKind, u64)], before_ms: i64) -> Result<u64, ServiceError> {
+        const OLD: &str = "DELETE FROM jobs WHERE state NOT IN ('waiting', 'running') AND created_ms < ?";
         const MANY: &str = "DELETE FROM jobs WHERE number IN (SELECT number FROM (SELECT number, \
                             row_number() OVER (PARTITION BY domain ORDER BY number DESC) AS place FROM jobs \
                             WHERE kind = ? AND state NOT IN ('waiting', 'running')) WHERE place > ?)";
         let mut change = self.change().await?;
-        let old = sqlx::query(OLD).bind(ended_before_ms).execute(&mut *change.0).await.map_err(failed("forget jobs"))?;
+        let old = sqlx::query(OLD).bind(before_ms).execute(&mut *change.0).await.map_err(failed("forget jobs"))?;
         let mut forgotten = old.rows_affected();
         for (kind, count) in kept {
             let many = sqlx::query(MANY).bind(kind.as_str()).bind(signed(*count)).execute(&mut *change.0).await;

@@ -27,6 +27,8 @@ pub(crate) struct PointRow {
     pub(crate) described: bool,
     /// When it was soft-deleted, by the clock on which points expire.
     pub(crate) deleted_ms: Option<i64>,
+    /// A person brought it back: it expires only by a person's hand.
+    pub(crate) held: bool,
 }
 
 /// What a point is.
@@ -101,15 +103,15 @@ impl Database {
         Ok(known.unwrap_or(false))
     }
 
-    /// Points of a domain are soft-deleted since this time, those that were already since theirs; or listed again.
+    /// Points of a domain are soft-deleted since this time, those that were already since theirs; or were brought back.
     pub(crate) async fn set_points_deleted(
         &self,
         domain: DomainId,
         ids: &[PointId],
         at: Option<i64>,
     ) -> Result<(), ServiceError> {
-        const DELETED: &str = "UPDATE points SET deleted_ms = coalesce(deleted_ms, ?) WHERE domain = ? AND id = ?";
-        const LISTED: &str = "UPDATE points SET deleted_ms = ? WHERE domain = ? AND id = ?";
+        const DELETED: &str = "UPDATE points SET deleted_ms = coalesce(deleted_ms, ?), held = 0 WHERE domain = ? AND id = ?";
+        const LISTED: &str = "UPDATE points SET deleted_ms = ?, held = 1 WHERE domain = ? AND id = ?";
         let mut change = self.change().await?;
         for id in ids {
             let set = sqlx::query(if at.is_some() { DELETED } else { LISTED });
@@ -138,7 +140,7 @@ impl Change {
     /// Stores a point that is not known yet.
     pub(crate) async fn insert_point(&mut self, row: &PointRow) -> Result<(), ServiceError> {
         const INSERT: &str = "INSERT OR IGNORE INTO points (domain, id, item, sequence, agent, place_ms, received_ms, origin, \
-                              completeness, described, deleted_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                              completeness, described, deleted_ms, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let inserted = sqlx::query(INSERT)
             .bind(row.domain.0.to_vec())
             .bind(row.id.0.to_vec())
@@ -150,7 +152,8 @@ impl Change {
             .bind(origin_word(row.description.origin))
             .bind(completeness_word(row.description.completeness))
             .bind(row.described)
-            .bind(row.deleted_ms);
+            .bind(row.deleted_ms)
+            .bind(row.held);
         inserted.execute(&mut *self.0).await.map(drop).map_err(failed("store a point"))
     }
 
@@ -223,6 +226,7 @@ fn point(row: &SqliteRow) -> Result<PointRow, ServiceError> {
             description: Description { origin: origin.0, completeness: completeness.0 },
             described: row.try_get("described")?,
             deleted_ms: row.try_get("deleted_ms")?,
+            held: row.try_get("held")?,
         })
     };
     read().map_err(failed("read a point"))

@@ -6,7 +6,7 @@ use crate::http::answer::{Answer, json, nothing};
 use crate::http::body::Json;
 use crate::http::failure::Failure;
 use crate::http::segments::Segments;
-use api::{ItemRequest, ItemsQuery};
+use api::{ItemRequest, ItemsQuery, ReviewBody};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use format::{DomainId, ItemName};
@@ -30,6 +30,17 @@ pub(crate) async fn set(State(app): State<Arc<App>>, segments: Segments, Json(re
 pub(crate) async fn remove(State(app): State<Arc<App>>, segments: Segments) -> Answer {
     let (domain, item) = named(&segments)?;
     to_the_end(async move { app.remove_item(domain, &item).await }).await?;
+    nothing()
+}
+
+pub(crate) async fn points(State(app): State<Arc<App>>, segments: Segments) -> Answer {
+    let (domain, item) = named(&segments)?;
+    json(&app.item_points(domain, &item).await?)
+}
+
+pub(crate) async fn accept(State(app): State<Arc<App>>, segments: Segments, Json(review): Json<ReviewBody>) -> Answer {
+    let (domain, item) = named(&segments)?;
+    to_the_end(async move { app.accept_review(domain, &item, review).await }).await?;
     nothing()
 }
 

@@ -45,21 +45,21 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn expire(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<PointIds>) -> Answer {
-    let (domain, points) = (domain(&app, &segments).await?, bounded(request)?);
-    to_the_end(async move { domain.expire(&points).await }).await?;
+    let (domain, points): (DomainId, _) = (segments.parse("domain")?, bounded(request)?);
+    to_the_end(async move { app.expire_points(domain, &points).await }).await?;
     nothing()
 }
 
 pub(crate) async fn undelete(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<PointIds>) -> Answer {
-    let (domain, points) = (domain(&app, &segments).await?, bounded(request)?);
-    to_the_end(async move { domain.undelete(&points).await }).await?;
+    let (domain, points): (DomainId, _) = (segments.parse("domain")?, bounded(request)?);
+    to_the_end(async move { app.undelete_points(domain, &points).await }).await?;
     nothing()
 }
 
 pub(crate) async fn purge(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<PointIds>) -> Answer {
-    let (domain, points) = (domain(&app, &segments).await?, bounded(request)?);
-    tracing::info!(domain = %domain.id(), points = points.len(), "purging points");
-    to_the_end(async move { domain.purge(&points).await }).await?;
+    let (domain, points): (DomainId, _) = (segments.parse("domain")?, bounded(request)?);
+    tracing::info!(%domain, points = points.len(), "purging points");
+    to_the_end(async move { app.purge_points(domain, &points).await }).await?;
     nothing()
 }
 

@@ -24,8 +24,14 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Answer {
 }
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
+    let jobs = app.database.job_counts().await.map_err(contract::Error::from)?;
     let gauges = Gauges {
         leases: app.leases.count(),
+        agents_connected: app.agents.connected(),
+        listeners: app.listeners.count(),
+        items_overdue: app.overdue_items.lock().expect("no panic under this lock").len(),
+        jobs,
+        clock: Some(app.clock.body()),
         packs_in_bytes: app.packs_in.lent() * 1024,
         packs_out_bytes: app.packs_out.lent() * 1024,
     };

@@ -1,5 +1,6 @@
 //! Numbers for Prometheus.
 
+use api::{ClockBody, ClockStanding, JobState, WorkKind};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Mutex;
@@ -8,6 +9,14 @@ use std::time::Duration;
 
 /// Upper bounds of the histogram of durations, in seconds.
 const BOUNDS_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
+
+/// What the vault's clock may be doing.
+const STANDINGS: [(ClockStanding, &str); 4] = [
+    (ClockStanding::Together, "together"),
+    (ClockStanding::CatchingUp, "catching_up"),
+    (ClockStanding::Waiting, "waiting"),
+    (ClockStanding::Standing, "standing"),
+];
 
 /// What is counted while the service runs.
 #[derive(Default)]
@@ -28,8 +37,16 @@ struct Durations {
 }
 
 /// Numbers that others keep, as they are now.
+#[derive(Default)]
 pub(crate) struct Gauges {
     pub(crate) leases: usize,
+    pub(crate) agents_connected: usize,
+    pub(crate) listeners: usize,
+    pub(crate) items_overdue: usize,
+    /// Of each kind in each state.
+    pub(crate) jobs: Vec<(WorkKind, JobState, u64)>,
+    /// The clock on which points expire.
+    pub(crate) clock: Option<ClockBody>,
     pub(crate) packs_in_bytes: u64,
     pub(crate) packs_out_bytes: u64,
 }
@@ -89,6 +106,10 @@ impl Metrics {
         one("holdfast_packs_received_total", "counter", "Packs received.", now(&self.packs_in));
         one("holdfast_pack_bytes_received_total", "counter", "Bytes of packs received.", now(&self.pack_bytes_in));
         one("holdfast_pack_bytes_sent_total", "counter", "Bytes of packs sent.", now(&self.pack_bytes_out));
+        one("holdfast_agents_connected", "gauge", "Agents that listen for commands.", gauges.agents_connected as u64);
+        one("holdfast_listeners", "gauge", "Streams of commands and events.", gauges.listeners as u64);
+        one("holdfast_items_overdue", "gauge", "Items whose newest whole point is too old.", gauges.items_overdue as u64);
+        protection(gauges, &mut text);
         self.durations(&mut text);
         text
     }
@@ -109,6 +130,26 @@ impl Metrics {
     }
 }
 
+/// Jobs and the clock.
+fn protection(gauges: &Gauges, text: &mut String) {
+    let _ = writeln!(text, "# HELP holdfast_jobs Jobs that are remembered.\n# TYPE holdfast_jobs gauge");
+    for (kind, state, count) in &gauges.jobs {
+        let _ = writeln!(text, "holdfast_jobs{{kind=\"{}\",state=\"{}\"}} {count}", kind.as_str(), state.as_str());
+    }
+    let Some(clock) = gauges.clock else { return };
+    const BEHIND: &str = "holdfast_clock_behind_seconds";
+    let behind = (clock.wall_ms - clock.now_ms) as f64 / 1000.0;
+    let _ = writeln!(
+        text,
+        "# HELP {BEHIND} How far the vault's clock is behind the wall clock.\n# TYPE {BEHIND} gauge\n{BEHIND} {behind}"
+    );
+    const STANDING: &str = "holdfast_clock_standing";
+    let _ = writeln!(text, "# HELP {STANDING} How the vault's clock is doing: 1 for what it does.\n# TYPE {STANDING} gauge");
+    for (standing, word) in STANDINGS {
+        let _ = writeln!(text, "{STANDING}{{standing=\"{word}\"}} {}", u64::from(standing == clock.standing));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Gauges, Metrics};
@@ -120,13 +161,13 @@ mod tests {
         let under_way = metrics.begin_request();
         metrics.answered("/v1/x/{id}", "GET", 200, Duration::from_millis(3));
         metrics.answered("/v1/x/{id}", "GET", 200, Duration::from_secs(100));
-        let text = metrics.text(&Gauges { leases: 4, packs_in_bytes: 0, packs_out_bytes: 0 });
+        let text = metrics.text(&Gauges { leases: 4, ..Gauges::default() });
         assert!(text.contains("holdfast_requests_under_way 1") && text.contains("holdfast_leases 4"), "{text}");
         let of = |rest: &str| format!("holdfast_request_duration_seconds_{rest}");
         let labels = "route=\"/v1/x/{id}\",method=\"GET\",status=\"200\"";
         assert!(text.contains(&of(&format!("bucket{{{labels},le=\"0.005\"}} 1"))), "{text}");
         assert!(text.contains(&of(&format!("count{{{labels}}} 2"))), "{text}");
         drop(under_way);
-        assert!(metrics.text(&Gauges { leases: 0, packs_in_bytes: 0, packs_out_bytes: 0 }).contains("under_way 0"));
+        assert!(metrics.text(&Gauges::default()).contains("under_way 0"));
     }
 }

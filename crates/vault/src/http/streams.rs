@@ -28,7 +28,7 @@ pub(crate) const EVENTS_TYPE: &str = "text/event-stream";
 
 /// What the agents of a domain are to do.
 pub(crate) async fn commands(app: Arc<App>, caller: Caller, domain: DomainId, hello: AgentHello) -> Answer {
-    app.vault.domain(domain).await?;
+    app.vault.prove_domain(domain).await?;
     let mut stream = Stream::new(&app, caller, domain)?;
     let connected = app.agents.connect(domain, hello, app.time.wall_ms())?;
     let first = app.notice(domain).await.map_err(contract::Error::from)?;

@@ -61,6 +61,8 @@ const EXPECTED: &[(&str, &str, Access)] = &[
     ("GET", "/v1/domains/{domain}/items/{item}", OwnDomain),
     ("PUT", "/v1/domains/{domain}/items/{item}", Administrator),
     ("DELETE", "/v1/domains/{domain}/items/{item}", Administrator),
+    ("GET", "/v1/domains/{domain}/items/{item}/points", OwnDomain),
+    ("POST", "/v1/domains/{domain}/items/{item}/review", Administrator),
     ("GET", "/v1/domains/{domain}/protection", OwnDomain),
     ("GET", "/v1/clock", Administrator),
     ("POST", "/v1/clock/acknowledgement", Administrator),

@@ -5,12 +5,14 @@
 
 mod access;
 mod agents;
+mod duties;
 mod interruptions;
 mod jobs;
 mod openapi;
 mod program;
 mod protection;
 mod requests;
+mod retention;
 mod running;
 mod sessions;
 mod trees;

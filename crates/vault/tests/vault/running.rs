@@ -11,12 +11,13 @@ use seal::{AgentSigner, DomainSecret, OwnerSeed};
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use vault::{Config, Limits, Service};
+use vault::{Config, Limits, Service, Time};
 use workloads::files::{self, FileSet, FileSetOptions, RestoreTarget};
 
 pub(crate) const DOMAIN: DomainId = DomainId([2; 16]);
@@ -41,9 +42,14 @@ impl Running {
 
     /// Starts in a directory, perhaps again.
     pub(crate) async fn start(directory: Arc<TempDir>, limits: Limits) -> Self {
+        Self::start_at(directory, Config { limits, ..Config::default() }, Arc::new(Hands::default())).await
+    }
+
+    /// Starts with this configuration, at the time that somebody sets.
+    pub(crate) async fn start_at(directory: Arc<TempDir>, config: Config, time: Arc<Hands>) -> Self {
         let data = directory.path().join("data");
-        let config = Config { data, listen: "127.0.0.1:0".parse().unwrap(), limits, ..Config::default() };
-        let service = Service::start(config).await.unwrap();
+        let config = Config { data, listen: "127.0.0.1:0".parse().unwrap(), ..config };
+        let service = Service::start_with(config, time).await.unwrap();
         let (address, authority) = (service.address(), service.authority().unwrap());
         let one_time = service.one_time().map(str::to_owned);
         let (end, ended) = oneshot::channel();
@@ -67,6 +73,38 @@ impl Running {
     /// A client with this token.
     pub(crate) fn client(&self, token: &str) -> ServiceVault {
         ServiceVault::new(ServiceOptions::new(self.url(), Some(self.authority), SecretString::from(token))).unwrap()
+    }
+}
+
+/// The system's time, with hands that a test moves.
+#[derive(Default)]
+pub(crate) struct Hands {
+    wall_ms: AtomicI64,
+    running_ms: AtomicU64,
+}
+
+impl Hands {
+    /// Time passes.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.set_ahead(time.as_millis() as i64);
+        self.running_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// The wall clock jumps, and no time passes.
+    pub(crate) fn set_ahead(&self, ms: i64) {
+        self.wall_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+impl Time for Hands {
+    fn wall_ms(&self) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+        now + self.wall_ms.load(Ordering::Relaxed)
+    }
+
+    fn running(&self) -> Duration {
+        static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+        STARTED.elapsed() + Duration::from_millis(self.running_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -102,7 +140,12 @@ impl Protected {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        let running = Running::new(limits).await;
+        Self::at(Config { limits, ..Config::default() }, Arc::new(Hands::default())).await
+    }
+
+    /// At the time that somebody sets.
+    pub(crate) async fn at(config: Config, time: Arc<Hands>) -> Self {
+        let running = Running::start_at(Arc::new(tempfile::tempdir().unwrap()), config, time).await;
         let one_time = running.one_time.clone().unwrap();
         let admin_token = running.client(&one_time).redeem("administrator").await.unwrap().secret;
         let keyed = Self::keys_for(running.client(&admin_token), VAULT).await;
@@ -138,6 +181,14 @@ impl Protected {
         };
         vault.publish_descriptor(owner.sign_descriptor(&descriptor).into()).await.unwrap();
         Keyed { vault, owner: Arc::new(owner), descriptor: Arc::new(descriptor) }
+    }
+
+    /// The same vault behind a service that was ended and started again.
+    pub(crate) async fn restart(self, config: Config, time: Arc<Hands>) -> Self {
+        let Self { running, admin_token, keyed } = self;
+        let running = Running::start_at(running.stop().await, config, time).await;
+        let keyed = Keyed { vault: running.client(&admin_token), ..keyed };
+        Self { running, admin_token, keyed }
     }
 
     /// The administrator's client.

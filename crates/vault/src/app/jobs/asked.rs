@@ -17,7 +17,7 @@ const STRIP_MAX: u32 = 1000;
 impl App {
     /// Begins a job, if there is what it is about.
     pub(crate) async fn begin_job(&self, domain: DomainId, request: JobRequest) -> Result<Job> {
-        let repository = self.vault.domain(domain).await?;
+        self.vault.prove_domain(domain).await?;
         match &request.work {
             Work::Backup { item, .. } => {
                 self.database.item(domain, item).await?.ok_or_else(|| no_such_item(item))?;
@@ -25,7 +25,7 @@ impl App {
             Work::Restore(restore) => {
                 check_restore(restore)?;
                 let filter = PointFilter { item: Some(restore.item.clone()), deleted: true };
-                if !repository.points(filter).await?.iter().any(|point| point.id == restore.point) {
+                if !self.vault.domain(domain).await?.points(filter).await?.iter().any(|point| point.id == restore.point) {
                     let what = format!("item '{}' has no point {}", restore.item, restore.point);
                     return Err(Error::new(ErrorKind::NotFound, what));
                 }

@@ -29,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::listeners::Listeners;
+pub(crate) use own::Outcome;
 
 /// All jobs.
 pub(crate) struct Jobs {
@@ -36,7 +37,6 @@ pub(crate) struct Jobs {
     time: Arc<dyn Time>,
     listeners: Arc<Listeners>,
     lease: Duration,
-    limits: Limits,
     live: Mutex<HashMap<(DomainId, JobId), Live>>,
     /// Something waits for the service itself.
     pub(crate) duty_waits: Notify,
@@ -71,7 +71,7 @@ impl Jobs {
         database: Database,
         time: Arc<dyn Time>,
         listeners: Arc<Listeners>,
-        limits: Limits,
+        limits: &Limits,
     ) -> Result<Self, ServiceError> {
         let lease = Duration::from_secs(limits.job_lease_seconds);
         let until = time.running() + lease;
@@ -87,7 +87,7 @@ impl Jobs {
             change.commit().await?;
         }
         let (duty_waits, duty_cancelled) = (Notify::new(), Notify::new());
-        Ok(Self { database, time, listeners, lease, limits, live: Mutex::new(live), duty_waits, duty_cancelled })
+        Ok(Self { database, time, listeners, lease, live: Mutex::new(live), duty_waits, duty_cancelled })
     }
 
     /// A job as it is now.

@@ -1,8 +1,10 @@
 //! Jobs that the service does itself. They have no lease: they end with the work, or with the process.
 
 use super::{Jobs, Live};
+use crate::app::text::cut;
 use crate::db::JobRow;
 use crate::error::ServiceError;
+use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX};
 use api::{Job, JobLog, JobOrigin, JobProblem, JobResult, JobState, LogLine, ProgressBody, Work};
 use contract::{Error, Result};
 use format::{DomainId, JobId};
@@ -22,6 +24,9 @@ pub(crate) enum Outcome {
 impl Jobs {
     /// The next job that somebody asked for and that the service does itself, begun.
     pub(crate) async fn take_own(&self) -> Result<Option<Job>> {
+        if self.database.jobs_in(None, JobState::Waiting).await?.iter().all(|row| row.job.work.kind().is_agents()) {
+            return Ok(None);
+        }
         let mut change = self.database.change().await?;
         let waiting = change.all_jobs_in(JobState::Waiting).await?;
         let Some(mut row) = waiting.into_iter().find(|row| !row.job.work.kind().is_agents()) else { return Ok(None) };
@@ -65,25 +70,26 @@ impl Jobs {
     }
 
     /// It is over.
-    pub(crate) async fn finish_own(&self, job: &Job, outcome: Outcome) -> Result<()> {
+    pub(crate) async fn finish_own(&self, job: &Job, outcome: &Outcome) -> Result<()> {
         let mut change = self.database.change().await?;
         let Some(mut row) = change.job(job.domain, job.job).await? else { return Ok(()) };
         let now_ms = self.time.wall_ms();
         let mut lines = Vec::new();
         (row.job.state, row.job.result, row.job.problem) = match outcome {
-            Outcome::Done(result) => (JobState::Succeeded, Some(result), None),
+            Outcome::Done(result) => (JobState::Succeeded, Some(result.clone()), None),
             Outcome::Warnings(result, texts) => {
                 row.job.warnings_count = texts.len() as u64;
-                lines = texts.into_iter().map(|text| LogLine { time_ms: now_ms, text }).collect();
-                (JobState::Warnings, Some(result), None)
+                let text = |text: &String| cut(text.clone(), JOB_TEXT_BYTES_MAX);
+                lines = texts.iter().map(|line| LogLine { time_ms: now_ms, text: text(line) }).collect();
+                (JobState::Warnings, Some(result.clone()), None)
             }
-            Outcome::Failed(error) => (JobState::Failed, None, Some(problem(&error))),
+            Outcome::Failed(error) => (JobState::Failed, None, Some(problem(error))),
             Outcome::Cancelled => (JobState::Cancelled, None, None),
         };
         row.job.ended_ms = Some(now_ms);
         change.update_job(&row).await?;
         if !lines.is_empty() {
-            lines.truncate(api::limits::JOB_LOG_LINES_MAX);
+            lines.truncate(JOB_LOG_LINES_MAX);
             change.put_job_log(row.number, &JobLog { lines, warnings: Vec::new(), warnings_count: 0 }).await?;
         }
         change.commit().await?;
@@ -102,5 +108,5 @@ fn problem(error: &Error) -> JobProblem {
         message = format!("{message}: {next}");
         cause = next.source();
     }
-    JobProblem { message: crate::app::text::cut(message, api::limits::JOB_TEXT_BYTES_MAX), hint: error.hint().map(str::to_owned) }
+    JobProblem { message: cut(message, JOB_TEXT_BYTES_MAX), hint: error.hint().map(str::to_owned) }
 }

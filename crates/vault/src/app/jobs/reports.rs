@@ -70,6 +70,7 @@ impl Jobs {
         let same = row.job.state == JobState::Running
             && row.heard
             && row.job.fence == report.fence
+            && row.job.attempt == report.attempt
             && row.agent == Some(report.agent)
             && row.job.work == report.work
             && row.job.origin == report.origin;
@@ -116,7 +117,8 @@ impl Jobs {
             return Err(Error::new(ErrorKind::Denied, "an agent begins backups by its schedule, and nothing else"));
         }
         if !report.state.is_over() && change.jobs_in(domain, JobState::Running).await?.len() >= RUNNING_MAX {
-            return Err(Error::new(ErrorKind::Conflict, format!("{RUNNING_MAX} jobs of the domain run already")));
+            // Not a conflict: that would end a run that somebody needs.
+            return Err(Error::new(ErrorKind::Unavailable, format!("{RUNNING_MAX} jobs of the domain run already")));
         }
         let mut row = JobRow::waiting(domain, job, report.work.clone(), report.origin.clone(), self.time.wall_ms());
         row.agent = Some(report.agent);
@@ -194,7 +196,10 @@ fn check(report: &JobReport) -> Result<()> {
     if !(1..=ATTEMPT_MAX).contains(&report.attempt) {
         return invalid("attempt is 1 to 1000");
     }
-    if matches!(report.origin, JobOrigin::Schedule { slot_ms, .. } if slot_ms < 0) || report.started_ms < 0 {
+    if matches!(report.origin, JobOrigin::Schedule { slot_ms, .. } if slot_ms < 0)
+        || report.started_ms < 0
+        || report.ended_ms.is_some_and(|ended_ms| ended_ms < 0)
+    {
         return invalid("no time is before 1970");
     }
     match (&report.work, &report.result) {
