@@ -269,15 +269,21 @@ async fn after(doing: &Doing, hooks: &HookSettings) -> Result<(), Trouble> {
 
 /// Runs what a run that the agent died in would have run at its end.
 pub(super) async fn thaw(doing: &Doing) {
-    let Some(hook) = doing.begun.thaw.as_ref().filter(|hook| is_allowed(doing, hook)) else { return };
+    let Some(hook) = &doing.begun.thaw else { return };
     doing.record.say("the agent died between the hooks of this run: the one after it runs now");
+    tracing::warn!(job = %doing.job, item = %doing.name, "the agent died between the hooks of a run: the one after it runs now");
     let around = Surroundings { when: When::After, item: &doing.name, job: doing.job, cancel: None };
-    match hook::run(hook, around).await {
+    let ran = match doing.shared.agent.bounds.allow_hook(&hook.command) {
+        Ok(()) => hook::run(hook, around).await,
+        Err(trouble) => Err(trouble),
+    };
+    let kept = doing.note_thaw(None).await;
+    match ran.and_then(|output| kept.map(|()| output)) {
         Ok(output) => say(doing, When::After, &output),
-        Err(trouble) => doing.record.warn(b"", "hook_failed", trouble.message()),
-    }
-    if let Err(trouble) = doing.note_thaw(None).await {
-        doing.record.warn(b"", "hook_failed", trouble.message());
+        Err(trouble) => {
+            tracing::error!(job = %doing.job, "{}", trouble.message());
+            doing.record.warn(b"", "hook_failed", trouble.message());
+        }
     }
 }
 

@@ -74,6 +74,8 @@ pub(crate) enum Task {
     GoOn,
     /// It was under way when the agent died: find out what came of it, and do no more.
     Settle,
+    /// The agent died between its hooks: the one after it runs now, and the job itself when it is taken again.
+    Thaw,
 }
 
 /// A job to be done.
@@ -146,10 +148,13 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
     let telling = Telling { job, item: name.clone(), record: record.clone(), control: control.clone(), pace: pace.clone() };
     let (stop, stopped) = oneshot::channel();
     // What is only settled runs no more: nobody is told that it does.
-    let teller = (task != Task::Settle).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
+    let teller = matches!(task, Task::Do | Task::GoOn).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
     let doing = Doing { shared, job, name, begun, item, task, control, record, pace, asks };
     if task != Task::Do {
         backup::thaw(&doing).await;
+    }
+    if task == Task::Thaw {
+        return Ended { job, report: None, end: None, retired: false };
     }
     let outcome = match (doing.begun.report.work.clone(), task) {
         (Work::Backup { .. }, Task::Settle) => settle(&doing).await,

@@ -2,7 +2,7 @@
 
 use crate::machine::assert_equal;
 use crate::protected::{Protected, daily_at_minute_of, due_before, now_ms};
-use api::{Completeness, JobOrigin, JobResult, JobState, Work};
+use api::{Completeness, JobOrigin, JobResult, JobState};
 use std::fs;
 use std::time::Duration;
 
@@ -200,9 +200,11 @@ fn two_runs_of_one_item_never_overlap_and_two_agents_of_one_machine_never_run() 
     protected.protect("files", Some(due_before()));
     protected.backdate();
     let agent = protected.agent();
-    // Two that ask for the very same would be one job.
-    let work = |reread| Work::Backup { item: crate::protected::name("files"), reread };
-    let asked = [false, true].map(|reread| protected.ask(work(reread)));
+    // Of two that wait for the same the second is refused: each is asked for when the one before has begun.
+    let asked = [0; 2].map(|_| {
+        let job = protected.ask_for_backup("files");
+        protected.until("it begins", || (protected.job(job).state != JobState::Waiting).then_some(job))
+    });
     let second = protected.laptop.run(&["agent", "run"]);
     assert_eq!(second.code, 7, "{}", second.err);
     assert!(second.err.contains("another agent"), "{}", second.err);
