@@ -3,7 +3,9 @@
 //! Data only: nothing here waits or starts. A policy that this program cannot use leaves the one before it in force, and says so.
 
 use crate::state::{History, ItemRecord, timestamp};
+use api::limits::{ITEMS_PER_DOMAIN_MAX, SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{FileScope, ProtectedItem, Protection};
+use contract::{Error, ErrorKind};
 use format::{DomainId, ItemName};
 use policy::{ItemSeed, Policy, Slot, Step, Timestamp};
 use std::collections::BTreeMap;
@@ -24,6 +26,18 @@ pub(crate) struct PlannedItem {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     pub(crate) items: BTreeMap<ItemName, PlannedItem>,
+}
+
+/// What the service said, if it is no more than a service says.
+pub(crate) fn bounded(protection: Protection) -> Result<Protection, Error> {
+    let fits = |lines: &[String]| lines.len() <= SCOPE_LINES_MAX && lines.iter().all(|line| line.len() <= SCOPE_LINE_BYTES_MAX);
+    let is_bounded = |item: &ProtectedItem| {
+        [&item.files.paths, &item.files.excludes, &item.files.includes].into_iter().all(|lines| fits(lines))
+    };
+    if protection.items.len() <= ITEMS_PER_DOMAIN_MAX && protection.items.iter().all(is_bounded) {
+        return Ok(protection);
+    }
+    Err(Error::new(ErrorKind::Invalid, "the service wants more protected than an agent takes"))
 }
 
 /// What to do about an item now.
@@ -181,6 +195,20 @@ mod tests {
         let item = after.items.values().next().unwrap();
         assert!(item.unusable.as_deref().unwrap().contains("time_zone"));
         assert_eq!(item.policy.as_ref().unwrap().settings().time_zone, "UTC");
+    }
+
+    #[test]
+    fn more_than_a_service_says_is_not_taken() {
+        bounded(protection(nightly("UTC"), 0)).unwrap();
+        let mut lines = protection(nightly("UTC"), 0);
+        lines.items[0].files.excludes = vec![String::new(); SCOPE_LINES_MAX + 1];
+        let mut items = protection(nightly("UTC"), 0);
+        items.items = vec![items.items[0].clone(); ITEMS_PER_DOMAIN_MAX + 1];
+        let mut long = protection(nightly("UTC"), 0);
+        long.items[0].files.paths = vec!["/".repeat(SCOPE_LINE_BYTES_MAX + 1)];
+        for too_much in [lines, items, long] {
+            assert_eq!(bounded(too_much).unwrap_err().kind(), ErrorKind::Invalid);
+        }
     }
 
     #[test]

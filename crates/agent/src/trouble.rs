@@ -15,8 +15,12 @@ pub enum TroubleKind {
     Failed,
     /// The service could not be reached: it will work when it is back.
     Away,
-    /// This machine's configuration, or the service, does not allow it.
+    /// The service does not let this agent in: it will work when it does again.
+    Denied,
+    /// This machine's configuration does not allow it.
     Refused,
+    /// The owner ended what this agent may do.
+    Retired,
     /// It was stopped.
     Stopped,
 }
@@ -103,7 +107,7 @@ impl From<contract::Error> for Trouble {
     fn from(error: contract::Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Unavailable => TroubleKind::Away,
-            ErrorKind::Denied => TroubleKind::Refused,
+            ErrorKind::Denied => TroubleKind::Denied,
             _ => TroubleKind::Failed,
         };
         Self { hint: error.hint().map(str::to_owned), ..Self::of(kind, &error) }
@@ -114,6 +118,7 @@ impl From<EngineError> for Trouble {
     fn from(error: EngineError) -> Self {
         let kind = match &error {
             EngineError::Vault { source, .. } if source.kind() == ErrorKind::Unavailable => TroubleKind::Away,
+            EngineError::Vault { source, .. } if source.kind() == ErrorKind::Denied => TroubleKind::Denied,
             EngineError::Cancelled => TroubleKind::Stopped,
             _ => TroubleKind::Failed,
         };

@@ -5,6 +5,10 @@ use api::{Job, JobClaim, Notice};
 use contract::ErrorKind;
 use format::{ItemName, JobId};
 use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// After a question that failed, so long until the next.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What is asked, and what has to be.
 #[derive(Debug, Default)]
@@ -14,6 +18,8 @@ pub(super) struct Claims {
     again: VecDeque<(JobId, Option<ItemName>)>,
     /// The service had no job, and has said nothing since.
     nothing: Option<Notice>,
+    /// A question failed: the next one is not before this.
+    after: Option<Instant>,
 }
 
 impl Claims {
@@ -47,7 +53,8 @@ impl Duty {
     pub(super) fn claim(&mut self, notice: &Notice) {
         let on_demand = self.running.values().filter(|running| running.slot_ms.is_none()).count();
         let is_full = self.running.len() > self.shared.agent.bounds.jobs || on_demand > self.shared.agent.bounds.jobs;
-        if self.claims.asking || is_full || !self.may_write() {
+        let is_early = self.claims.after.is_some_and(|after| Instant::now() < after);
+        if self.claims.asking || is_early || is_full || !self.may_write() {
             return;
         }
         let is_free = |item: &Option<ItemName>| item.as_ref().is_none_or(|item| !self.is_busy(item));
@@ -94,8 +101,7 @@ impl Duty {
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot ask for a job");
-                // The next notice asks again.
-                self.claims.nothing = self.link.notice.clone();
+                self.claims.after = Some(Instant::now() + AGAIN);
             }
         }
     }

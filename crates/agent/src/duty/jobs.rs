@@ -15,7 +15,13 @@ impl Duty {
         for (job, begun) in self.state.begun() {
             match begun.slot_ms() {
                 Some(_) => self.start(job, begun, Task::Settle),
-                None => self.claims.again(job, begun.item().cloned()),
+                None => {
+                    self.claims.again(job, begun.item().cloned());
+                    // What is frozen does not wait for the service.
+                    if begun.thaw.is_some() {
+                        self.start(job, begun, Task::Thaw);
+                    }
+                }
             }
         }
     }
@@ -94,10 +100,12 @@ impl Duty {
     fn start(&mut self, job: JobId, begun: Begun, task: Task) {
         let Some(item) = begun.item().cloned() else { return };
         let planned = self.shared.plan.borrow().items.get(&item).cloned();
-        if task == Task::Settle {
-            tracing::info!(%job, %item, "the agent died in a job: finding out what came of it");
-        } else {
-            tracing::info!(%job, %item, work = begun.report.work.kind().as_str(), attempt = begun.report.attempt, "a job begins");
+        let (work, attempt) = (begun.report.work.kind().as_str(), begun.report.attempt);
+        match task {
+            Task::Do => tracing::info!(%job, %item, work, attempt, "a job begins"),
+            Task::GoOn => tracing::info!(%job, %item, work, "a job goes on in which the agent died or was ended"),
+            Task::Settle => tracing::info!(%job, %item, "the agent died in a job: finding out what came of it"),
+            Task::Thaw => {}
         }
         let (control, slot_ms) = (Control::default(), begun.slot_ms());
         let order = Order { job, begun: begun.clone(), item: planned, task, control: control.clone(), asks: self.asks.0.clone() };
@@ -114,6 +122,7 @@ impl Duty {
     pub(super) fn on_ended(&mut self, ended: Ended) {
         let Some(running) = self.running.remove(&ended.job) else { return };
         self.claims.look_again();
+        self.retired |= ended.retired;
         if let Some(report) = &ended.report {
             let (job, item) = (ended.job, &running.item);
             let why = report.problem.as_ref().map(|problem| problem.message.as_str()).unwrap_or_default();

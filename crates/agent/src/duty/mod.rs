@@ -10,14 +10,13 @@ use crate::agent::Shared;
 use crate::error::{AgentError, Result};
 use crate::limits::{END, FAREWELL, JUMP_MS, LOOK_EVERY};
 use crate::link::{Heard, listen};
-use crate::plan::{Due, Plan};
+use crate::plan::{Due, Plan, bounded};
 use crate::reports::{Delivery, deliver};
 use crate::runner::{Ask, Cause, Control, Ended};
 use crate::state::{Begun, State};
 use crate::trouble::{Trouble, TroubleKind};
 use api::{Job, Notice, Protection};
 use claims::Claims;
-use format::descriptor::Descriptor;
 use format::{ItemName, JobId};
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -47,7 +46,6 @@ enum Answer {
     Protection(contract::Result<Protection>),
     Claimed { again: Option<JobId>, job: contract::Result<Option<Job>> },
     Delivered { number: u64, delivery: Delivery },
-    Descriptor(std::result::Result<Arc<Descriptor>, Trouble>),
 }
 
 /// What is known of the service.
@@ -234,8 +232,6 @@ impl Duty {
                 self.link.told = None;
                 (self.link.deliver_after, self.link.protection_after) = (None, None);
                 self.forgive();
-                let (shared, trust) = (self.shared.clone(), self.shared.agent.trust.clone());
-                self.answers.spawn(async move { Answer::Descriptor(trust.look(&shared.control).await) });
             }
             Heard::Notice(notice) => {
                 for job in &notice.cancel {
@@ -255,7 +251,7 @@ impl Duty {
                     return;
                 }
                 match trouble.kind {
-                    TroubleKind::Refused => tracing::error!("the vault service does not let this agent in: {why}"),
+                    TroubleKind::Denied => tracing::error!("the vault service does not let this agent in: {why}"),
                     _ => tracing::warn!("the vault service is away, schedules go on: {why}"),
                 }
                 self.link.told = Some(why);
@@ -286,14 +282,6 @@ impl Duty {
                 self.link.delivering = false;
                 self.on_delivered(number, delivery);
             }
-            Answer::Descriptor(Ok(descriptor)) => {
-                let agent = &self.shared.agent;
-                let key = agent.secrets.signer.key();
-                let mut own = descriptor.certificates.iter().filter(|known| known.agent == key && known.domain == agent.domain);
-                let first = own.next();
-                self.retired = first.is_some_and(|first| first.retired) && own.all(|other| other.retired);
-            }
-            Answer::Descriptor(Err(trouble)) => tracing::warn!("{}", trouble.message()),
         }
     }
 
@@ -306,7 +294,7 @@ impl Duty {
     }
 
     fn on_protection(&mut self, answer: contract::Result<Protection>) {
-        let protection = match answer {
+        let protection = match answer.and_then(bounded) {
             Ok(protection) => protection,
             Err(error) => {
                 self.link.protection_after = Some(Instant::now() + LOOK_EVERY);
@@ -320,6 +308,9 @@ impl Duty {
             if let Some(why) = &item.unusable {
                 tracing::error!(item = %name, "the policy cannot be used, the one before counts: {why}");
             }
+        }
+        for gone in self.shared.plan.borrow().items.keys().filter(|name| !plan.items.contains_key(*name)) {
+            tracing::warn!(item = %gone, "the service protects the item no more");
         }
         tracing::info!(revision = protection.revision, items = protection.items.len(), "what is protected");
         let now_ms = self.shared.now_ms();

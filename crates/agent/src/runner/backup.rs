@@ -10,6 +10,7 @@ use contract::{Domain, Vault};
 use engine::ReadKeys;
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
 use engine::source::WarningKind;
+use format::ItemName;
 use format::descriptor::Descriptor;
 use policy::{Hook, HookFailure, HookSettings};
 use std::collections::HashSet;
@@ -22,8 +23,8 @@ use workloads::files::FileSet;
 /// What is protected, ready to be read.
 struct Source {
     files: Arc<FileSet>,
-    /// Whether a whole part of it is missing.
-    lacks_a_part: bool,
+    /// Whole parts of it that are missing.
+    missing: Vec<Vec<u8>>,
 }
 
 pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble> {
@@ -66,13 +67,17 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
 fn check_certificate(descriptor: &Descriptor, doing: &Doing) -> Result<(), Trouble> {
     let agent = &doing.shared.agent;
     let key = agent.secrets.signer.key();
-    let mut own = descriptor.certificates.iter().filter(|known| known.agent == key && known.domain == agent.domain);
-    let covers = |items: &[format::ItemName]| items.is_empty() || items.contains(&doing.name);
-    if own.any(|known| !known.retired && covers(&known.items)) {
+    let own = || descriptor.certificates.iter().filter(|known| known.agent == key && known.domain == agent.domain);
+    if own().next().is_some() && own().all(|known| known.retired) {
+        return Err(Trouble::new(TroubleKind::Retired, "the owner has retired this machine's agent")
+            .with_hint("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll' here"));
+    }
+    let covers = |items: &[ItemName]| items.is_empty() || items.contains(&doing.name);
+    if own().any(|known| !known.retired && covers(&known.items)) {
         return Ok(());
     }
-    Err(Trouble::refused(format!("this machine's agent is retired, or not certified for the item '{}'", doing.name))
-        .with_hint("the owner certifies agents: 'holdfast key list' where the owner's key is"))
+    Err(Trouble::refused(format!("the owner has not certified this machine's agent for the item '{}'", doing.name))
+        .with_hint("'holdfast key list' where the owner's key is shows for what it is certified"))
 }
 
 /// What of the item is allowed and there. What is not stands on the record.
@@ -100,15 +105,11 @@ async fn source(doing: &Doing) -> Result<Source, Trouble> {
     for path in &agent.bounds.never {
         doing.record.say(format!("left out always, as this machine's own configuration says: '{}'", path.display()));
     }
-    Ok(Source { files: Arc::new(files?), lacks_a_part: !scope.missing.is_empty() })
+    let missing = scope.missing.iter().map(|(path, _)| path.as_os_str().as_bytes().to_vec()).collect();
+    Ok(Source { files: Arc::new(files?), missing })
 }
 
-fn look(
-    bounds: &Bounds,
-    name: &format::ItemName,
-    wanted: &api::FileScope,
-    skip: Vec<PathBuf>,
-) -> (Scope, Result<FileSet, Trouble>) {
+fn look(bounds: &Bounds, name: &ItemName, wanted: &api::FileScope, skip: Vec<PathBuf>) -> (Scope, Result<FileSet, Trouble>) {
     let scope = bounds.scope(name, wanted);
     let make = || {
         scope.check()?;
@@ -136,7 +137,9 @@ async fn read(
     let mut options = BackupOptions::new(doing.name.clone());
     options.host = agent.host.clone();
     options.program = agent.program.clone();
-    options.paths = source.files.roots().iter().map(absolute).collect();
+    // What is missing belongs to the item all the same: its return is no other scope.
+    options.paths = source.files.roots().iter().map(absolute).chain(source.missing.iter().cloned()).collect();
+    options.paths.sort();
     options.level = agent.bounds.level;
     options.readers = agent.bounds.readers.unwrap_or(options.readers);
     options.ignore_base = reread;
@@ -160,7 +163,7 @@ async fn read(
     // The engine's connections end with the job, and not before its last call.
     let _ = client;
     agent.trust.remember(agent.domain, &report.remembered)?;
-    let incomplete = source.lacks_a_part || unreadable.load(Ordering::Relaxed);
+    let incomplete = !source.missing.is_empty() || unreadable.load(Ordering::Relaxed);
     Ok(result(doing, &report, incomplete))
 }
 
@@ -266,15 +269,21 @@ async fn after(doing: &Doing, hooks: &HookSettings) -> Result<(), Trouble> {
 
 /// Runs what a run that the agent died in would have run at its end.
 pub(super) async fn thaw(doing: &Doing) {
-    let Some(hook) = doing.begun.thaw.as_ref().filter(|hook| is_allowed(doing, hook)) else { return };
+    let Some(hook) = &doing.begun.thaw else { return };
     doing.record.say("the agent died between the hooks of this run: the one after it runs now");
+    tracing::warn!(job = %doing.job, item = %doing.name, "the agent died between the hooks of a run: the one after it runs now");
     let around = Surroundings { when: When::After, item: &doing.name, job: doing.job, cancel: None };
-    match hook::run(hook, around).await {
+    let ran = match doing.shared.agent.bounds.allow_hook(&hook.command) {
+        Ok(()) => hook::run(hook, around).await,
+        Err(trouble) => Err(trouble),
+    };
+    let kept = doing.note_thaw(None).await;
+    match ran.and_then(|output| kept.map(|()| output)) {
         Ok(output) => say(doing, When::After, &output),
-        Err(trouble) => doing.record.warn(b"", "hook_failed", trouble.message()),
-    }
-    if let Err(trouble) = doing.note_thaw(None).await {
-        doing.record.warn(b"", "hook_failed", trouble.message());
+        Err(trouble) => {
+            tracing::error!(job = %doing.job, "{}", trouble.message());
+            doing.record.warn(b"", "hook_failed", trouble.message());
+        }
     }
 }
 

@@ -74,6 +74,8 @@ pub(crate) enum Task {
     GoOn,
     /// It was under way when the agent died: find out what came of it, and do no more.
     Settle,
+    /// The agent died between its hooks: the one after it runs now, and the job itself when it is taken again.
+    Thaw,
 }
 
 /// A job to be done.
@@ -104,6 +106,8 @@ pub(crate) struct Ended {
     pub(crate) report: Option<JobReport>,
     /// What it means for its slot. None: it is not over for the agent, which goes on with it when it is started again.
     pub(crate) end: Option<SlotEnd>,
+    /// The agent need not try anything any more.
+    pub(crate) retired: bool,
 }
 
 /// What a job has come to.
@@ -144,10 +148,13 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
     let telling = Telling { job, item: name.clone(), record: record.clone(), control: control.clone(), pace: pace.clone() };
     let (stop, stopped) = oneshot::channel();
     // What is only settled runs no more: nobody is told that it does.
-    let teller = (task != Task::Settle).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
+    let teller = matches!(task, Task::Do | Task::GoOn).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
     let doing = Doing { shared, job, name, begun, item, task, control, record, pace, asks };
     if task != Task::Do {
         backup::thaw(&doing).await;
+    }
+    if task == Task::Thaw {
+        return Ended { job, report: None, end: None, retired: false };
     }
     let outcome = match (doing.begun.report.work.clone(), task) {
         (Work::Backup { .. }, Task::Settle) => settle(&doing).await,
@@ -161,7 +168,7 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         let _ = teller.await;
     }
     if task == Task::Settle && outcome.is_err() {
-        return Ended { job, report: None, end: None };
+        return Ended { job, report: None, end: None, retired: false };
     }
     conclude(job, &doing.record, doing.control.cause(), outcome)
 }
@@ -187,6 +194,8 @@ async fn settle(doing: &Doing) -> Result<Outcome, Trouble> {
 
 /// What the service is told, and what it means for the slot.
 fn conclude(job: JobId, record: &Record, cause: Option<Cause>, outcome: Result<Outcome, Trouble>) -> Ended {
+    let is_retired = |trouble: &Trouble| trouble.kind == TroubleKind::Retired;
+    let retired = outcome.as_ref().err().is_some_and(is_retired);
     let done = |warnings: u64| if warnings > 0 { JobState::Warnings } else { JobState::Succeeded };
     let (state, result, problem, end) = match (outcome, cause) {
         (Ok(Outcome::Point(result)), _) => {
@@ -205,14 +214,14 @@ fn conclude(job: JobId, record: &Record, cause: Option<Cause>, outcome: Result<O
             (JobState::Failed, Some(JobResult::Restore(receipt)), Some(trouble.to_problem()), SlotEnd::Done)
         }
         (Ok(Outcome::Nothing(trouble)), _) => (JobState::Interrupted, None, Some(trouble.to_problem()), SlotEnd::Died),
-        (Err(_), Some(Cause::Taken)) => return Ended { job, report: None, end: Some(SlotEnd::Paused) },
+        (Err(_), Some(Cause::Taken)) => return Ended { job, report: None, end: Some(SlotEnd::Paused), retired: false },
         (Err(_), Some(cause)) => stopped(cause),
         (Err(trouble), None) => {
-            let end = SlotEnd::Failed { away: trouble.kind == TroubleKind::Away };
+            let end = SlotEnd::Failed { away: matches!(trouble.kind, TroubleKind::Away | TroubleKind::Denied) };
             (JobState::Failed, None, Some(trouble.to_problem()), end)
         }
     };
-    Ended { job, report: Some(record.ended(state, result, problem)), end: Some(end) }
+    Ended { job, report: Some(record.ended(state, result, problem)), end: Some(end), retired }
 }
 
 type End = (JobState, Option<JobResult>, Option<api::JobProblem>, SlotEnd);
@@ -235,7 +244,7 @@ fn stopped(cause: Cause) -> End {
 pub(crate) fn broke(job: JobId, begun: &Begun, ended_ms: i64) -> Ended {
     let problem = Trouble::new(TroubleKind::Failed, "a fault of this program ended the job").to_problem();
     let report = JobReport { state: JobState::Failed, ended_ms: Some(ended_ms), problem: Some(problem), ..begun.report.clone() };
-    Ended { job, report: Some(report), end: Some(SlotEnd::Failed { away: false }) }
+    Ended { job, report: Some(report), end: Some(SlotEnd::Failed { away: false }), retired: false }
 }
 
 impl Doing {

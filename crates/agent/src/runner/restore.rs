@@ -3,6 +3,7 @@
 use super::{Doing, Outcome, Task};
 use crate::bounds::Destination;
 use crate::trouble::{Trouble, TroubleKind};
+use api::limits::{SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{Overwriting, RestoreReceipt, RestoreWork};
 use contract::{Domain, PointFilter, PointInfo, Vault};
 use engine::ReadKeys;
@@ -12,6 +13,7 @@ use format::PointId;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use workloads::WorkloadError;
 use workloads::files::{RestoreOptions as TargetOptions, RestoreTarget};
 
 pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Trouble> {
@@ -21,15 +23,21 @@ pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Tr
         return Err(Trouble::refused("this machine has keys that write only: it opens no point")
             .with_hint("restore where the owner's key is"));
     };
+    let is_long = work.paths.iter().any(|path| path.len() > SCOPE_LINE_BYTES_MAX);
+    if work.paths.len() > SCOPE_LINES_MAX || is_long {
+        return Err(Trouble::refused(format!(
+            "a restore names up to {SCOPE_LINES_MAX} paths of up to {SCOPE_LINE_BYTES_MAX} bytes"
+        )));
+    }
     doing.record.phase("looking at the vault");
     let client = doing.connect()?;
     let descriptor = agent.trust.look(&client).await?;
     let domain = client.domain(agent.domain).await?;
     let point = find(domain.as_ref(), work).await?;
     doing.check()?;
-    let destination = Arc::new(destination(doing, work)?);
+    let destination = destination(doing, work)?;
     doing.record.say(format!("restoring point {} to '{}'", point.id, destination.name.display()));
-    let target = target(doing, work, destination.clone()).await?;
+    let target = target(doing, work, &destination).await?;
     let request = RestoreRequest {
         domain,
         descriptor,
@@ -68,7 +76,7 @@ fn destination(doing: &Doing, work: &RestoreWork) -> Result<Destination, Trouble
     }
 }
 
-async fn target(doing: &Doing, work: &RestoreWork, destination: Arc<Destination>) -> Result<RestoreTarget, Trouble> {
+async fn target(doing: &Doing, work: &RestoreWork, destination: &Destination) -> Result<RestoreTarget, Trouble> {
     let mut options = TargetOptions::new(destination.path());
     options.resume = doing.task == Task::GoOn;
     options.overwrite = match work.overwrite {
@@ -77,9 +85,17 @@ async fn target(doing: &Doing, work: &RestoreWork, destination: Arc<Destination>
         Overwriting::Older => Overwrite::Older,
         Overwriting::Always => Overwrite::Always,
     };
+    let name = destination.name.clone();
     let opened = tokio::task::spawn_blocking(move || RestoreTarget::new(options)).await;
+    let failed = |error: WorkloadError| {
+        let trouble = Trouble::new(TroubleKind::Failed, format!("cannot use '{}' to restore to", name.display()));
+        match std::error::Error::source(&error) {
+            Some(source) => trouble.because(source),
+            None => trouble,
+        }
+    };
     let broken = |_| Trouble::new(TroubleKind::Failed, "a fault of this program ended the look at the destination");
-    Ok(opened.map_err(broken)??)
+    opened.map_err(broken)?.map_err(failed)
 }
 
 /// A path as a tree has it: components joined by '/', without one at the start.

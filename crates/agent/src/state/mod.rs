@@ -26,7 +26,8 @@ use format::{ItemName, JobId};
 use outbox::Outbox;
 use policy::Hook;
 use runs::SCHEMA;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -40,12 +41,21 @@ pub struct KeptProtection {
     pub protection: Protection,
 }
 
-/// Runs and jobs, one file.
+/// Runs and jobs, one file. One of another schema counts as damaged: what it says is not known here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
+    #[serde(deserialize_with = "schema")]
     schema: String,
     items: BTreeMap<String, ItemRecord>,
     jobs: BTreeMap<String, Begun>,
+}
+
+fn schema<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    let schema = String::deserialize(deserializer)?;
+    match schema == SCHEMA {
+        true => Ok(schema),
+        false => Err(D::Error::custom(format!("it is of schema {schema:?}, this program knows {SCHEMA:?}"))),
+    }
 }
 
 impl Default for Kept {
@@ -71,7 +81,7 @@ impl State {
         files::make_directory(directory)?;
         let lock = lock(directory)?;
         let mut words = Vec::new();
-        let kept = read(&directory.join(RUNS), &mut words)?.filter(|kept: &Kept| kept.schema == SCHEMA).unwrap_or_default();
+        let kept = read(&directory.join(RUNS), &mut words)?.unwrap_or_default();
         let protection = read(&directory.join(PROTECTION), &mut words)?;
         let outbox = Outbox::open(&directory.join(REPORTS), &mut words)?;
         let mut state = Self { directory: directory.to_owned(), kept, protection, outbox, _lock: lock };

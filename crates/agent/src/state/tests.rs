@@ -127,6 +127,16 @@ fn damaged_files_are_named_and_the_agent_goes_on() {
 }
 
 #[test]
+fn a_state_of_another_schema_is_set_aside_and_not_taken_for_ones_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = r#"{"schema":"holdfast.agent-state/9","items":{},"jobs":{}}"#;
+    std::fs::write(directory.path().join(RUNS), other).unwrap();
+    let (_state, words) = State::open(directory.path()).unwrap();
+    assert!(words[0].contains("agent-state/9"), "{words:?}");
+    assert_eq!(std::fs::read_to_string(directory.path().join("runs.json.damaged")).unwrap(), other);
+}
+
+#[test]
 fn a_write_that_fails_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut state = open(directory.path());

@@ -196,7 +196,7 @@ impl Trust for Witness {
 fn trouble(failure: &Failure) -> Trouble {
     let kind = match failure.exit {
         Exit::Unavailable => TroubleKind::Away,
-        Exit::Refused => TroubleKind::Refused,
+        Exit::Refused => TroubleKind::Denied,
         _ => TroubleKind::Failed,
     };
     let message = [failure.heading()].into_iter().chain(failure.causes().iter().map(String::as_str)).collect::<Vec<_>>();

@@ -302,8 +302,8 @@ impl Machine {
 
     /// The directory of this machine's only agent in the state.
     pub(crate) fn agent_state(&self) -> PathBuf {
-        let vaults = self.home.join("state/holdfast/vaults");
-        fs::read_dir(vaults).unwrap().next().unwrap().unwrap().path().join("agent")
+        let vault = self.config().file_name().unwrap().to_owned();
+        self.home.join("state/holdfast/vaults").join(vault).join("agent")
     }
 
     /// Writes the agent's own configuration.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agent_bounds;
+mod agent_doctor;
 mod agent_runs;
 mod damage;
 mod enrolment;

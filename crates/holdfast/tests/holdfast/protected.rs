@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
 
@@ -45,6 +46,13 @@ pub(crate) fn daily_at_minute_of(ms: i64) -> PolicySettings {
 /// A schedule whose latest slot was two hours ago.
 pub(crate) fn due_before() -> PolicySettings {
     daily_at_minute_of(now_ms() - 2 * 3_600_000)
+}
+
+/// Bytes that nobody else has.
+fn uncommon() -> [u8; 32] {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let text = format!("{} {} {}", std::process::id(), now_ms(), COUNT.fetch_add(1, Ordering::Relaxed));
+    api::token_hash(&text)
 }
 
 pub(crate) fn name(text: &str) -> ItemName {
@@ -109,7 +117,7 @@ impl Protected {
 
     /// Asks for a job.
     pub(crate) fn ask(&self, work: Work) -> JobId {
-        let job = JobId(std::array::from_fn(|place| (now_ms() >> (place % 6 * 8)) as u8 ^ place as u8));
+        let job = JobId(*uncommon().first_chunk().unwrap());
         self.wait(self.admin.begin_job(self.domain, &JobRequest { job, work }));
         job
     }
