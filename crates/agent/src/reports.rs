@@ -22,13 +22,15 @@ pub(crate) struct Telling {
     pub(crate) record: Arc<Record>,
     pub(crate) control: Control,
     pub(crate) pace: Pace,
+    /// Told when the service has heard of the job, or cannot.
+    pub(crate) first: oneshot::Sender<()>,
 }
 
 /// Tells until it is told to stop, and keeps the job as fast as its policy allows. A service that is away hears nothing; one whose job
 /// somebody else has taken stops this one.
 pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: oneshot::Receiver<()>) {
-    let Telling { job, item, record, control, pace } = telling;
-    let mut every = REPORT_EVERY;
+    let Telling { job, item, record, control, pace, first } = telling;
+    let (mut every, mut first) = (REPORT_EVERY, Some(first));
     loop {
         let rate = shared.plan.borrow().items.get(&item).and_then(|item| item.bytes_per_second(shared.now_ms()));
         pace.set(rate);
@@ -45,6 +47,10 @@ pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: one
             Ok(Err(error)) if error.kind() == ErrorKind::Conflict => control.stop(Cause::Taken),
             Ok(Err(error)) => tracing::debug!(%job, %error, "the service did not hear of a job that runs"),
             Err(_) => tracing::debug!(%job, "the service did not hear of a job that runs in time"),
+        }
+        if let Some(first) = first.take() {
+            // Whoever waits for it may be gone.
+            let _ = first.send(());
         }
         tokio::select! {
             _ = &mut stopped => return,

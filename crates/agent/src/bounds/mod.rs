@@ -48,6 +48,8 @@ pub struct Bounds {
     pub level: i32,
     /// Threads that read, of one backup. None: the usual number.
     pub readers: Option<usize>,
+    /// Whether the service hears the paths that jobs warn of; otherwise kinds and counts only.
+    pub tell_paths: bool,
 }
 
 /// What an item has in it at least.
@@ -83,6 +85,7 @@ impl Default for Bounds {
             jobs: 2,
             level: 1,
             readers: None,
+            tell_paths: true,
         }
     }
 }

@@ -103,7 +103,7 @@ async fn source(doing: &Doing) -> Result<Source, Trouble> {
             .say("this machine's own configuration says what is at least in this item; excludes of the service do not count");
     }
     for path in &agent.bounds.never {
-        doing.record.say(format!("left out always, as this machine's own configuration says: '{}'", path.display()));
+        doing.record.say_path(format!("left out always, as this machine's own configuration says: '{}'", path.display()));
     }
     let missing = scope.missing.iter().map(|(path, _)| path.as_os_str().as_bytes().to_vec()).collect();
     Ok(Source { files: Arc::new(files?), missing })

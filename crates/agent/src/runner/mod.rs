@@ -27,6 +27,10 @@ use tokio::sync::{mpsc, oneshot};
 
 /// While the service is away, what came of a job is asked for about this often.
 const SETTLE_AGAIN: Duration = Duration::from_secs(30);
+/// A job that somebody asked for is tried again for so long while the service goes away and comes back.
+const PERSIST: Duration = Duration::from_secs(3600);
+/// Between two such tries, about.
+const PERSIST_AGAIN: Duration = Duration::from_secs(10);
 /// A wish to stop is looked for this often.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -139,28 +143,32 @@ struct Doing {
 /// Does a job. Must be called within a multi-threaded runtime.
 pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
     let Order { job, begun, item, task, control, asks } = order;
-    let record = Arc::new(Record::new(begun.report.clone(), shared.agent.clock.clone()));
+    let record = Arc::new(Record::new(begun.report.clone(), shared.agent.clock.clone(), shared.agent.bounds.tell_paths));
     let Some(name) = begun.item().cloned() else {
         let trouble = Trouble::refused("this is no work for an agent");
         return conclude(job, &record, None, Err(trouble));
     };
     let pace = Pace::default();
-    let telling = Telling { job, item: name.clone(), record: record.clone(), control: control.clone(), pace: pace.clone() };
+    let (first, told) = oneshot::channel();
+    let telling =
+        Telling { job, item: name.clone(), record: record.clone(), control: control.clone(), pace: pace.clone(), first };
     let (stop, stopped) = oneshot::channel();
     // What is only settled runs no more: nobody is told that it does.
     let teller = matches!(task, Task::Do | Task::GoOn).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
-    let doing = Doing { shared, job, name, begun, item, task, control, record, pace, asks };
+    if teller.is_some() {
+        // The service believes what a job says of its point if it knew the job before the point. It was told, or is away.
+        let _ = told.await;
+    }
+    let mut doing = Doing { shared, job, name, begun, item, task, control, record, pace, asks };
     if task != Task::Do {
         backup::thaw(&doing).await;
     }
     if task == Task::Thaw {
         return Ended { job, report: None, end: None, retired: false };
     }
-    let outcome = match (doing.begun.report.work.clone(), task) {
+    let outcome = match (&doing.begun.report.work, task) {
         (Work::Backup { .. }, Task::Settle) => settle(&doing).await,
-        (Work::Backup { reread, .. }, _) => backup::run(&doing, reread).await,
-        (Work::Restore(work), _) => restore::run(&doing, &work).await,
-        _ => Err(Trouble::refused("this is no work for an agent")),
+        _ => persist(&mut doing).await,
     };
     drop(stop);
     if let Some(teller) = teller {
@@ -171,6 +179,30 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         return Ended { job, report: None, end: None, retired: false };
     }
     conclude(job, &doing.record, doing.control.cause(), outcome)
+}
+
+/// Does it. What somebody asked for is not given up because the service goes away for a while; a schedule has retries of its own.
+async fn persist(doing: &mut Doing) -> Result<Outcome, Trouble> {
+    let until = Instant::now() + PERSIST;
+    loop {
+        let outcome = match doing.begun.report.work.clone() {
+            Work::Backup { reread, .. } => backup::run(doing, reread).await,
+            Work::Restore(work) => restore::run(doing, &work).await,
+            _ => Err(Trouble::refused("this is no work for an agent")),
+        };
+        let trouble = match outcome {
+            Err(trouble) if trouble.kind == TroubleKind::Away && doing.begun.slot_ms().is_none() => trouble,
+            outcome => return outcome,
+        };
+        if Instant::now() >= until {
+            return Err(trouble);
+        }
+        doing.pause(PERSIST_AGAIN).await?;
+        doing.record.begin_anew();
+        doing.record.say(format!("tried again: {}", trouble.message()));
+        // What it has come to may be there, though the answer was lost.
+        doing.task = Task::GoOn;
+    }
 }
 
 /// Finds out what came of a backup, however long the service is away. An error means that the agent ended before.
@@ -184,11 +216,7 @@ async fn settle(doing: &Doing) -> Result<Outcome, Trouble> {
         if trouble.kind != TroubleKind::Away {
             return Ok(Outcome::Nothing(trouble));
         }
-        let again = Instant::now() + wait_up_to(SETTLE_AGAIN);
-        while Instant::now() < again {
-            doing.check()?;
-            tokio::time::sleep(LOOK).await;
-        }
+        doing.pause(SETTLE_AGAIN).await?;
     }
 }
 
@@ -254,6 +282,18 @@ impl Doing {
         Ok(ServiceVault::new(options)?)
     }
 
+    /// Waits for up to so long, unless it is stopped.
+    async fn pause(&self, most: Duration) -> Result<(), Trouble> {
+        let until = Instant::now() + wait_up_to(most);
+        loop {
+            self.check()?;
+            if Instant::now() >= until {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Whether it was stopped.
     fn check(&self) -> Result<(), Trouble> {
         match self.control.cause() {
@@ -305,7 +345,7 @@ mod tests {
             warnings_count: 0,
             log: Vec::new(),
         };
-        Record::new(begun, Arc::new(SystemClock))
+        Record::new(begun, Arc::new(SystemClock), true)
     }
 
     fn point(completeness: Completeness) -> BackupResult {

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Record {
     begun: JobReport,
     clock: Arc<dyn Clock>,
+    /// Whether the service hears the names of what is warned of.
+    tells_paths: bool,
     /// Counted by the engine.
     pub(crate) progress: Progress,
     said: Mutex<Said>,
@@ -33,8 +35,8 @@ struct Said {
 }
 
 impl Record {
-    pub(crate) fn new(begun: JobReport, clock: Arc<dyn Clock>) -> Self {
-        Self { begun, clock, progress: Progress::default(), said: Mutex::default() }
+    pub(crate) fn new(begun: JobReport, clock: Arc<dyn Clock>, tells_paths: bool) -> Self {
+        Self { begun, clock, tells_paths, progress: Progress::default(), said: Mutex::default() }
     }
 
     /// What is being done now.
@@ -53,11 +55,19 @@ impl Record {
         }
     }
 
+    /// A line of the log that names a path.
+    pub(crate) fn say_path(&self, text: impl AsRef<str>) {
+        if self.tells_paths {
+            self.say(text);
+        }
+    }
+
     /// Warns of a path, in bytes and without '/' at its start.
     pub(crate) fn warn(&self, path: &[u8], kind: &str, detail: &str) {
+        let (path, detail) = if self.tells_paths || path.is_empty() { (path, detail) } else { (&b"(not told)"[..], "") };
         let path = &path[..path.len().min(JOB_TEXT_BYTES_MAX / 2)];
         let exact = std::str::from_utf8(path).is_err();
-        let slash = if path.starts_with(b"/") { "" } else { "/" };
+        let slash = if path.starts_with(b"/") || !self.tells_paths { "" } else { "/" };
         let warning = JobWarning {
             path: shortened(&format!("{slash}{}", String::from_utf8_lossy(path))),
             path_b64: exact.then(|| STANDARD.encode([slash.as_bytes(), path].concat())),
@@ -71,6 +81,12 @@ impl Record {
             said.warnings_bytes += bytes;
             said.warnings.push(warning);
         }
+    }
+
+    /// The work begins anew: what was warned of before is found again, if it still is so.
+    pub(crate) fn begin_anew(&self) {
+        let mut said = self.said();
+        (said.warnings, said.warnings_bytes, said.warnings_count) = (Vec::new(), 0, 0);
     }
 
     /// Counts warnings that others have counted and did not keep.
@@ -142,7 +158,7 @@ mod tests {
             warnings_count: 0,
             log: Vec::new(),
         };
-        Record::new(begun, Arc::new(SystemClock))
+        Record::new(begun, Arc::new(SystemClock), true)
     }
 
     #[test]
@@ -167,5 +183,15 @@ mod tests {
         let warnings = record.live().warnings;
         assert_eq!(warnings[0].path_b64.as_deref(), Some("L2H/"));
         assert_eq!((warnings[1].path.as_str(), &warnings[1].path_b64), ("/b", &None));
+    }
+
+    #[test]
+    fn a_machine_that_keeps_names_to_itself_tells_kinds_and_counts() {
+        let record = Record { tells_paths: false, ..record() };
+        record.warn(b"secret/plans", "unreadable", "'/secret/plans' is closed");
+        record.say_path("left out: /secret");
+        let report = record.live();
+        assert_eq!((report.warnings_count, report.warnings[0].kind.as_str()), (1, "unreadable"));
+        assert!(!serde_json::to_string(&report).unwrap().contains("secret"));
     }
 }
