@@ -515,14 +515,16 @@ pub struct JobClaim {
     #[serde(default, with = "crate::text::list")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub busy: Vec<ItemName>,
-    /// A job that it has taken before and does not do: it was interrupted. Given again, with a new fence.
+    /// A job that it has taken before and does not do: it was interrupted. Given again, with a new fence; null if it is over, or
+    /// was to stop meanwhile.
     #[serde(default, with = "crate::text::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub again: Option<JobId>,
 }
 
 /// What an agent tells of a job, whole each time: of one that it was given, or of a run that it began by its schedule, perhaps
-/// while the service was away. The same report again is no error.
+/// while the service was away. The same report again is no error. What it tells of a point (made on demand, incomplete) counts only if
+/// the service knew of the job before the point was committed: an agent tells of a run before it begins it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

@@ -111,7 +111,7 @@ impl Database {
         at: Option<i64>,
     ) -> Result<(), ServiceError> {
         const DELETED: &str = "UPDATE points SET deleted_ms = coalesce(deleted_ms, ?), held = 0 WHERE domain = ? AND id = ?";
-        const LISTED: &str = "UPDATE points SET deleted_ms = ?, held = 1 WHERE domain = ? AND id = ?";
+        const LISTED: &str = "UPDATE points SET deleted_ms = ?, held = 1 WHERE domain = ? AND id = ? AND deleted_ms IS NOT NULL";
         let mut change = self.change().await?;
         for id in ids {
             let set = sqlx::query(if at.is_some() { DELETED } else { LISTED });

@@ -17,6 +17,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// While nothing changes, something is said this often: the connection is alive.
 const HEARTBEAT: Duration = Duration::from_secs(12);
@@ -89,6 +90,8 @@ struct Stream {
     app: Arc<App>,
     caller: Caller,
     listener: Listener,
+    /// When something is said next, whatever changes until then: not every change is something to say.
+    beat: Instant,
 }
 
 enum Next {
@@ -100,7 +103,7 @@ enum Next {
 impl Stream {
     fn new(app: &Arc<App>, caller: Caller, domain: DomainId) -> Result<Self, Failure> {
         let listener = app.listeners.listen(domain).ok_or_else(|| Failure::busy("too many listen at once"))?;
-        Ok(Self { app: app.clone(), caller, listener })
+        Ok(Self { app: app.clone(), caller, listener, beat: Instant::now() + HEARTBEAT })
     }
 
     async fn next(&mut self, sender: &mpsc::Sender<Bytes>) -> Next {
@@ -108,15 +111,18 @@ impl Stream {
             biased;
             () = self.app.ending.begun() => Next::End,
             () = sender.closed() => Next::End,
-            () = self.listener.changed() => Next::Changed,
-            () = tokio::time::sleep(HEARTBEAT) => match self.app.tokens.is_good(&self.caller.token).await {
-                Ok(true) => Next::Heartbeat,
-                Ok(false) => Next::End,
-                Err(error) => {
-                    given_up(&error);
-                    Next::End
+            () = tokio::time::sleep_until(self.beat) => {
+                self.beat = Instant::now() + HEARTBEAT;
+                match self.app.tokens.is_good(&self.caller.token).await {
+                    Ok(true) => Next::Heartbeat,
+                    Ok(false) => Next::End,
+                    Err(error) => {
+                        given_up(&error);
+                        Next::End
+                    }
                 }
-            },
+            }
+            () = self.listener.changed() => Next::Changed,
         };
         if matches!(next, Next::Changed) {
             tokio::time::sleep(TOGETHER).await;

@@ -1,11 +1,11 @@
 //! Agents: streams of commands, and who is seen.
 
-use crate::jobs::{ask, backup, with_item};
+use crate::jobs::{ask, backup, run_of, with_item};
 use crate::protection::{nightly, set_policy};
 use crate::running::{DOMAIN, Hands, OTHER_DOMAIN, Protected};
-use api::AgentHello;
+use api::{AgentHello, JobState, ProgressBody};
 use contract::ErrorKind;
-use format::AgentKey;
+use format::{AgentKey, JobId};
 use policy::PolicySettings;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,6 +41,24 @@ async fn an_agent_that_hears_nothing_new_hears_that_the_service_is_there() {
     assert!((Duration::from_secs(10)..Duration::from_secs(16)).contains(&started.elapsed()), "{:?}", started.elapsed());
     assert_eq!((second.revision, second.waiting), (first.revision, first.waiting));
     assert!(second.time_ms > first.time_ms);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_hears_that_the_service_is_there_also_while_much_goes_on_that_is_no_news_for_it() {
+    let protected = Protected::new().await;
+    let (agent, key) = with_item(&protected).await;
+    let mut commands = agent.listen_for_commands(DOMAIN, &hello(key)).await.unwrap();
+    commands.next().await.unwrap().unwrap();
+    let reporting = tokio::spawn(async move {
+        let mut report = run_of(key, 1, JobState::Running);
+        for done in 0.. {
+            report.progress = Some(ProgressBody { phase: "reading".to_owned(), done, total: None, bytes: 0 });
+            agent.report_job(DOMAIN, JobId([1; 16]), &report).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(16), commands.next()).await.unwrap().unwrap().unwrap();
+    reporting.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use contract::ErrorKind;
 use format::{AgentKey, JobId, PointId};
 use std::sync::Arc;
 use std::time::Duration;
-use vault::Config;
+use vault::{Config, Limits};
 
 pub(crate) fn backup() -> Work {
     Work::Backup { item: item("item"), reread: false }
@@ -186,13 +186,14 @@ async fn a_job_whose_agent_fell_silent_is_interrupted_and_a_late_report_knows_be
     assert_eq!(admin.job(DOMAIN, asked.job).await.unwrap().state, JobState::Running, "a wall clock ends no lease");
     hands.pass(Duration::from_secs(121));
     let interrupted = wait_for(admin, asked.job, JobState::Interrupted).await;
-    assert!(interrupted.ended_ms.is_some());
+    assert!(interrupted.ended_ms.is_some() && interrupted.problem.is_some());
     agent.report_job(DOMAIN, taken.job, &report_of(&taken, key, JobState::Running)).await.unwrap();
     assert_eq!(admin.job(DOMAIN, asked.job).await.unwrap().state, JobState::Running, "it was only cut off");
     hands.pass(Duration::from_secs(121));
     wait_for(admin, asked.job, JobState::Interrupted).await;
     agent.report_job(DOMAIN, taken.job, &report_of(&taken, key, JobState::Warnings)).await.unwrap();
-    assert_eq!(admin.job(DOMAIN, asked.job).await.unwrap().state, JobState::Warnings);
+    let over = admin.job(DOMAIN, asked.job).await.unwrap();
+    assert_eq!((over.state, over.problem), (JobState::Warnings, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -385,6 +386,32 @@ async fn of_what_a_job_says_the_beginning_is_kept_and_everything_counted() {
     agent.report_job(DOMAIN, JobId([1; 16]), &JobReport { warnings_count: 900, ..report }).await.unwrap();
     let log = agent.job_log(DOMAIN, JobId([1; 16])).await.unwrap();
     assert!((100..200).contains(&log.warnings.len()), "{} of many long ones", log.warnings.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_are_over_are_forgotten_when_there_are_many_or_they_are_old() {
+    let hands = Arc::new(Hands::default());
+    let limits = Limits { jobs_kept: 2, ..Limits::default() };
+    let protected = Protected::at(Config { limits, ..crate::retention::by_hand() }, hands.clone()).await;
+    let (agent, key) = with_item(&protected).await;
+    for number in 1..=5 {
+        agent.report_job(DOMAIN, JobId([number; 16]), &run_of(key, i64::from(number), JobState::Succeeded)).await.unwrap();
+    }
+    ask(protected.admin(), 6, backup()).await.unwrap();
+    let left = async |expected: &[u8]| {
+        for _ in 0..100 {
+            let jobs = protected.admin().jobs(&JobsQuery::default()).await.unwrap().jobs;
+            if jobs.iter().map(|job| job.job.0[0]).eq(expected.iter().copied()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{:?}", protected.admin().jobs(&JobsQuery::default()).await.unwrap());
+    };
+    hands.pass(Duration::from_secs(3601));
+    left(&[6, 5, 4]).await;
+    hands.pass(181 * crate::retention::DAY);
+    left(&[6]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

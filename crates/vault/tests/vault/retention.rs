@@ -203,7 +203,8 @@ async fn what_a_person_brought_back_expires_by_a_persons_hand_only() {
     hands.pass(3 * DAY);
     assert_eq!(retain(&protected, 1).await.1.expired, 2);
     let domain = protected.domain().await;
-    domain.undelete(&made[..1]).await.unwrap();
+    domain.undelete(&[made[0], made[2]]).await.unwrap();
+    assert!(points(&protected).await[2].reason.contains("the newest point"), "it was there all the time");
     hands.pass(3 * DAY);
     let result = retain(&protected, 2).await.1;
     assert_eq!((result.expired, result.purged), (0, 1));

@@ -3,7 +3,7 @@
 //! Time is the process's running time: no jump of the system's clock ends a lease. They are in memory only; after a restart every
 //! job that runs gets one full lease.
 
-use super::{Jobs, Live};
+use super::{Jobs, Live, interrupted};
 use api::JobState;
 use contract::Result;
 use format::{DomainId, JobId};
@@ -38,6 +38,7 @@ impl Jobs {
         let Some(mut row) = row.filter(|row| row.job.state == JobState::Running) else { return Ok(()) };
         if row.heard {
             (row.job.state, row.lapsed) = (JobState::Interrupted, true);
+            row.job.problem = Some(interrupted("its agent was not heard of for longer than the job's lease"));
         } else if row.job.cancelling {
             row.job.state = JobState::Cancelled;
         } else {

@@ -20,7 +20,7 @@ use crate::db::{Database, JobRow};
 use crate::error::ServiceError;
 use crate::time::Time;
 use api::limits::JOBS_PAGE_MAX;
-use api::{Job, JobList, JobLog, JobState, JobsQuery, ProgressBody};
+use api::{Job, JobList, JobLog, JobProblem, JobState, JobsQuery, ProgressBody};
 use contract::{Error, ErrorKind, Result};
 use format::{DomainId, JobId};
 use std::collections::HashMap;
@@ -82,6 +82,7 @@ impl Jobs {
                 continue;
             }
             (row.job.state, row.job.ended_ms) = (JobState::Interrupted, Some(time.wall_ms()));
+            row.job.problem = Some(interrupted("the vault service ended while it did the job"));
             let mut change = database.change().await?;
             change.update_job(&row).await?;
             change.commit().await?;
@@ -160,6 +161,11 @@ impl JobRow {
     fn key(&self) -> (DomainId, JobId) {
         (self.job.domain, self.job.job)
     }
+}
+
+/// Why a job has no better end.
+fn interrupted(why: &str) -> JobProblem {
+    JobProblem { message: why.to_owned(), hint: None }
 }
 
 fn no_such_job(job: JobId) -> Error {

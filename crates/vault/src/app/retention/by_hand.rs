@@ -20,9 +20,11 @@ impl App {
 
     /// Makes points listed again. From then on they expire by a person's hand only: by their policy they would go at once.
     pub(crate) async fn undelete_points(&self, domain: DomainId, points: &[PointId]) -> Result<()> {
-        self.know_points(domain).await?;
+        let repository = self.vault.domain(domain).await?;
         let _turn = self.turns.of(domain).await;
-        self.vault.domain(domain).await?.undelete(points).await?;
+        // Those that are listed are brought back from nowhere: which they are has to be known.
+        self.reconcile(repository.as_ref()).await?;
+        repository.undelete(points).await?;
         self.database.set_points_deleted(domain, points, None).await?;
         Ok(())
     }
