@@ -22,19 +22,27 @@ pub(crate) struct Telling {
     pub(crate) record: Arc<Record>,
     pub(crate) control: Control,
     pub(crate) pace: Pace,
+    /// Told when the service has heard of the job, or does not want to.
+    pub(crate) heard: oneshot::Sender<()>,
 }
 
 /// Tells until it is told to stop, and keeps the job as fast as its policy allows. A service that is away hears nothing; one whose job
 /// somebody else has taken stops this one.
 pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: oneshot::Receiver<()>) {
-    let Telling { job, item, record, control, pace } = telling;
+    let Telling { job, item, record, control, pace, heard } = telling;
+    let mut heard = Some(heard);
     let mut every = REPORT_EVERY;
     loop {
         let rate = shared.plan.borrow().items.get(&item).and_then(|item| item.bytes_per_second(shared.now_ms()));
         pace.set(rate);
         let report = record.live();
         let sent = shared.control.report_job(shared.agent.domain, job, &report);
-        match tokio::time::timeout(LIVE_REPORT, sent).await {
+        let sent = tokio::time::timeout(LIVE_REPORT, sent).await;
+        if sent.as_ref().is_ok_and(|sent| sent.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Unavailable)) {
+            // Who waits for it may have given up.
+            heard.take().map(|heard| heard.send(()));
+        }
+        match sent {
             Ok(Ok(orders)) => {
                 if orders.cancel {
                     control.stop(Cause::Asked);
