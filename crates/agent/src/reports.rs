@@ -22,21 +22,27 @@ pub(crate) struct Telling {
     pub(crate) record: Arc<Record>,
     pub(crate) control: Control,
     pub(crate) pace: Pace,
-    /// Told when the service has heard of the job, or cannot.
-    pub(crate) first: oneshot::Sender<()>,
+    /// Told when the service has heard of the job, or does not want to.
+    pub(crate) heard: oneshot::Sender<()>,
 }
 
 /// Tells until it is told to stop, and keeps the job as fast as its policy allows. A service that is away hears nothing; one whose job
 /// somebody else has taken stops this one.
 pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: oneshot::Receiver<()>) {
-    let Telling { job, item, record, control, pace, first } = telling;
-    let (mut every, mut first) = (REPORT_EVERY, Some(first));
+    let Telling { job, item, record, control, pace, heard } = telling;
+    let mut heard = Some(heard);
+    let mut every = REPORT_EVERY;
     loop {
         let rate = shared.plan.borrow().items.get(&item).and_then(|item| item.bytes_per_second(shared.now_ms()));
         pace.set(rate);
         let report = record.live();
         let sent = shared.control.report_job(shared.agent.domain, job, &report);
-        match tokio::time::timeout(LIVE_REPORT, sent).await {
+        let sent = tokio::time::timeout(LIVE_REPORT, sent).await;
+        if sent.as_ref().is_ok_and(|sent| sent.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Unavailable)) {
+            // Who waits for it may have given up.
+            heard.take().map(|heard| heard.send(()));
+        }
+        match sent {
             Ok(Ok(orders)) => {
                 if orders.cancel {
                     control.stop(Cause::Asked);
@@ -47,10 +53,6 @@ pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: one
             Ok(Err(error)) if error.kind() == ErrorKind::Conflict => control.stop(Cause::Taken),
             Ok(Err(error)) => tracing::debug!(%job, %error, "the service did not hear of a job that runs"),
             Err(_) => tracing::debug!(%job, "the service did not hear of a job that runs in time"),
-        }
-        if let Some(first) = first.take() {
-            // Whoever waits for it may be gone.
-            let _ = first.send(());
         }
         tokio::select! {
             _ = &mut stopped => return,

@@ -34,6 +34,9 @@ const PERSIST_AGAIN: Duration = Duration::from_secs(10);
 /// A wish to stop is looked for this often.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// A job waits so long until the service has heard of it.
+const HEARD: Duration = Duration::from_secs(15);
+
 /// Why a job is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -149,17 +152,16 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         return conclude(job, &record, None, Err(trouble));
     };
     let pace = Pace::default();
-    let (first, told) = oneshot::channel();
-    let telling =
-        Telling { job, item: name.clone(), record: record.clone(), control: control.clone(), pace: pace.clone(), first };
-    let (stop, stopped) = oneshot::channel();
+    let ((stop, stopped), (heard, was_heard)) = (oneshot::channel(), oneshot::channel());
+    let (to_tell, to_stop) = (record.clone(), control.clone());
+    let telling = Telling { job, item: name.clone(), record: to_tell, control: to_stop, pace: pace.clone(), heard };
     // What is only settled runs no more: nobody is told that it does.
     let teller = matches!(task, Task::Do | Task::GoOn).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
-    if teller.is_some() {
-        // The service believes what a job says of its point if it knew the job before the point. It was told, or is away.
-        let _ = told.await;
-    }
     let mut doing = Doing { shared, job, name, begun, item, task, control, record, pace, asks };
+    if teller.is_some() {
+        // What is told of a point counts only if the service knew of the job before. One that is away hears of it later.
+        let _ = tokio::time::timeout(HEARD, was_heard).await;
+    }
     if task != Task::Do {
         backup::thaw(&doing).await;
     }
