@@ -79,6 +79,8 @@ pub(crate) async fn deliver(shared: Arc<Shared>, job: JobId, report: JobReport) 
         Ok(Ok(_)) => Delivery::Taken,
         Ok(Err(error)) => match error.kind() {
             ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::NotFound => Delivery::Unwanted(error.to_string()),
+            // Of an agent that this machine was before it was enrolled anew: it will never be let in.
+            ErrorKind::Denied if report.agent != shared.agent.secrets.signer.key() => Delivery::Unwanted(error.to_string()),
             _ => Delivery::Later(error.to_string()),
         },
         Err(_) => Delivery::Later("the vault service took too long".to_owned()),

@@ -60,6 +60,8 @@ impl Bounds {
                 "without a directory a restore goes to the agent's staging directory; 'restore_to' of agent.toml allows others",
             ));
         };
+        // Before anything is made: a directory in the wrong place would do harm by being there.
+        keep_off(&base.join(&rest), wanted, own)?;
         let held = open_below(&base, &rest).map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::LOOP | Errno::NOTDIR) => {
                 Trouble::refused(format!("cannot restore to '{shown}': something on the way to it is a symlink or no directory"))
@@ -67,7 +69,9 @@ impl Bounds {
             _ => Trouble::io(format!("cannot restore to '{shown}'"), &error),
         })?;
         let destination = Destination { name: wanted.to_owned(), held };
-        destination.keep_off(own)?;
+        let real =
+            std::fs::read_link(destination.path()).map_err(|error| Trouble::io("cannot look at the destination", &error))?;
+        keep_off(&real, wanted, own)?;
         Ok(destination)
     }
 
@@ -81,19 +85,16 @@ impl Bounds {
     }
 }
 
-impl Destination {
-    /// Refuses what holds, or is in, the agent's own files: a restore could change what bounds it.
-    fn keep_off(&self, own: &[PathBuf]) -> Result<(), Trouble> {
-        let real = std::fs::read_link(self.path()).map_err(|error| Trouble::io("cannot look at the destination", &error))?;
-        let own = own.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
-        for path in own {
-            if real.starts_with(&path) || path.starts_with(&real) {
-                let message = format!("cannot restore to '{}': '{}' is holdfast's own", self.name.display(), path.display());
-                return Err(Trouble::new(TroubleKind::Refused, message));
-            }
+/// Refuses what holds, or is in, the agent's own files: a restore could change what bounds it.
+fn keep_off(real: &Path, wanted: &Path, own: &[PathBuf]) -> Result<(), Trouble> {
+    let own = own.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+    for path in own {
+        if real.starts_with(&path) || path.starts_with(real) {
+            let message = format!("cannot restore to '{}': '{}' is holdfast's own", wanted.display(), path.display());
+            return Err(Trouble::new(TroubleKind::Refused, message));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Goes down from a directory, making what is missing, and never through a symlink.
@@ -188,9 +189,10 @@ mod tests {
         let (_directory, root, bounds) = tree();
         let own = [root.join("allowed/etc/holdfast")];
         fs::create_dir_all(&own[0]).unwrap();
-        for path in ["allowed", "allowed/etc", "allowed/etc/holdfast", "allowed/etc/holdfast/vaults"] {
+        for path in ["allowed", "allowed/etc", "allowed/etc/holdfast", "allowed/etc/holdfast/vaults/new"] {
             assert!(bounds.open_destination(&root.join(path), &own).is_err(), "{path}");
         }
+        assert!(!root.join("allowed/etc/holdfast/vaults").exists(), "nothing is made there");
         bounds.open_destination(&root.join("allowed/etc/other"), &own).unwrap();
     }
 

@@ -28,6 +28,11 @@ impl Claims {
         self.again.push_back((job, item));
     }
 
+    /// Whether a job of this item is to be taken again.
+    pub(super) fn waits_for(&self, item: &ItemName) -> bool {
+        self.again.iter().any(|(_, waits)| waits.as_ref() == Some(item))
+    }
+
     /// There is room again.
     pub(super) fn look_again(&mut self) {
         self.nothing = None;

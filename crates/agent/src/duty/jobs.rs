@@ -29,7 +29,8 @@ impl Duty {
     pub(super) fn start_scheduled(&mut self, name: &ItemName, slot: Slot, missed: usize) {
         let is_full = self.running.len() >= self.shared.agent.bounds.jobs;
         // An answer that is on its way may bring a job of this item.
-        if is_full || self.is_busy(name) || self.claims.is_asking() || !self.may_write() {
+        // One that somebody asked for, and that is to be taken again, comes first: it would take this run's point for its own.
+        if is_full || self.is_busy(name) || self.claims.waits_for(name) || self.claims.is_asking() || !self.may_write() {
             return;
         }
         let slot_ms = slot.due.as_millisecond();
@@ -111,7 +112,7 @@ impl Duty {
         let order = Order { job, begun: begun.clone(), item: planned, task, control: control.clone(), asks: self.asks.0.clone() };
         let handle = self.tasks.spawn(runner::run(self.shared.clone(), order));
         self.by_task.insert(handle.id(), job);
-        self.running.insert(job, Running { item, slot_ms, control, begun });
+        self.running.insert(job, Running { item, slot_ms, control, begun, runs: matches!(task, Task::Do | Task::GoOn) });
     }
 
     pub(super) fn is_busy(&self, item: &ItemName) -> bool {

@@ -39,6 +39,8 @@ struct Running {
     slot_ms: Option<i64>,
     control: Control,
     begun: Begun,
+    /// It is done, and not only found out what came of it.
+    runs: bool,
 }
 
 /// The answer of a question to the service.
@@ -209,7 +211,8 @@ impl Duty {
             match item.due(&self.state.item(name), ready_ms, running.map(|running| running.slot_ms), now) {
                 Due::Start { slot, missed } => self.start_scheduled(name, slot, missed),
                 Due::Stop => {
-                    if let Some(running) = running {
+                    // What only finds out what came of a job has no window.
+                    if let Some(running) = running.filter(|running| running.runs) {
                         running.control.stop(Cause::Window);
                     }
                 }
@@ -235,7 +238,7 @@ impl Duty {
             }
             Heard::Notice(notice) => {
                 for job in &notice.cancel {
-                    if let Some(running) = self.running.get(job) {
+                    if let Some(running) = self.running.get(job).filter(|running| running.runs) {
                         tracing::info!(%job, "somebody asked for the job to stop");
                         running.control.stop(Cause::Asked);
                     }

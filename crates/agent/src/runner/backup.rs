@@ -39,10 +39,11 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
     let domain = client.domain(agent.domain).await?;
     check_certificate(&seen.descriptor, doing)?;
     if doing.task != Task::Do
-        && let Some(result) = found::point_of(doing, &domain, &seen.descriptor).await?
+        && let Some(result) = found::point_of(doing, &client, &domain, &seen.descriptor).await?
     {
         return Ok(Outcome::Point(result));
     }
+    doing.record.begin_anew();
     if doing.task == Task::Settle {
         return Ok(Outcome::Nothing(Trouble::new(TroubleKind::Stopped, "the agent died while it ran")));
     }
@@ -162,9 +163,17 @@ async fn read(
     let report = backup::run(request).await?;
     // The engine's connections end with the job, and not before its last call.
     let _ = client;
-    agent.trust.remember(agent.domain, &report.remembered)?;
+    remember(doing, &report.remembered);
     let incomplete = !source.missing.is_empty() || unreadable.load(Ordering::Relaxed);
     Ok(result(doing, &report, incomplete))
+}
+
+/// Remembers a point that is there whatever this machine's disk says.
+pub(super) fn remember(doing: &Doing, seen: &engine::Remembered) {
+    let agent = &doing.shared.agent;
+    if let Err(trouble) = agent.trust.remember(agent.domain, seen) {
+        doing.record.warn(b"", "not_remembered", trouble.message());
+    }
 }
 
 /// Warnings go to the record as they happen. A root that cannot be read is a whole part of the item.

@@ -6,7 +6,7 @@
 
 use super::Doing;
 use crate::trouble::Trouble;
-use api::{BackupResult, Completeness};
+use api::{BackupResult, Completeness, ServiceVault};
 use contract::{Domain, PointFilter, PointInfo};
 use engine::{PointDetails, VerifiedPoint, verify_whole_point};
 use format::descriptor::Descriptor;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 /// The point of a job that was under way, if it was committed.
 pub(super) async fn point_of(
     doing: &Doing,
+    client: &ServiceVault,
     domain: &Arc<dyn Domain>,
     descriptor: &Descriptor,
 ) -> Result<Option<BackupResult>, Trouble> {
@@ -34,10 +35,18 @@ pub(super) async fn point_of(
         sequence: point.body.sequence,
         descriptor_version: descriptor.version,
     };
-    agent.trust.remember(agent.domain, &seen)?;
-    doing.record.say("the agent died after the point was committed and before it could tell");
+    super::backup::remember(doing, &seen);
+    doing.record.say("the point was committed, and nobody here had heard of it");
     let details = details(doing, domain, &point).await;
-    Ok(Some(result(doing, &point, details)))
+    // What it lacks was told with it, and stands nowhere else.
+    let told = client.item_points(agent.domain, &doing.name).await?;
+    let told = told.points.iter().find(|told| told.point == point.id).map(|told| told.completeness);
+    let mut result = result(doing, &point, details);
+    if told == Some(Completeness::Incomplete) {
+        doing.record.warn(b"", "missing", "a whole part of the item was missing");
+        result.completeness = Completeness::Incomplete;
+    }
+    Ok(Some(result))
 }
 
 /// What the point says about itself, where this agent can open it.

@@ -200,7 +200,6 @@ async fn persist(doing: &mut Doing) -> Result<Outcome, Trouble> {
             return Err(trouble);
         }
         doing.pause(PERSIST_AGAIN).await?;
-        doing.record.begin_anew();
         doing.record.say(format!("tried again: {}", trouble.message()));
         // What it has come to may be there, though the answer was lost.
         doing.task = Task::GoOn;
@@ -215,7 +214,8 @@ async fn settle(doing: &Doing) -> Result<Outcome, Trouble> {
             Err(trouble) => trouble,
         };
         doing.check()?;
-        if trouble.kind != TroubleKind::Away {
+        // Nobody has looked yet.
+        if !matches!(trouble.kind, TroubleKind::Away | TroubleKind::Denied) {
             return Ok(Outcome::Nothing(trouble));
         }
         doing.pause(SETTLE_AGAIN).await?;

@@ -29,6 +29,7 @@ pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Tr
             "a restore names up to {SCOPE_LINES_MAX} paths of up to {SCOPE_LINE_BYTES_MAX} bytes"
         )));
     }
+    doing.record.begin_anew();
     doing.record.phase("looking at the vault");
     let client = doing.connect()?;
     let descriptor = agent.trust.look(&client).await?;

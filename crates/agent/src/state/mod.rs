@@ -20,7 +20,7 @@ pub use runs::Begun;
 pub(crate) use runs::{History, ItemRecord, SlotEnd, timestamp};
 
 use crate::error::{AgentError, Result};
-use api::{JobReport, JobState, Protection};
+use api::{JobReport, Protection};
 use files::Found;
 use format::{ItemName, JobId};
 use outbox::Outbox;
@@ -92,8 +92,8 @@ impl State {
     /// A job whose report is there is over, though a crash kept that from being written down.
     fn settle_reported(&mut self) -> Result<()> {
         for (job, begun) in self.begun() {
-            let Some(report) = self.outbox.of(job)? else { continue };
-            self.forget(job, slot_end_of(&report), report.ended_ms.unwrap_or(begun.report.started_ms))?;
+            let Some((report, end)) = self.outbox.of(job)? else { continue };
+            self.forget(job, end, report.ended_ms.unwrap_or(begun.report.started_ms))?;
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ impl State {
     /// A job is over: first its report, then what follows from it. A crash in between is made good when the state is opened. Answers
     /// the job whose report had to go for it.
     pub(crate) fn end(&mut self, job: JobId, report: &JobReport, end: SlotEnd, now_ms: i64) -> Result<Option<JobId>> {
-        let lost = self.outbox.put(job, report)?;
+        let lost = self.outbox.put(job, report, end)?;
         self.forget(job, end, now_ms)?;
         Ok(lost)
     }
@@ -190,16 +190,6 @@ const LOCK: &str = "lock";
 const RUNS: &str = "runs.json";
 const PROTECTION: &str = "protection.json";
 const REPORTS: &str = "reports";
-
-/// What a report says about its slot.
-fn slot_end_of(report: &JobReport) -> SlotEnd {
-    match report.state {
-        state if state.is_done() => SlotEnd::Done,
-        JobState::Failed => SlotEnd::Failed { away: false },
-        JobState::Cancelled => SlotEnd::Paused,
-        _ => SlotEnd::Died,
-    }
-}
 
 fn lock(directory: &Path) -> Result<File> {
     let path = directory.join(LOCK);

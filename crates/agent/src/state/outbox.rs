@@ -3,6 +3,7 @@
 //! Invariant: a report is on the disk before it is sent, and leaves it only when the service has taken it, or said that it never will.
 
 use super::files::{self, Found};
+use super::runs::SlotEnd;
 use crate::error::{AgentError, Result};
 use crate::limits::REPORTS_MAX;
 use api::JobReport;
@@ -17,6 +18,8 @@ pub(crate) struct Waiting {
     job: String,
     /// The report.
     pub(crate) report: JobReport,
+    /// What it means for its slot.
+    end: SlotEnd,
 }
 
 impl Waiting {
@@ -60,9 +63,9 @@ impl Outbox {
     }
 
     /// Keeps a report. Of more than there may be the oldest goes; answers which job's that was.
-    pub(super) fn put(&mut self, job: JobId, report: &JobReport) -> Result<Option<JobId>> {
+    pub(super) fn put(&mut self, job: JobId, report: &JobReport, end: SlotEnd) -> Result<Option<JobId>> {
         let number = self.next;
-        files::write_json(&self.path(number), &Waiting { job: job.to_string(), report: report.clone() })?;
+        files::write_json(&self.path(number), &Waiting { job: job.to_string(), report: report.clone(), end })?;
         self.next += 1;
         self.waiting.insert(number, job);
         if self.waiting.len() <= REPORTS_MAX {
@@ -83,11 +86,11 @@ impl Outbox {
         Ok(None)
     }
 
-    /// The report of a job, if it is over.
-    pub(super) fn of(&self, job: JobId) -> Result<Option<JobReport>> {
+    /// The report of a job, if it is over, and what it means for its slot.
+    pub(super) fn of(&self, job: JobId) -> Result<Option<(JobReport, SlotEnd)>> {
         let Some((number, _)) = self.waiting.iter().rev().find(|(_, waiting)| **waiting == job) else { return Ok(None) };
         match files::read_json::<Waiting>(&self.path(*number))? {
-            Found::Whole(waiting) => Ok(Some(waiting.report)),
+            Found::Whole(waiting) => Ok(Some((waiting.report, waiting.end))),
             _ => Ok(None),
         }
     }

@@ -37,7 +37,8 @@ pub(crate) struct TriedSlot {
 }
 
 /// How a run for a slot ended, as far as the schedule is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum SlotEnd {
     /// It is done.
     Done,

@@ -1,7 +1,7 @@
 //! The state across restarts, crashes between its files, and damage.
 
 use super::*;
-use api::{JobOrigin, Work};
+use api::{JobOrigin, JobState, Work};
 use format::AgentKey;
 
 const SLOT: i64 = 5_000;
@@ -98,7 +98,7 @@ fn a_job_whose_report_was_written_is_over_though_the_crash_came_before_the_rest(
     let mut state = open(directory.path());
     state.begin(done, begun(scheduled())).unwrap();
     state.begin(asked, begun(JobOrigin::Person)).unwrap();
-    state.outbox.put(done, &report(scheduled(), JobState::Succeeded)).unwrap();
+    state.outbox.put(done, &report(scheduled(), JobState::Succeeded), SlotEnd::Done).unwrap();
     drop(state);
     let state = open(directory.path());
     assert_eq!(state.item(&item()).last_slot_ms, Some(SLOT), "it is not run twice");

@@ -330,9 +330,13 @@ fn explained(problem: Problem, after: Option<Duration>) -> Trouble {
     }
 }
 
-/// What something in between said. One that has no answer of the service lost the connection to it.
+/// What something in between said: the service explains everything. Whatever it was, it had no answer of the service, which is away as far
+/// as anybody can tell: a gateway without a backend says 404 as well as 503, and nobody must take that for the service's word.
 fn unexplained(status: StatusCode, after: Option<Duration>, address: &Address) -> Trouble {
-    let code = Code::of_status(status.as_u16());
+    let code = match Code::of_status(status.as_u16()) {
+        code @ (Code::Unauthenticated | Code::Denied | Code::Busy) => code,
+        _ => Code::Unavailable,
+    };
     let problem = Problem::new(code, format!("{address} answered {status}"))
         .with_hint("is that the address of a Holdfast vault service? something in between may have answered");
     match code {
@@ -381,7 +385,13 @@ mod tests {
         let asked = Some(Duration::from_secs(3));
         let trouble = unexplained(StatusCode::TOO_MANY_REQUESTS, asked, &address);
         assert!(matches!(trouble, Trouble::Busy(_, after) if after == asked));
-        assert!(matches!(unexplained(StatusCode::NOT_FOUND, None, &address), Trouble::Answered(_)));
+        for status in [301, 400, 404, 409, 410, 500] {
+            let Trouble::Lost { error, sent: true } = unexplained(StatusCode::from_u16(status).unwrap(), None, &address) else {
+                panic!("{status} is the word of somebody else")
+            };
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{status}");
+        }
+        assert!(matches!(unexplained(StatusCode::FORBIDDEN, None, &address), Trouble::Answered(_)));
         let said = |code| explained(Problem::new(code, "x"), asked);
         assert!(matches!(said(Code::Unavailable), Trouble::Answered(_)));
         assert!(matches!(said(Code::Busy), Trouble::Busy(_, after) if after == asked));

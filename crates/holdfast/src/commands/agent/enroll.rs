@@ -35,6 +35,11 @@ pub(crate) struct Arguments {
     /// Enrol again as what this machine is enrolled as, without a token: for a service that lost its database.
     #[arg(long, conflicts_with_all = ["token", "token_file", "owner"])]
     again: bool,
+
+    /// Put a new enrolment in the place of the one that this machine has: after its keys were stolen, or its agent was retired. The
+    /// old keys are set aside beside the new ones, and so is what the agent kept of its runs.
+    #[arg(long, conflicts_with = "again")]
+    replace: bool,
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
@@ -54,6 +59,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     if arguments.owner.is_some_and(|wanted| wanted.trim() != token.owner.fingerprint()) {
         let heading = format!("the token is of another owner: {}", token.owner.fingerprint());
         return Err(Failure::new(Exit::Damage, heading));
+    }
+    if arguments.replace {
+        place.set_aside()?;
     }
     let attempt = match pending(&place.home, &token)? {
         Some(attempt) => attempt,
@@ -124,6 +132,26 @@ impl Place {
         Ok(Self { home, login, address, authority: ticket.authority.map(Fingerprint::from_bytes) })
     }
 
+    /// Sets aside what this machine is enrolled as. Interrupted and run again, it goes on; the keys go last.
+    fn set_aside(&self) -> Outcome<()> {
+        let (keys, state) = (self.home.agent(), self.home.state.join("agent"));
+        let Some(bytes) = VaultHome::read(&keys)?.filter(|_| !matches!(exists(&self.home.enrolment()), Ok(true))) else {
+            return Ok(());
+        };
+        if exists(&state)? && agent::glance(&state)?.running {
+            return Err(Failure::new(Exit::Conflict, "the agent of this machine runs")
+                .with_hint("stop it first: systemctl stop holdfast-agent"));
+        }
+        let old = AgentKeys::from_bytes(&bytes)?.agent().to_string()[..16].to_owned();
+        for path in [state, self.login.token_path(), self.home.enrolled(), keys] {
+            if exists(&path)? {
+                let aside = path.with_extension(format!("of-{old}"));
+                fs::rename(&path, &aside).map_err(|error| Failure::io(format!("cannot rename '{}'", path.display()), &error))?;
+            }
+        }
+        Ok(())
+    }
+
     fn client(&self, service_token: &SecretString) -> Outcome<ServiceVault> {
         self.login.client_with(service_token.clone(), self.authority)
     }
@@ -170,7 +198,7 @@ async fn prepare(place: &Place, token: &EnrolmentToken) -> Outcome<Attempt> {
     let home = &place.home;
     if exists(&home.agent())? && !exists(&home.enrolment())? {
         return Err(Failure::new(Exit::Conflict, "this machine is enrolled in this vault already")
-            .with_hint(format!("'holdfast agent status' tells; its keys are in '{}'", home.agent().display())));
+            .with_hint("'holdfast agent status' tells; --replace puts the new enrolment in the place of the old one"));
     }
     let service_token = secret_of_service();
     spare(&place.login, &service_token)?;

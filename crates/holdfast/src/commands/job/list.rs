@@ -172,7 +172,8 @@ pub(super) async fn run_follow(global: &Global, arguments: FollowArguments) -> O
 pub(super) async fn run_cancel(global: &Global, arguments: CancelArguments) -> Outcome<Exit> {
     let at = open_service(global).await?;
     let job = find(global, &at, &arguments.job).await?;
-    if job.state.is_over() {
+    // Whoever did one that is interrupted may come back and go on with it.
+    if job.state.is_over() && job.state != JobState::Interrupted {
         return Err(Failure::new(Exit::Conflict, format!("the job is over: it is {}", job.state.as_str())));
     }
     at.service.cancel_job(job.domain, job.job).await?;
