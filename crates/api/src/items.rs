@@ -115,27 +115,51 @@ pub struct ItemList {
 }
 
 /// What made a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PointOrigin {
     /// A schedule; or nobody knows any more.
+    #[default]
     Scheduled,
     /// Somebody who asked for it.
     OnDemand,
 }
 
+impl PointOrigin {
+    /// Every origin, with its word.
+    pub const ALL: [(Self, &str); 2] = [(Self::Scheduled, "scheduled"), (Self::OnDemand, "on_demand")];
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(origin, _)| *origin == self).map_or("", |(_, word)| *word)
+    }
+}
+
 /// How much of its item is in a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Completeness {
     /// All of it.
+    #[default]
     Clean,
     /// All but what its warnings name.
     Warnings,
     /// A whole part is missing.
     Incomplete,
+}
+
+impl Completeness {
+    /// Every one, with its word.
+    pub const ALL: [(Self, &str); 3] = [(Self::Clean, "clean"), (Self::Warnings, "warnings"), (Self::Incomplete, "incomplete")];
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(completeness, _)| *completeness == self).map_or("", |(_, word)| *word)
+    }
 }
 
 /// A point of an item, with what becomes of it.

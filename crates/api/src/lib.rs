@@ -27,7 +27,7 @@ mod watch;
 
 pub use address::{Address, Fingerprint};
 pub use agents::{AgentBody, AgentList, ClockAcknowledgement, ClockBody, ClockStanding};
-pub use client::{Listening, Pace, ServiceOptions, ServiceVault};
+pub use client::{Listening, Pace, ServiceOptions, ServiceVault, Told};
 pub use enrolments::{EnrolRequest, Enrolled, EnrolmentList, EnrolmentObject, token_statement};
 pub use error::{ApiError, Kind};
 pub use items::{
@@ -40,7 +40,7 @@ pub use jobs::{
     WorkKind,
 };
 pub use paging::{ItemsQuery, JobsQuery, PointsQuery};
-pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding};
+pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding, PointTold};
 pub use policies::{PolicyBody, PolicyList, PolicyName, PolicyRequest};
 pub use problem::{Code, PROBLEM_TYPE, Problem};
 pub use reports::{

@@ -1,8 +1,9 @@
 //! Points as JSON.
 
+use crate::items::{Completeness, PointOrigin};
 use bytes::Bytes;
 use contract::{ItemHead, PointInfo, PointState};
-use format::{ItemName, PointId, Sequence};
+use format::{ItemName, JobId, PointId, Sequence};
 use serde::{Deserialize, Serialize};
 
 /// Where a point is in its life.
@@ -121,4 +122,29 @@ pub struct PointIds {
     #[serde(with = "crate::text::list")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub points: Vec<PointId>,
+}
+
+/// What is told of a point when it is committed: the query of that request. The first word counts, for ever; of a point of which
+/// nothing is told nothing is deleted early.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PointTold {
+    /// The job that makes it.
+    #[serde(default, with = "crate::text::optional", skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// What makes it.
+    #[serde(default)]
+    pub origin: PointOrigin,
+    /// How much of its item is in it.
+    #[serde(default)]
+    pub completeness: Completeness,
+}
+
+impl PointTold {
+    /// As it stands behind the question mark of an address.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let job = self.job.map(|job| format!("&job={job}")).unwrap_or_default();
+        format!("origin={}&completeness={}{job}", self.origin.as_str(), self.completeness.as_str())
+    }
 }

@@ -77,7 +77,7 @@ fn of_writing() -> Vec<Endpoint> {
         Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/pack-names", OwnDomain, packs::issue).takes(json::<PackNamesRequest>()).gives(json::<PackNames>()).says("Issues names for packs"),
         Endpoint::new(Put, "/v1/domains/{domain}/sessions/{session}/packs/{pack}", OwnDomain, packs::put).takes(Octets("a pack")).long().says("Stores a pack under an issued name; the same pack again is no error"),
         Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/missing", OwnDomain, packs::missing).takes(Octets(IDS)).gives(Octets("a bit for each id, the lowest first: whether the session must send it")).says("Which blobs the session must send"),
-        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/point", OwnDomain, points::commit).takes(Octets("a signed record")).gives(json::<CommittedPoint>()).long().says("Commits a point; asked again with the same record the answer is the same"),
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/point", OwnDomain, points::commit).query(&["job", "origin", "completeness"]).takes(Octets("a signed record")).gives(json::<CommittedPoint>()).long().says("Commits a point; asked again with the same record the answer is the same"),
         Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/checkpoint", OwnDomain, points::checkpoint).takes(Octets("a signed record")).gives(json::<CommittedPoint>()).long().says("Commits a checkpoint; the session goes on"),
         Endpoint::new(Get, "/v1/domains/{domain}/items/{item}/head", OwnDomain, points::head).gives(json_or_null::<ItemEnd>()).says("End of an item's chain, or null"),
     ]

@@ -1,13 +1,14 @@
 //! Requests over the wire: where they go, how often, and what their answers mean.
 
-use super::ServiceOptions;
 use super::pace::Pace;
 use super::pinned;
 use super::progress::{CountedBody, Moved};
 use super::retry::Tries;
+use super::{ServiceOptions, Told};
 use crate::address::Address;
 use crate::error::ApiError;
 use crate::limits::{ANSWER_BYTES_MAX, LINE_BYTES_MAX, PROBLEM_BYTES_MAX};
+use crate::points::PointTold;
 use crate::problem::{Code, Problem};
 use crate::watch::Line;
 use bytes::{Bytes, BytesMut};
@@ -124,6 +125,7 @@ pub(super) struct Connection {
     token: SecretString,
     patience: Duration,
     pace: Pace,
+    told: Option<Told>,
     reached: AtomicBool,
 }
 
@@ -139,8 +141,14 @@ impl Connection {
             token: options.token,
             patience: options.patience,
             pace: options.pace,
+            told: options.told,
             reached: AtomicBool::new(false),
         })
+    }
+
+    /// What is told of a point that is committed now.
+    pub(super) fn told(&self) -> PointTold {
+        self.told.as_ref().map(|told| told()).unwrap_or_default()
     }
 
     /// Sends a request, again if that does no harm, and answers the body.

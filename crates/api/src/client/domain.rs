@@ -128,7 +128,7 @@ impl Domain for ServiceDomain {
     }
 
     async fn commit(&self, session: SessionId, record: Bytes) -> Result<Committed> {
-        self.commit_as(session, "point", record).await
+        self.commit_as(session, &format!("point?{}", self.connection.told().to_text()), record).await
     }
 
     async fn head(&self, item: &ItemName) -> Result<Option<ItemHead>> {

@@ -17,16 +17,21 @@ mod tokens;
 mod vault;
 
 use crate::address::{Address, Fingerprint};
+use crate::points::PointTold;
 use connection::{Call, Connection};
 use secrecy::SecretString;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use listening::Listening;
 pub use pace::Pace;
 
+/// Answers what is told of a point that is committed now.
+pub type Told = Arc<dyn Fn() -> PointTold + Send + Sync>;
+
 /// How to reach a service.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServiceOptions {
     /// Where it is.
     pub address: Address,
@@ -39,13 +44,30 @@ pub struct ServiceOptions {
     pub patience: Duration,
     /// How fast packs may be sent.
     pub pace: Pace,
+    /// Asked whenever a point is committed, and not at checkpoints. None: nothing is told of it.
+    pub told: Option<Told>,
 }
 
 impl ServiceOptions {
     /// With the usual patience: five minutes.
     #[must_use]
     pub fn new(address: Address, authority: Option<Fingerprint>, token: SecretString) -> Self {
-        Self { address, authority, token, patience: Duration::from_secs(300), pace: Pace::default() }
+        Self { address, authority, token, patience: Duration::from_secs(300), pace: Pace::default(), told: None }
+    }
+}
+
+impl fmt::Debug for ServiceOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, authority, token, patience, pace, told } = self;
+        formatter
+            .debug_struct("ServiceOptions")
+            .field("address", address)
+            .field("authority", authority)
+            .field("token", token)
+            .field("patience", patience)
+            .field("pace", pace)
+            .field("told", &told.is_some())
+            .finish()
     }
 }
 

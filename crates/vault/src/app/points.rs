@@ -7,7 +7,7 @@ use super::App;
 use crate::db::{Change, Description, JobRow, PointRow};
 use crate::error::ServiceError;
 use api::limits::POINTS_PAGE_MAX;
-use api::{BackupResult, Completeness, JobOrigin, Point, PointList, PointOrigin, PointsQuery};
+use api::{BackupResult, Completeness, JobOrigin, Point, PointList, PointOrigin, PointTold, PointsQuery};
 use bytes::Bytes;
 use contract::{Committed, Domain, Error, ErrorKind, PointFilter, PointInfo, PointState, Result};
 use format::record::SignedRecord;
@@ -44,7 +44,13 @@ pub(crate) async fn page(domain: &dyn Domain, query: PointsQuery) -> Result<Poin
 
 impl App {
     /// Commits a point, and keeps book of it.
-    pub(crate) async fn commit_point(&self, domain: DomainId, session: SessionId, bytes: Bytes) -> Result<Committed> {
+    pub(crate) async fn commit_point(
+        &self,
+        domain: DomainId,
+        session: SessionId,
+        bytes: Bytes,
+        _told: PointTold,
+    ) -> Result<Committed> {
         self.know_points(domain).await?;
         let vault = self.vault.get().await?;
         let opened_ms = vault.session_opened_ms(domain, session).await?;

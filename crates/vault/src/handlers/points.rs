@@ -9,15 +9,22 @@ use crate::http::body::{Json, Octets};
 use crate::http::failure::Failure;
 use crate::http::segments::Segments;
 use api::limits::POINTS_CHANGED_MAX;
-use api::{Code, CommittedPoint, ItemEnd, PointIds, PointsQuery, Problem};
+use api::{Code, CommittedPoint, ItemEnd, PointIds, PointTold, PointsQuery, Problem};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use format::limits::JOURNAL_BYTES_MAX;
 use format::{DomainId, ItemName, PointId, SessionId};
 use std::sync::Arc;
 
-pub(crate) async fn commit(State(app): State<Arc<App>>, segments: Segments, Octets(record): Octets<JOURNAL_BYTES_MAX>) -> Answer {
+pub(crate) async fn commit(
+    State(app): State<Arc<App>>,
+    segments: Segments,
+    told: Result<Query<PointTold>, QueryRejection>,
+    Octets(record): Octets<JOURNAL_BYTES_MAX>,
+) -> Answer {
+    let Query(told) = told.map_err(|error| Failure::invalid(error.body_text()))?;
     let (domain, session): (DomainId, SessionId) = (segments.parse("domain")?, segments.parse("session")?);
-    json(&CommittedPoint::from(to_the_end(async move { app.commit_point(domain, session, record).await }).await?))
+    json(&CommittedPoint::from(to_the_end(async move { app.commit_point(domain, session, record, told).await }).await?))
 }
 
 pub(crate) async fn checkpoint(
@@ -38,7 +45,7 @@ pub(crate) async fn head(State(app): State<Arc<App>>, segments: Segments) -> Ans
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     segments: Segments,
-    query: Result<Query<PointsQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<PointsQuery>, QueryRejection>,
 ) -> Answer {
     let Query(query) = query.map_err(|error| Failure::invalid(error.body_text()))?;
     json(&points::page(domain(&app, &segments).await?.as_ref(), query).await?)
