@@ -5,7 +5,7 @@ use super::{Doing, Outcome, Task, found};
 use crate::bounds::{Bounds, Scope};
 use crate::trouble::{Trouble, TroubleKind};
 use crate::trust::Seen;
-use api::{BackupResult, Completeness, ServiceVault};
+use api::{BackupResult, ServiceVault};
 use contract::{Domain, Vault};
 use engine::ReadKeys;
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
@@ -17,7 +17,6 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use workloads::files::FileSet;
 
 /// What is protected, ready to be read.
@@ -97,6 +96,7 @@ async fn source(doing: &Doing) -> Result<Source, Trouble> {
     }
     for (path, why) in &scope.missing {
         doing.record.warn(path.as_os_str().as_bytes(), "missing", why);
+        doing.record.lacks_a_part();
     }
     if scope.is_least {
         doing
@@ -145,7 +145,6 @@ async fn read(
     options.readers = agent.bounds.readers.unwrap_or(options.readers);
     options.ignore_base = reread;
     options.remembered = seen.remembered;
-    let unreadable = Arc::new(AtomicBool::new(false));
     let request = BackupRequest {
         domain,
         descriptor: seen.descriptor,
@@ -154,7 +153,7 @@ async fn read(
             signer: agent.secrets.signer.clone(),
             read: agent.secrets.secret.clone().map(|secret| ReadKeys::new(secret, agent.domain)),
         },
-        sink: sink(doing, source.files.roots(), unreadable.clone()),
+        sink: sink(doing, source.files.roots()),
         source: source.files,
         options,
         progress: doing.record.progress.clone(),
@@ -164,8 +163,7 @@ async fn read(
     // The engine's connections end with the job, and not before its last call.
     let _ = client;
     remember(doing, &report.remembered);
-    let incomplete = !source.missing.is_empty() || unreadable.load(Ordering::Relaxed);
-    Ok(result(doing, &report, incomplete))
+    Ok(result(doing, &report))
 }
 
 /// Remembers a point that is there whatever this machine's disk says.
@@ -177,13 +175,13 @@ pub(super) fn remember(doing: &Doing, seen: &engine::Remembered) {
 }
 
 /// Warnings go to the record as they happen. A root that cannot be read is a whole part of the item.
-fn sink(doing: &Doing, roots: &[Vec<u8>], unreadable: Arc<AtomicBool>) -> BackupSink {
+fn sink(doing: &Doing, roots: &[Vec<u8>]) -> BackupSink {
     let (record, roots) = (doing.record.clone(), roots.iter().cloned().collect::<HashSet<_>>());
     Arc::new(move |event| match event {
         BackupEvent::Warning(warning) => {
             let is_gone = matches!(warning.kind, WarningKind::Unreadable | WarningKind::Vanished | WarningKind::PathTooLong);
             if is_gone && roots.contains(&warning.path) {
-                unreadable.store(true, Ordering::Relaxed);
+                record.lacks_a_part();
             }
             record.warn(&warning.path, warning.kind.as_str(), &warning.detail);
         }
@@ -192,13 +190,8 @@ fn sink(doing: &Doing, roots: &[Vec<u8>], unreadable: Arc<AtomicBool>) -> Backup
     })
 }
 
-fn result(doing: &Doing, report: &BackupReport, incomplete: bool) -> BackupResult {
+fn result(doing: &Doing, report: &BackupReport) -> BackupResult {
     let counts = report.details.counts;
-    let completeness = match doing.record.warnings_count() {
-        _ if incomplete => Completeness::Incomplete,
-        0 => Completeness::Clean,
-        _ => Completeness::Warnings,
-    };
     doing.record.say(format!(
         "point {} (number {}): {} entries read, {} unchanged",
         report.point.point, report.sequence, report.entries_read, report.entries_unchanged
@@ -206,7 +199,7 @@ fn result(doing: &Doing, report: &BackupReport, incomplete: bool) -> BackupResul
     BackupResult {
         point: report.point.point,
         sequence: report.sequence.0,
-        completeness,
+        completeness: doing.record.completeness(),
         files: counts.files,
         directories: counts.directories,
         others: counts.symlinks + counts.others,

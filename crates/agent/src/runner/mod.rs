@@ -17,7 +17,9 @@ use crate::plan::PlannedItem;
 use crate::reports::{Telling, tell};
 use crate::state::{Begun, SlotEnd};
 use crate::trouble::{Trouble, TroubleKind};
-use api::{BackupResult, Completeness, JobReport, JobResult, JobState, Pace, RestoreReceipt, ServiceVault, Work};
+use api::{
+    BackupResult, Completeness, JobReport, JobResult, JobState, Pace, PointOrigin, PointTold, RestoreReceipt, ServiceVault, Work,
+};
 use engine::Cancel;
 use format::{ItemName, JobId};
 use policy::Hook;
@@ -280,7 +282,12 @@ pub(crate) fn broke(job: JobId, begun: &Begun, ended_ms: i64) -> Ended {
 impl Doing {
     /// A connection of the job's own, as fast as its item's policy lets it be.
     fn connect(&self) -> Result<ServiceVault, Trouble> {
-        let options = api::ServiceOptions { pace: self.pace.clone(), ..self.shared.agent.service.clone() };
+        let (record, job) = (self.record.clone(), self.job);
+        let origin = if self.begun.slot_ms().is_some() { PointOrigin::Scheduled } else { PointOrigin::OnDemand };
+        // Asked when the point is committed: all that the run warns of has been said by then.
+        let told = move || PointTold { job: Some(job), origin, completeness: record.completeness() };
+        let options =
+            api::ServiceOptions { pace: self.pace.clone(), told: Some(Arc::new(told)), ..self.shared.agent.service.clone() };
         Ok(ServiceVault::new(options)?)
     }
 

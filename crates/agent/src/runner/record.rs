@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::limits::{LOG_BYTES_MAX, WARNINGS_BYTES_MAX};
 use crate::trouble::shortened;
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
-use api::{JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine, ProgressBody};
+use api::{Completeness, JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine, ProgressBody};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use engine::Progress;
@@ -30,6 +30,7 @@ struct Said {
     warnings: Vec<JobWarning>,
     warnings_bytes: usize,
     warnings_count: u64,
+    lacks_a_part: bool,
     log: Vec<LogLine>,
     log_bytes: usize,
 }
@@ -86,7 +87,22 @@ impl Record {
     /// The work begins anew: what was warned of before is found again, if it still is so.
     pub(crate) fn begin_anew(&self) {
         let mut said = self.said();
-        (said.warnings, said.warnings_bytes, said.warnings_count) = (Vec::new(), 0, 0);
+        (said.warnings, said.warnings_bytes, said.warnings_count, said.lacks_a_part) = (Vec::new(), 0, 0, false);
+    }
+
+    /// A whole part of the item is missing or cannot be read.
+    pub(crate) fn lacks_a_part(&self) {
+        self.said().lacks_a_part = true;
+    }
+
+    /// How much of the item is in what was read so far.
+    pub(crate) fn completeness(&self) -> Completeness {
+        let said = self.said();
+        match said.warnings_count {
+            _ if said.lacks_a_part => Completeness::Incomplete,
+            0 => Completeness::Clean,
+            _ => Completeness::Warnings,
+        }
     }
 
     /// Counts warnings that others have counted and did not keep.
