@@ -1,7 +1,8 @@
 //! Jobs that somebody asked for: when the agent takes one, and those that it has to take again.
 
 use super::{Answer, Duty};
-use api::{Job, JobClaim, Notice};
+use api::limits::{SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
+use api::{Job, JobClaim, Notice, Work};
 use contract::ErrorKind;
 use format::{ItemName, JobId};
 use std::collections::{BTreeSet, VecDeque};
@@ -112,8 +113,19 @@ impl Duty {
     }
 
     fn on_given(&mut self, job: Job, again: Option<JobId>) {
+        if !is_bounded(&job.work) {
+            // It is not worth a place on this machine's disk: its lease says what there is to say.
+            return tracing::error!(job = %job.job, "the service gave a job that is larger than any may be");
+        }
         self.claims.nothing = None;
         let is_again = again == Some(job.job);
         self.start_given(job, is_again);
     }
+}
+
+/// Whether the work has the size that a service of this API gives.
+fn is_bounded(work: &Work) -> bool {
+    let Work::Restore(work) = work else { return true };
+    let lines = work.paths.len() <= SCOPE_LINES_MAX;
+    lines && work.paths.iter().chain(&work.to).all(|path| path.len() <= SCOPE_LINE_BYTES_MAX)
 }

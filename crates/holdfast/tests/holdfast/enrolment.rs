@@ -47,6 +47,26 @@ fn an_enrolled_machine_needs_no_passphrase_and_its_owner_opens_what_it_makes() {
 }
 
 #[test]
+fn a_machine_whose_agent_was_retired_enrols_anew_in_the_place_of_the_old_enrolment() {
+    let owner = Machine::with_service();
+    let laptop = enrolled(&owner, "laptop");
+    laptop.write("file", "of the laptop");
+    laptop.backup("item");
+    let agent = laptop.ok(&["agent", "status"])["agent"].as_str().unwrap().to_owned();
+    owner.ok(&["key", "retire", &agent]);
+    laptop.ends(8, &["backup", &laptop.text("source"), "--item", "item"]);
+    let file = owner.private("second token", &token(&owner, "laptop-2"));
+    let file = file.to_str().unwrap();
+    laptop.ends(7, &["agent", "enroll", "--token-file", file]);
+    laptop.ok(&["agent", "enroll", "--token-file", file, "--replace"]);
+    assert_eq!(laptop.ok(&["agent", "status"])["domain_name"], "laptop-2");
+    laptop.backup("item");
+    laptop.assert_restores("latest", &owner.path("source"));
+    let kept = crate::machine::files(&laptop.config());
+    assert!(kept.iter().any(|path| path.to_string_lossy().contains(&format!("of-{}", &agent[..16]))), "{kept:?}");
+}
+
+#[test]
 fn an_agent_is_shown_no_enrolment_but_its_own() {
     let owner = Machine::with_service();
     let (first, second) = (enrolled(&owner, "first"), enrolled(&owner, "second"));
