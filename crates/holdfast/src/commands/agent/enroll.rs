@@ -275,6 +275,7 @@ fn report(global: &Global, ticket: &Ticket, owner: &OwnerKey, keys: &AgentKeys, 
     say!("enrolled in vault {} as '{}'", ticket.vault, ticket.name);
     say!("owner fingerprint  {}", owner.fingerprint());
     if !global.quiet {
-        say!("Next: export HOLDFAST_VAULT={address}; holdfast backup PATH");
+        say!("Next: holdfast agent run, which protects this machine by itself (docs/agent.md has a unit for systemd),");
+        say!("or by hand: HOLDFAST_VAULT={address} holdfast backup PATH");
     }
 }
