@@ -20,8 +20,6 @@ pub(crate) struct JobRow {
     pub(crate) heard: bool,
     /// Interrupted because its lease ran out: a later report may know better.
     pub(crate) lapsed: bool,
-    /// The newest point that the service knew of by then: the job did not make it.
-    pub(crate) points_before: i64,
 }
 
 /// A kind of work as a column.
@@ -156,9 +154,8 @@ impl Change {
     /// Stores a new job, with its place in the order of all.
     pub(crate) async fn insert_job(&mut self, row: &mut JobRow) -> Result<(), ServiceError> {
         const INSERT: &str = "INSERT INTO jobs (domain, id, kind, item, work, origin, agent, state, fence, attempt, cancelling, heard, \
-                              lapsed, points_before, created_ms, started_ms, ended_ms, warnings_count, result, problem) VALUES \
-                              (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) FROM points), ?, ?, ?, ?, ?, ?) \
-                              RETURNING number, points_before";
+                              lapsed, created_ms, started_ms, ended_ms, warnings_count, result, problem) VALUES \
+                              (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number";
         let job = &row.job;
         let inserted = sqlx::query(INSERT)
             .bind(job.domain.0.to_vec())
@@ -184,7 +181,6 @@ impl Change {
             .await
             .map_err(failed("store a job"))?;
         row.number = inserted.try_get("number").map_err(failed("store a job"))?;
-        row.points_before = inserted.try_get("points_before").map_err(failed("store a job"))?;
         Ok(())
     }
 
@@ -267,7 +263,6 @@ fn row(row: &SqliteRow) -> Result<JobRow, ServiceError> {
             agent: row.try_get::<Option<Vec<u8>>, _>("agent")?.map(exact).transpose()?.map(AgentKey),
             heard: row.try_get("heard")?,
             lapsed: row.try_get("lapsed")?,
-            points_before: row.try_get("points_before")?,
         })
     };
     read().map_err(failed("read a job"))

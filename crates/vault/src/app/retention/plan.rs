@@ -59,11 +59,11 @@ fn retention_point(info: &PointInfo, known: Option<&PointRow>) -> RetentionPoint
         sequence: info.sequence,
         place_ms: known.map_or(stamped_ms, |row| row.place_ms),
         received_ms: info.received_ms,
-        origin: match known.map(|row| row.description.origin) {
+        origin: match known.map(|row| row.told.origin) {
             Some(PointOrigin::OnDemand) => Origin::OnDemand,
             Some(PointOrigin::Scheduled) | None => Origin::Scheduled,
         },
-        completeness: match known.map(|row| row.description.completeness) {
+        completeness: match known.map(|row| row.told.completeness) {
             Some(Completeness::Clean) | None => policy::Completeness::Clean,
             Some(Completeness::Warnings) => policy::Completeness::Warnings,
             Some(Completeness::Incomplete) => policy::Completeness::Incomplete,
