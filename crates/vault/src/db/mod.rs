@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub(crate) use agents::AgentRow;
 pub(crate) use items::ItemRow;
-pub(crate) use jobs::JobRow;
+pub(crate) use jobs::{ForgottenBefore, JobRow};
 pub(crate) use points::PointRow;
 pub(crate) use policies::PolicyRow;
 pub(crate) use tokens::{Accepted, TokenRow};

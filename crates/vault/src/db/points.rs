@@ -61,12 +61,16 @@ impl Database {
         rows.map_err(failed("list points"))?.iter().map(point).collect()
     }
 
-    /// When the newest whole point of each item was received, of one domain or of all.
-    pub(crate) async fn newest_points(&self, domain: Option<DomainId>) -> Result<Vec<(DomainId, ItemName, i64)>, ServiceError> {
+    /// When the newest whole point of each item was received, of one domain or of all; by a clock that was ahead none was.
+    pub(crate) async fn newest_points(
+        &self,
+        domain: Option<DomainId>,
+        latest_ms: i64,
+    ) -> Result<Vec<(DomainId, ItemName, i64)>, ServiceError> {
         const NEWEST: &str = "SELECT items.domain, items.name, (SELECT received_ms FROM points WHERE points.domain = items.domain \
-                              AND points.item = items.name AND promised IS NULL AND deleted_ms IS NULL AND completeness <> 'incomplete' \
+                              AND points.item = items.name AND promised IS NULL AND deleted_ms IS NULL AND completeness <> 'incomplete' AND received_ms <= ?2 \
                               ORDER BY sequence DESC LIMIT 1) AS newest_ms FROM items WHERE ?1 IS NULL OR items.domain = ?1";
-        let rows = sqlx::query(NEWEST).bind(domain.map(|domain| domain.0.to_vec())).fetch_all(&self.pool).await;
+        let rows = sqlx::query(NEWEST).bind(domain.map(|domain| domain.0.to_vec())).bind(latest_ms).fetch_all(&self.pool).await;
         let read = |row: &SqliteRow| -> Result<Option<_>, sqlx::Error> {
             let (domain, item) = (DomainId(exact(row.try_get("domain")?)?), parsed(row.try_get("name")?)?);
             Ok(row.try_get::<Option<i64>, _>("newest_ms")?.map(|newest_ms| (domain, item, newest_ms)))
@@ -104,6 +108,17 @@ impl Database {
         Ok(known.unwrap_or(false))
     }
 
+    /// Those of these points that are soft-deleted are about to be brought back by a person.
+    pub(crate) async fn hold_points(&self, domain: DomainId, ids: &[PointId]) -> Result<(), ServiceError> {
+        const HOLD: &str = "UPDATE points SET held = 1 WHERE domain = ? AND id = ? AND deleted_ms IS NOT NULL";
+        let mut change = self.change().await?;
+        for id in ids {
+            let held = sqlx::query(HOLD).bind(domain.0.to_vec()).bind(id.0.to_vec()).execute(&mut *change.0).await;
+            held.map_err(failed("store a point"))?;
+        }
+        change.commit().await
+    }
+
     /// Points of a domain are soft-deleted since this time, those that were already since theirs; or were brought back.
     pub(crate) async fn set_points_deleted(
         &self,
@@ -112,7 +127,7 @@ impl Database {
         at: Option<i64>,
     ) -> Result<(), ServiceError> {
         const DELETED: &str = "UPDATE points SET deleted_ms = coalesce(deleted_ms, ?), held = 0 WHERE domain = ? AND id = ?";
-        const LISTED: &str = "UPDATE points SET deleted_ms = ?, held = 1 WHERE domain = ? AND id = ? AND deleted_ms IS NOT NULL";
+        const LISTED: &str = "UPDATE points SET deleted_ms = ? WHERE domain = ? AND id = ?";
         let mut change = self.change().await?;
         for id in ids {
             let set = sqlx::query(if at.is_some() { DELETED } else { LISTED });

@@ -196,6 +196,26 @@ async fn what_a_person_brought_back_expires_by_a_persons_hand_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_brought_back_half_way_does_not_expire_again() {
+    let hands = Arc::new(Hands::default());
+    let protected = Protected::at(by_hand(), hands.clone()).await;
+    let source = tempfile::tempdir().unwrap();
+    let made = make_points(&protected, source.path(), 3).await;
+    protect(&protected, short(100)).await;
+    hands.pass(3 * DAY);
+    assert_eq!(retain(&protected, 1).await.1.expired, 2);
+    let pool = crate::told::database(protected.running.directory.path()).await;
+    let fails = "CREATE TRIGGER fails BEFORE UPDATE OF deleted_ms ON points WHEN NEW.deleted_ms IS NULL \
+                 BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::query(fails).execute(&pool).await.unwrap();
+    protected.domain().await.undelete(&made[..1]).await.unwrap_err();
+    assert_eq!(listed(&protected, false).await, 2, "the vault has brought it back");
+    sqlx::query("DROP TRIGGER fails").execute(&pool).await.unwrap();
+    assert_eq!(retain(&protected, 2).await.1.expired, 0);
+    assert!(points(&protected).await[0].reason.contains("a person brought it back"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn points_of_an_item_without_a_policy_never_expire_and_one_is_given_only_if_that_is_said() {
     let hands = Arc::new(Hands::default());
     let protected = Protected::at(by_hand(), hands.clone()).await;
@@ -221,18 +241,26 @@ async fn points_of_an_item_without_a_policy_never_expire_and_one_is_given_only_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_item_is_overdue_by_the_vaults_clock_until_it_has_a_whole_point() {
+async fn an_item_is_overdue_by_the_vaults_clock_and_by_a_wall_clock_that_may_be_right_until_it_has_a_whole_point() {
     let hands = Arc::new(Hands::default());
     let protected = Protected::at(by_hand(), hands.clone()).await;
     let admin = protected.admin();
     set_policy(admin, "nightly", PolicySettings { objective_minutes: Some(1560), ..nightly() }).await.unwrap();
     set_item(admin, DOMAIN, Some("nightly")).await.unwrap();
     let overdue = async || admin.item(DOMAIN, &item("item")).await.unwrap().overdue_since_ms;
-    hands.set_ahead(400 * DAY_MS);
+    hands.set_ahead(20 * DAY_MS);
     assert_eq!(overdue().await, None, "a wall clock that jumped makes nothing overdue");
+    hands.set_ahead(380 * DAY_MS);
+    assert!(overdue().await.is_some(), "it may be right, and somebody has to look");
+    let source = tempfile::tempdir().unwrap();
+    make_points(&protected, source.path(), 1).await;
     hands.set_ahead(-400 * DAY_MS);
+    assert_eq!(overdue().await, None);
+    let pool = crate::told::database(protected.running.directory.path()).await;
+    sqlx::query("UPDATE points SET received_ms = received_ms + ?").bind(400 * DAY_MS).execute(&pool).await.unwrap();
+    assert_eq!(overdue().await, None);
     hands.pass(Duration::from_secs(27 * 3600));
-    assert!(overdue().await.is_some());
+    assert!(overdue().await.is_some(), "the point is of a time that has not come");
     let metrics = async || {
         let answer = crate::requests::ask(&protected.running, "GET", "/metrics", Some(&protected.admin_token), vec![]).await;
         String::from_utf8(answer.body).unwrap()

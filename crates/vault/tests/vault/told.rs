@@ -43,7 +43,7 @@ async fn told(protected: &Protected) -> Vec<(PointOrigin, Completeness)> {
 }
 
 /// The service's database of a service that was ended.
-async fn database(directory: &Path) -> sqlx::SqlitePool {
+pub(crate) async fn database(directory: &Path) -> sqlx::SqlitePool {
     sqlx::SqlitePool::connect(&format!("sqlite://{}", directory.join("data/service.db").display())).await.unwrap()
 }
 

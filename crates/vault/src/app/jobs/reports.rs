@@ -21,6 +21,9 @@ const LOG_BYTES_MAX: usize = 512 << 10;
 const WORD_BYTES_MAX: usize = 128;
 /// Most runs of a domain that agents began themselves and that are not over.
 const RUNNING_MAX: usize = 200;
+/// Most runs of a domain that agents began themselves and of which the service learns within a minute. What ten thousand runs tell that
+/// had to wait has come within an hour and a half.
+pub(super) const NEW_RUNS_A_MINUTE_MAX: u32 = 120;
 /// How far an agent's clock may be ahead for what it completed to count.
 const SLOT_AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 /// Most tries of a slot.
@@ -51,6 +54,10 @@ impl Jobs {
         }
         change.put_job_log(row.number, &log_of(&mut report)).await?;
         conclude(&mut change, &row, &report, self.time.wall_ms()).await?;
+        if row.job.state.is_over() && row.job.origin != JobOrigin::Person {
+            // An agent makes as many of these as it wants.
+            change.forget_jobs_of(domain, row.job.work.kind(), self.kept).await?;
+        }
         self.keep_alive(&row, &report);
         change.commit().await?;
         if row.job.state.is_over() {
@@ -121,6 +128,10 @@ impl Jobs {
         if !report.state.is_over() && change.jobs_in(domain, JobState::Running).await?.len() >= RUNNING_MAX {
             // Not a conflict: that would end a run that somebody needs.
             return Err(Error::new(ErrorKind::Unavailable, format!("{RUNNING_MAX} jobs of the domain run already")));
+        }
+        if !self.new_runs.admit(domain, self.time.running()) {
+            let what = format!("the service learnt of {NEW_RUNS_A_MINUTE_MAX} runs of the domain within a minute already");
+            return Err(Error::new(ErrorKind::Unavailable, what).with_hint("it takes more in a minute"));
         }
         let mut row = JobRow::waiting(domain, job, report.work.clone(), report.origin.clone(), self.time.wall_ms());
         row.agent = Some(report.agent);
