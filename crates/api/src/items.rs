@@ -41,7 +41,7 @@ pub struct ItemRequest {
     #[serde(default, with = "crate::text::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub policy: Option<PolicyName>,
-    /// It may be given a policy that protects less than the one that it has, or none.
+    /// It may be given a policy that protects less than the one that it has, or none, or have less in it.
     #[serde(default)]
     pub weaken: bool,
 }

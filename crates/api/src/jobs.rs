@@ -523,8 +523,8 @@ pub struct JobClaim {
 }
 
 /// What an agent tells of a job, whole each time: of one that it was given, or of a run that it began by its schedule, perhaps
-/// while the service was away. The same report again is no error. What it tells of a point (made on demand, incomplete) counts only if
-/// the service knew of the job before the point was committed: an agent tells of a run before it begins it.
+/// while the service was away. The same report again is no error. What it tells of a point is for people: what the point is was told
+/// when it was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

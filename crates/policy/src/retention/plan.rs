@@ -308,6 +308,9 @@ fn claim_newest(settings: &RetentionSettings, points: &[RetentionPoint], made: &
         // Leaves the floor when the last of so many newer ones is made.
         let until = newer.len().checked_sub(count).and_then(|place| newer.get(place)).copied();
         claims.push(Claim { reason, until });
+        if point.origin == Origin::Held {
+            continue;
+        }
         whole.push(made.received);
         if point.counts() {
             counted.push(made.received);

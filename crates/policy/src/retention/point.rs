@@ -30,6 +30,9 @@ pub enum Origin {
     Scheduled,
     /// Somebody who asked for it.
     OnDemand,
+    /// Somebody who brought it back, whatever made it first. Whoever executes plans leaves it to a person to let it go; it takes nothing
+    /// from others, neither a slot nor a place in the floor.
+    Held,
 }
 
 /// How much of the item is in a point.

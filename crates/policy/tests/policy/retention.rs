@@ -3,7 +3,7 @@
 use crate::fixture::{at, bare_retention, daily_at, kept, nightly, on_demand, point, points_of, settings};
 use format::Sequence;
 use policy::{
-    Completeness, Days, Expiry, Kind, Policy, PolicyError, PolicySettings, Reason, RetentionPoint, RetentionRule,
+    Completeness, Days, Expiry, Kind, Origin, Policy, PolicyError, PolicySettings, Reason, RetentionPoint, RetentionRule,
     RetentionSettings, Schedule, Timestamp, Weekday,
 };
 
@@ -48,6 +48,26 @@ fn a_slot_without_a_point_yet_pushes_nothing_out_until_it_is_over() {
     assert_eq!(kept(&policy, &with_late, at("2027-08-14T02:00:00Z")), [11, 12, 13]);
     // It never comes, and the oldest goes when the slot is over.
     assert_eq!(kept(&policy, &points, at("2027-08-14T22:00:00Z")), [11, 12]);
+}
+
+#[test]
+fn a_point_that_a_person_brought_back_takes_nothing_from_others() {
+    let policy = nightly(RetentionSettings { daily: 3, weekly: 2, monthly: 2, floor: 2, on_demand_days: 1, ..bare_retention() });
+    let points = august(&policy, "2027-08-20T22:00:00Z");
+    let held = |point: &RetentionPoint| RetentionPoint { origin: Origin::Held, ..*point };
+    for now in ["2027-08-20T23:00:00Z", "2027-08-21T23:00:00Z", "2027-09-20T00:00:00Z"].map(at) {
+        for number in [1, 2, 16, 19, 20] {
+            let others: Vec<_> = points.iter().filter(|point| point.sequence != Sequence(number)).copied().collect();
+            let mut with: Vec<_> = points.clone();
+            with[number as usize - 1] = held(&with[number as usize - 1]);
+            let mut left = kept(&policy, &with, now);
+            left.retain(|kept| *kept != number);
+            assert_eq!(left, kept(&policy, &others, now), "{number} at {now}");
+        }
+    }
+    // Nor is it something newer than one that is not whole.
+    let incomplete = RetentionPoint { completeness: Completeness::Incomplete, ..points[0] };
+    assert!(kept(&policy, &[incomplete, held(&points[1])], at("2028-08-20T23:00:00Z")).contains(&1));
 }
 
 #[test]

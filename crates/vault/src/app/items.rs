@@ -8,7 +8,7 @@ use super::clock::timestamp;
 use super::policies::{checked, has_other_slots, no_such_policy, refuse_weakenings, weakenings};
 use crate::db::{Change, ItemRow};
 use api::limits::{ITEMS_PER_DOMAIN_MAX, SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
-use api::{FileScope, ItemBody, ItemList, ItemRequest, JobState, LastJob, ProtectedItem, Protection};
+use api::{ClockStanding, FileScope, ItemBody, ItemList, ItemRequest, JobState, LastJob, ProtectedItem, Protection};
 use contract::{Error, ErrorKind, Result};
 use format::{DomainId, ItemName};
 use policy::{ItemRuns, ItemSeed, PointAge, Policy, PolicySettings, Running, Step};
@@ -47,13 +47,16 @@ impl App {
             Some(policy) => Some(change.policy(policy).await?.ok_or_else(|| no_such_policy(policy))?.settings),
             None => None,
         };
-        let weaker = weakenings_of(&mut change, domain, name, before.as_ref(), settings.as_ref()).await?;
+        let mut weaker = weakenings_of(&mut change, domain, name, before.as_ref(), settings.as_ref()).await?;
+        weaker.extend(before.as_ref().into_iter().flat_map(|row| narrowings(&row.files, &request.files)));
         refuse_weakenings(&weaker, request.weaken)?;
         if before.is_none() && change.count_items(domain).await? >= ITEMS_PER_DOMAIN_MAX as u64 {
             let what = format!("the domain has {ITEMS_PER_DOMAIN_MAX} items, and takes no more");
             return Err(Error::new(ErrorKind::Conflict, what));
         }
-        let row = next_row(domain, name, request, settings, before.as_ref(), now_ms);
+        // By a wall clock that is ahead its objective would count from long after.
+        let protected_ms = now_ms.min(self.clock.shown().as_millisecond());
+        let row = next_row(domain, name, request, settings, before.as_ref(), Now { now_ms, protected_ms });
         if before.as_ref() != Some(&row) {
             change.put_item(&row).await?;
             change.revise(domain, now_ms).await?;
@@ -115,7 +118,8 @@ impl App {
     }
 
     async fn surroundings(&self, domain: Option<DomainId>) -> Result<Surroundings> {
-        let newest = self.database.newest_points(domain).await?;
+        let clock = self.clock.body();
+        let newest = self.database.newest_points(domain, clock.now_ms.max(clock.wall_ms)).await?;
         let last = self.database.last_jobs(domain).await?;
         Ok(Surroundings {
             newest_ms: newest.into_iter().map(|(domain, item, newest_ms)| ((domain, item), newest_ms)).collect(),
@@ -149,14 +153,20 @@ impl App {
         self.checked.get(name, settings).map(Some)
     }
 
-    /// By the vault's clock: a wall clock that jumped makes nothing overdue.
+    /// By the vault's clock, and by the wall clock too while nobody has said which of them is wrong: a false alarm is better than
+    /// none.
     fn overdue_since(&self, row: &ItemRow, newest_ms: Option<i64>) -> Result<Option<i64>> {
         let Some(policy) = self.policy_of(row)? else { return Ok(None) };
-        let since = timestamp(row.protected_ms.unwrap_or(row.since_ms));
-        Ok(match policy.point_age(newest_ms.map(timestamp), since, self.clock.shown()) {
-            PointAge::Overdue { since } => Some(since.as_millisecond()),
-            PointAge::Met { .. } | PointAge::NoObjective => None,
-        })
+        let clock = self.clock.body();
+        let by = |now_ms: i64| {
+            let since_ms = row.protected_ms.unwrap_or(row.since_ms).min(now_ms);
+            match policy.point_age(newest_ms.map(timestamp), timestamp(since_ms), timestamp(now_ms)) {
+                PointAge::Overdue { since } => Some(since.as_millisecond()),
+                PointAge::Met { .. } | PointAge::NoObjective => None,
+            }
+        };
+        let waits = clock.standing == ClockStanding::Waiting;
+        Ok(by(clock.now_ms).or_else(|| by(clock.wall_ms).filter(|_| waits)))
     }
 
     /// When the next scheduled run is due, as far as the service knows what its agent has done.
@@ -209,14 +219,23 @@ async fn weakenings_of(
     })
 }
 
+/// The time when an item is set.
+struct Now {
+    /// By the wall clock, which schedules go by.
+    now_ms: i64,
+    /// From when on an objective counts.
+    protected_ms: i64,
+}
+
 fn next_row(
     domain: DomainId,
     name: &ItemName,
     request: ItemRequest,
     settings: Option<PolicySettings>,
     before: Option<&ItemRow>,
-    now_ms: i64,
+    now: Now,
 ) -> ItemRow {
+    let Now { now_ms, protected_ms } = now;
     let was = before.and_then(|row| row.settings.as_ref());
     let same_slots = match (was, settings.as_ref()) {
         (Some(was), Some(is)) => !has_other_slots(was, is),
@@ -224,7 +243,7 @@ fn next_row(
         _ => false,
     };
     let since_ms = before.filter(|_| same_slots).map_or(now_ms, |row| row.since_ms);
-    let protected_ms = settings.as_ref().map(|_| before.and_then(|row| row.protected_ms).unwrap_or(now_ms));
+    let protected_ms = settings.as_ref().map(|_| before.and_then(|row| row.protected_ms).unwrap_or(protected_ms));
     ItemRow {
         domain,
         name: name.clone(),
@@ -238,6 +257,31 @@ fn next_row(
         accepted: before.and_then(|row| row.accepted),
         settings,
     }
+}
+
+/// What was in an item and may be in it no more.
+fn narrowings(was: &FileScope, is: &FileScope) -> Vec<String> {
+    // Another mounted file system is not reached from above where only one is read.
+    let is_in =
+        |path: &String| is.paths.iter().any(|other| is_same_or_below(path, other) && (path == other || !is.one_file_system));
+    let lines = |what: &str, lines: Vec<&String>| (!lines.is_empty()).then(|| format!("files.{what}: {lines:?}"));
+    let gone = was.paths.iter().filter(|path| !is_in(path)).collect();
+    let excluded = is.excludes.iter().filter(|line| !was.excludes.contains(line)).collect();
+    let included = was.includes.iter().filter(|line| !is.includes.contains(line)).collect();
+    let flags = [
+        ("one_file_system", was.one_file_system, is.one_file_system),
+        ("exclude_caches", was.exclude_caches, is.exclude_caches),
+        ("exclude_nodump", was.exclude_nodump, is.exclude_nodump),
+    ];
+    let flags =
+        flags.into_iter().filter(|(_, was, is)| !was && *is).map(|(flag, ..)| format!("files.{flag}: true instead of false"));
+    let lists = [lines("paths without", gone), lines("excludes with", excluded), lines("includes without", included)];
+    lists.into_iter().flatten().chain(flags).collect()
+}
+
+fn is_same_or_below(path: &str, other: &str) -> bool {
+    let (path, other) = (path.trim_end_matches('/'), other.trim_end_matches('/'));
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn check_scope(files: &FileScope) -> Result<()> {

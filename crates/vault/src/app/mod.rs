@@ -97,7 +97,7 @@ impl App {
         let jobs = Jobs::load(database.clone(), time.clone(), listeners.clone(), &limits).await?;
         let due = Due::load(database.clone(), time.clone(), duties).await?;
         let agents = Agents::load(database.clone()).await?;
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             vault,
             tokens,
             leases,
@@ -118,7 +118,9 @@ impl App {
             overdue_items: Mutex::default(),
             due,
             database,
-        }))
+        });
+        app.settle_promises().await?;
+        Ok(app)
     }
 }
 

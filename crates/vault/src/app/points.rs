@@ -1,17 +1,18 @@
 //! Points: lists of them, and what the service keeps book of beside the vault.
 //!
-//! Invariant: what is known of a point never shortens its life unless it is sure. A point counts as scheduled and whole until a job
-//! tells otherwise that the service knew of before the point was there; of two that tell, the one counts that keeps it longer.
+//! Invariant: what a point is comes with its commit, and the first word counts for ever: nobody tells of a point that is there. What
+//! is told is stored before the vault has the point, as a promise, so that nothing that comes in between loses it. A promise is no
+//! point: nobody but this module sees one.
 
 use super::App;
-use crate::db::{Change, Description, JobRow, PointRow};
+use crate::db::{Change, PointRow};
 use crate::error::ServiceError;
 use api::limits::POINTS_PAGE_MAX;
-use api::{BackupResult, Completeness, JobOrigin, Point, PointList, PointOrigin, PointTold, PointsQuery};
+use api::{Point, PointList, PointTold, PointsQuery};
 use bytes::Bytes;
 use contract::{Committed, Domain, Error, ErrorKind, PointFilter, PointInfo, PointState, Result};
-use format::record::SignedRecord;
-use format::{AgentKey, DomainId, PointId, SessionId};
+use format::record::{RecordKind, SignedRecord};
+use format::{DomainId, PointId, SessionId};
 use std::collections::{HashMap, HashSet};
 
 /// Most bytes of records in a page; it has one point at least.
@@ -43,54 +44,113 @@ pub(crate) async fn page(domain: &dyn Domain, query: PointsQuery) -> Result<Poin
 }
 
 impl App {
-    /// Commits a point, and keeps book of it.
+    /// Commits a point, and keeps book of it and of what is told of it.
     pub(crate) async fn commit_point(
         &self,
         domain: DomainId,
         session: SessionId,
         bytes: Bytes,
-        _told: PointTold,
+        told: PointTold,
     ) -> Result<Committed> {
         self.know_points(domain).await?;
-        let vault = self.vault.get().await?;
-        let opened_ms = vault.session_opened_ms(domain, session).await?;
-        let committed = self.vault.domain(domain).await?.commit(session, bytes.clone()).await?;
-        if let Err(error) = self.note_point(domain, &committed, &bytes, opened_ms).await {
-            // It is there; of what nobody has book of the first look after it will.
+        let repository = self.vault.domain(domain).await?;
+        let promise = self.promise_of(domain, session, &bytes, told).await?;
+        let is_new = self.promise(promise.as_ref()).await?;
+        let committed = match repository.commit(session, bytes).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                if let Some(promise) = promise.filter(|_| is_new && is_final(error.kind())) {
+                    self.take_back(&promise).await;
+                }
+                return Err(error);
+            }
+        };
+        if let Some(promise) = promise
+            && let Err(error) = self.note_point(promise, committed).await
+        {
+            // It is there, and what was promised of it too: the next look at the domain's points puts them together.
             tracing::warn!(%error, point = %committed.point, "a point is committed, and the service's own book does not have it yet");
         }
         self.listeners.tell(domain);
         Ok(committed)
     }
 
-    async fn note_point(&self, domain: DomainId, committed: &Committed, bytes: &Bytes, opened_ms: Option<i64>) -> Result<()> {
-        let record = SignedRecord::parse_unverified(bytes)?;
-        let place_ms = opened_ms.map_or(committed.time_ms, |opened_ms| opened_ms.min(committed.time_ms));
-        let row = PointRow {
+    /// What will be known of the point if it comes. None of what is no point, or can only be one that is known.
+    async fn promise_of(&self, domain: DomainId, session: SessionId, bytes: &Bytes, told: PointTold) -> Result<Option<PointRow>> {
+        let Ok(record) = SignedRecord::parse_unverified(bytes) else { return Ok(None) };
+        let opened_ms = self.vault.get().await?.session_opened_ms(domain, session).await?;
+        let Some(place_ms) = opened_ms.filter(|_| record.body.kind == RecordKind::Point) else { return Ok(None) };
+        Ok(Some(PointRow {
             number: 0,
             domain,
-            id: committed.point,
+            id: record.id(),
             item: record.body.item,
             sequence: record.body.sequence,
             agent: Some(record.agent),
             place_ms,
-            received_ms: committed.time_ms,
-            description: Description::UNKNOWN,
-            described: false,
+            received_ms: place_ms,
+            told,
             deleted_ms: None,
             held: false,
-        };
+            promised: Some(session),
+        }))
+    }
+
+    /// Stores a promise, before the vault has the point: whatever comes in between, what was told of it is not lost. Whether nothing
+    /// was known of the point before.
+    async fn promise(&self, promise: Option<&PointRow>) -> Result<bool> {
+        let Some(promise) = promise else { return Ok(false) };
+        let Some(session) = promise.promised else { return Ok(false) };
         let mut change = self.database.change().await?;
-        change.insert_point(&row).await?;
+        change.remove_promises(promise.domain, session, Some(promise.id)).await?;
+        let is_new = change.insert_point(promise).await?;
+        change.commit().await?;
+        Ok(is_new)
+    }
+
+    /// Forgets a promise of which nothing comes. Where that fails it goes when its session is forgotten.
+    async fn take_back(&self, promise: &PointRow) {
+        let taken_back = async {
+            let mut change = self.database.change().await?;
+            if let Some(session) = promise.promised {
+                change.remove_promises(promise.domain, session, None).await?;
+            }
+            change.commit().await
+        };
+        if let Err(error) = taken_back.await {
+            tracing::warn!(%error, point = %promise.id, "a point was not committed, and is promised still");
+        }
+    }
+
+    /// A promised point is there.
+    async fn note_point(&self, promise: PointRow, committed: Committed) -> Result<()> {
+        let mut change = self.database.change().await?;
+        let known = change.point(promise.domain, committed.point).await?;
+        if known.as_ref().is_some_and(|row| row.promised.is_none()) {
+            return Ok(());
+        }
+        let row = known.unwrap_or(promise);
+        keep_promise(&mut change, row, committed.time_ms, committed.time_ms).await?;
         Ok(change.commit().await?)
     }
 
-    /// Sees to it that the points which a domain had before the service kept book of them are in it. They were made by jobs that
-    /// nobody knows: no job tells any more what they are.
+    /// Sees to it that the points which a domain had before the service kept book of them are in it. Nothing was told of them.
     pub(crate) async fn know_points(&self, domain: DomainId) -> Result<()> {
         let repository = self.vault.domain(domain).await?;
         if !self.database.points_known(domain).await? {
             self.reconcile(repository.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for what came of points that were promised when an earlier process ended.
+    pub(crate) async fn settle_promises(&self) -> Result<(), ServiceError> {
+        for domain in self.database.promised_domains().await? {
+            let settled = async { self.reconcile(self.vault.domain(domain).await?.as_ref()).await };
+            if let Err(error) = settled.await {
+                // Seen to by the domain's next round of retention.
+                tracing::warn!(%error, %domain, "what came of points that were promised could not be looked for");
+            }
         }
         Ok(())
     }
@@ -101,6 +161,7 @@ impl App {
         let now_ms = self.clock.stored().await?.as_millisecond();
         // What is committed from here on may be in the book before it is seen in the list.
         let newest = self.database.newest_point().await?;
+        let broken = self.broken_promises(domain).await?;
         let points = repository.points(PointFilter { item: None, deleted: true }).await?;
         let mut change = self.database.change().await?;
         let mut known: HashMap<PointId, PointRow> = change.points(domain).await?.into_iter().map(|row| (row.id, row)).collect();
@@ -112,6 +173,10 @@ impl App {
                     change.insert_point(&row).await?;
                     known.insert(info.id, row);
                 }
+                Some(row) if row.promised.is_some() => {
+                    row.deleted_ms = deleted.then(|| row.deleted_ms.unwrap_or(now_ms));
+                    *row = keep_promise(&mut change, row.clone(), info.time_ms, info.received_ms).await?;
+                }
                 Some(row) if deleted != row.deleted_ms.is_some() => {
                     row.deleted_ms = deleted.then_some(now_ms);
                     change.set_point_deleted(row.number, row.deleted_ms).await?;
@@ -120,7 +185,11 @@ impl App {
             }
         }
         let there: HashSet<PointId> = points.iter().map(|info| info.id).collect();
-        for (id, _) in known.iter().filter(|(id, row)| !there.contains(id) && row.number <= newest) {
+        let is_gone = |row: &PointRow| match row.promised {
+            Some(_) => broken.contains(&row.id),
+            None => row.number <= newest,
+        };
+        for (id, _) in known.iter().filter(|(id, row)| !there.contains(id) && is_gone(row)) {
             change.remove_point(domain, *id).await?;
         }
         known.retain(|id, _| there.contains(id));
@@ -128,37 +197,33 @@ impl App {
         change.commit().await?;
         Ok((points, known))
     }
+
+    /// Points that were promised by sessions of which the vault knows no more: those that it does not list by now never come.
+    async fn broken_promises(&self, domain: DomainId) -> Result<HashSet<PointId>> {
+        let vault = self.vault.get().await?;
+        let mut broken = HashSet::new();
+        for row in self.database.promised_points(domain).await? {
+            let Some(session) = row.promised else { continue };
+            if vault.session_opened_ms(domain, session).await?.is_none() {
+                broken.insert(row.id);
+            }
+        }
+        Ok(broken)
+    }
 }
 
-/// A job that is done tells what its point is. Only one that was known before the point was there, by the agent that signed it.
-pub(crate) async fn describe(
-    change: &mut Change,
-    row: &JobRow,
-    agent: AgentKey,
-    result: &BackupResult,
-) -> Result<(), ServiceError> {
-    let Some(point) = change.point(row.job.domain, result.point).await? else { return Ok(()) };
-    let is_its = point.number > row.points_before && point.agent == Some(agent) && row.job.work.item() == Some(&point.item);
-    if !is_its {
-        return Ok(());
-    }
-    let origin = if row.job.origin == JobOrigin::Person { PointOrigin::OnDemand } else { PointOrigin::Scheduled };
-    let told = Description { origin, completeness: result.completeness };
-    change.describe_point(point.number, if point.described { longer(told, point.description) } else { told }).await
+/// Makes a promised point one that is there, with a number of its own: it is newer than what was looked for before.
+async fn keep_promise(change: &mut Change, promise: PointRow, time_ms: i64, received_ms: i64) -> Result<PointRow> {
+    let place_ms = promise.place_ms.min(time_ms);
+    let row = PointRow { place_ms, received_ms, promised: None, ..promise };
+    change.remove_point(row.domain, row.id).await?;
+    change.insert_point(&row).await?;
+    Ok(row)
 }
 
-/// Of both the one that keeps a point longer.
-fn longer(one: Description, other: Description) -> Description {
-    let scheduled = [one.origin, other.origin].contains(&PointOrigin::Scheduled);
-    let rank = |completeness| match completeness {
-        Completeness::Clean => 0,
-        Completeness::Warnings => 1,
-        Completeness::Incomplete => 2,
-    };
-    Description {
-        origin: if scheduled { PointOrigin::Scheduled } else { PointOrigin::OnDemand },
-        completeness: if rank(one.completeness) <= rank(other.completeness) { one.completeness } else { other.completeness },
-    }
+/// Whether a commit that failed like this has not made a point, for certain.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound)
 }
 
 fn unknown_point(domain: DomainId, info: &PointInfo, deleted_ms: Option<i64>) -> PointRow {
@@ -171,9 +236,9 @@ fn unknown_point(domain: DomainId, info: &PointInfo, deleted_ms: Option<i64>) ->
         agent: None,
         place_ms: info.time_ms.min(info.received_ms),
         received_ms: info.received_ms,
-        description: Description::UNKNOWN,
-        described: false,
+        told: PointTold::default(),
         deleted_ms,
         held: false,
+        promised: None,
     }
 }

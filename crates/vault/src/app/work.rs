@@ -2,13 +2,22 @@
 
 use contract::{Error, ErrorKind, Result};
 use std::future::Future;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 /// Runs to the end on a task of its own. What is durable is right after any interruption; this saves doing it twice.
 pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     match tokio::spawn(work).await {
         Ok(outcome) => outcome,
         Err(error) => Err(Error::new(ErrorKind::Internal, "a fault of the vault service ended the request").with_source(error)),
+    }
+}
+
+/// Computes on this thread, and lets others run what waits for it meanwhile. On a runtime of one thread it just computes.
+pub(crate) fn compute<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -41,12 +50,17 @@ impl<F: Future<Output = Result<()>> + Send + 'static> Drop for Unheard<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Unheard, to_the_end};
+    use super::{Unheard, compute, to_the_end};
     use std::time::Duration;
     use tokio::sync::oneshot;
 
     const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn on_a_runtime_of_one_thread_it_just_computes() {
+        assert_eq!(compute(|| 7), 7);
+    }
 
     #[tokio::test]
     async fn what_is_done_for_somebody_who_went_away_is_taken_back() {

@@ -130,9 +130,9 @@ impl Change {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// A scheduled run of this slot was completed.
+    /// A scheduled run of this slot was completed. An older one than was completed before changes nothing.
     pub(crate) async fn set_last_slot(&mut self, domain: DomainId, name: &ItemName, slot_ms: i64) -> Result<(), ServiceError> {
-        let set = sqlx::query("UPDATE items SET last_slot_ms = ? WHERE domain = ? AND name = ?")
+        let set = sqlx::query("UPDATE items SET last_slot_ms = max(coalesce(last_slot_ms, 0), ?) WHERE domain = ? AND name = ?")
             .bind(slot_ms)
             .bind(domain.0.to_vec())
             .bind(name.as_str());

@@ -20,8 +20,6 @@ pub(crate) struct JobRow {
     pub(crate) heard: bool,
     /// Interrupted because its lease ran out: a later report may know better.
     pub(crate) lapsed: bool,
-    /// The newest point that the service knew of by then: the job did not make it.
-    pub(crate) points_before: i64,
 }
 
 /// A kind of work as a column.
@@ -120,22 +118,32 @@ impl Database {
         rows.map_err(failed("count jobs"))?.iter().map(read).collect::<Result<_, _>>().map_err(failed("count jobs"))
     }
 
-    /// Forgets jobs that are over: of each domain and kind all but the newest ones, and those of which the service learnt before a time.
-    pub(crate) async fn forget_jobs(&self, kept: &[(WorkKind, u64)], before_ms: i64) -> Result<u64, ServiceError> {
-        const OLD: &str = "DELETE FROM jobs WHERE state NOT IN ('waiting', 'running') AND created_ms < ?";
-        const MANY: &str = "DELETE FROM jobs WHERE number IN (SELECT number FROM (SELECT number, \
+    /// Forgets jobs that are over: of each domain and kind all but the newest ones, and those that are old.
+    pub(crate) async fn forget_jobs(&self, kept: &[(WorkKind, u64)], before: ForgottenBefore) -> Result<u64, ServiceError> {
+        const OLD: &str = "DELETE FROM jobs WHERE state NOT IN ('waiting', 'running') AND created_ms < ? \
+                           AND NOT (lapsed AND ended_ms >= ?)";
+        const MANY: &str = "DELETE FROM jobs WHERE NOT (lapsed AND ended_ms >= ?) AND number IN (SELECT number FROM (SELECT number, \
                             row_number() OVER (PARTITION BY domain ORDER BY number DESC) AS place FROM jobs \
                             WHERE kind = ? AND state NOT IN ('waiting', 'running')) WHERE place > ?)";
         let mut change = self.change().await?;
-        let old = sqlx::query(OLD).bind(before_ms).execute(&mut *change.0).await.map_err(failed("forget jobs"))?;
-        let mut forgotten = old.rows_affected();
+        let old = sqlx::query(OLD).bind(before.created_ms).bind(before.lapsed_ms).execute(&mut *change.0).await;
+        let mut forgotten = old.map_err(failed("forget jobs"))?.rows_affected();
         for (kind, count) in kept {
-            let many = sqlx::query(MANY).bind(kind.as_str()).bind(signed(*count)).execute(&mut *change.0).await;
-            forgotten += many.map_err(failed("forget jobs"))?.rows_affected();
+            let many = sqlx::query(MANY).bind(before.lapsed_ms).bind(kind.as_str()).bind(signed(*count));
+            forgotten += many.execute(&mut *change.0).await.map_err(failed("forget jobs"))?.rows_affected();
         }
         change.commit().await?;
         Ok(forgotten)
     }
+}
+
+/// From which times on jobs are remembered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForgottenBefore {
+    /// When the service learnt of them.
+    pub(crate) created_ms: i64,
+    /// When their leases ran out, where nothing else ended them.
+    pub(crate) lapsed_ms: i64,
 }
 
 impl Change {
@@ -156,9 +164,8 @@ impl Change {
     /// Stores a new job, with its place in the order of all.
     pub(crate) async fn insert_job(&mut self, row: &mut JobRow) -> Result<(), ServiceError> {
         const INSERT: &str = "INSERT INTO jobs (domain, id, kind, item, work, origin, agent, state, fence, attempt, cancelling, heard, \
-                              lapsed, points_before, created_ms, started_ms, ended_ms, warnings_count, result, problem) VALUES \
-                              (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) FROM points), ?, ?, ?, ?, ?, ?) \
-                              RETURNING number, points_before";
+                              lapsed, created_ms, started_ms, ended_ms, warnings_count, result, problem) VALUES \
+                              (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number";
         let job = &row.job;
         let inserted = sqlx::query(INSERT)
             .bind(job.domain.0.to_vec())
@@ -184,8 +191,15 @@ impl Change {
             .await
             .map_err(failed("store a job"))?;
         row.number = inserted.try_get("number").map_err(failed("store a job"))?;
-        row.points_before = inserted.try_get("points_before").map_err(failed("store a job"))?;
         Ok(())
+    }
+
+    /// Forgets jobs of a domain of this kind that are over, all but the newest ones and those whose leases alone ended them.
+    pub(crate) async fn forget_jobs_of(&mut self, domain: DomainId, kind: WorkKind, kept: u64) -> Result<(), ServiceError> {
+        const MANY: &str = "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE domain = ? AND kind = ? \
+                            AND state NOT IN ('waiting', 'running') ORDER BY number DESC LIMIT -1 OFFSET ?) AND NOT lapsed";
+        let many = sqlx::query(MANY).bind(domain.0.to_vec()).bind(kind.as_str()).bind(signed(kept));
+        many.execute(&mut *self.0).await.map(drop).map_err(failed("forget jobs"))
     }
 
     /// Stores what became of a job.
@@ -267,7 +281,6 @@ fn row(row: &SqliteRow) -> Result<JobRow, ServiceError> {
             agent: row.try_get::<Option<Vec<u8>>, _>("agent")?.map(exact).transpose()?.map(AgentKey),
             heard: row.try_get("heard")?,
             lapsed: row.try_get("lapsed")?,
-            points_before: row.try_get("points_before")?,
         })
     };
     read().map_err(failed("read a job"))

@@ -22,16 +22,17 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub(crate) use agents::AgentRow;
 pub(crate) use items::ItemRow;
-pub(crate) use jobs::JobRow;
-pub(crate) use points::{Description, PointRow};
+pub(crate) use jobs::{ForgottenBefore, JobRow};
+pub(crate) use points::PointRow;
 pub(crate) use policies::PolicyRow;
 pub(crate) use tokens::{Accepted, TokenRow};
 
 /// What makes each version of the one before, the first of nothing.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/0001_service.sql"),
     include_str!("../../migrations/0002_enrolled.sql"),
     include_str!("../../migrations/0003_protection.sql"),
+    include_str!("../../migrations/0004_told.sql"),
 ];
 /// How long another process may keep the database locked.
 const BUSY: Duration = Duration::from_secs(30);

@@ -2,8 +2,8 @@
 
 use super::{Change, Database, exact, failed, parsed, signed, unsigned};
 use crate::error::ServiceError;
-use api::{Completeness, PointOrigin};
-use format::{AgentKey, DomainId, ItemName, PointId, Sequence};
+use api::{Completeness, PointOrigin, PointTold};
+use format::{AgentKey, DomainId, ItemName, JobId, PointId, Sequence, SessionId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteExecutor};
 use std::str::FromStr;
@@ -17,35 +17,20 @@ pub(crate) struct PointRow {
     pub(crate) id: PointId,
     pub(crate) item: ItemName,
     pub(crate) sequence: Sequence,
-    /// The agent that signed it, where a job may still tell what it is.
+    /// The agent that signed it, where the service saw it come.
     pub(crate) agent: Option<AgentKey>,
     /// When its session was opened.
     pub(crate) place_ms: i64,
     pub(crate) received_ms: i64,
-    pub(crate) description: Description,
-    /// A job has told what it is.
-    pub(crate) described: bool,
+    /// What was told of it when it was committed, or what deletes nothing early.
+    pub(crate) told: PointTold,
     /// When it was soft-deleted, by the clock on which points expire.
     pub(crate) deleted_ms: Option<i64>,
     /// A person brought it back: it expires only by a person's hand.
     pub(crate) held: bool,
+    /// The session that is about to commit it: until the vault has it, it is no point.
+    pub(crate) promised: Option<SessionId>,
 }
-
-/// What a point is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Description {
-    pub(crate) origin: PointOrigin,
-    pub(crate) completeness: Completeness,
-}
-
-impl Description {
-    /// Of a point of which nobody tells: it deletes nothing early.
-    pub(crate) const UNKNOWN: Self = Self { origin: PointOrigin::Scheduled, completeness: Completeness::Clean };
-}
-
-const ORIGINS: [(PointOrigin, &str); 2] = [(PointOrigin::Scheduled, "scheduled"), (PointOrigin::OnDemand, "on_demand")];
-const COMPLETENESS: [(Completeness, &str); 3] =
-    [(Completeness::Clean, "clean"), (Completeness::Warnings, "warnings"), (Completeness::Incomplete, "incomplete")];
 
 struct OriginColumn(PointOrigin);
 
@@ -53,7 +38,7 @@ impl FromStr for OriginColumn {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        ORIGINS.iter().find(|(_, word)| *word == text).map(|(origin, _)| Self(*origin)).ok_or(())
+        PointOrigin::ALL.iter().find(|(_, word)| *word == text).map(|(origin, _)| Self(*origin)).ok_or(())
     }
 }
 
@@ -63,24 +48,29 @@ impl FromStr for CompletenessColumn {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        COMPLETENESS.iter().find(|(_, word)| *word == text).map(|(completeness, _)| Self(*completeness)).ok_or(())
+        Completeness::ALL.iter().find(|(_, word)| *word == text).map(|(completeness, _)| Self(*completeness)).ok_or(())
     }
 }
 
 impl Database {
     /// The points of a domain that the service knows, or of one item of it, by item and sequence.
     pub(crate) async fn points(&self, domain: DomainId, item: Option<&ItemName>) -> Result<Vec<PointRow>, ServiceError> {
-        const ALL: &str = "SELECT * FROM points WHERE domain = ?1 AND (?2 IS NULL OR item = ?2) ORDER BY item, sequence";
+        const ALL: &str = "SELECT * FROM points WHERE domain = ?1 AND (?2 IS NULL OR item = ?2) AND promised IS NULL \
+                           ORDER BY item, sequence";
         let rows = sqlx::query(ALL).bind(domain.0.to_vec()).bind(item.map(ItemName::as_str)).fetch_all(&self.pool).await;
         rows.map_err(failed("list points"))?.iter().map(point).collect()
     }
 
-    /// When the newest whole point of each item was received, of one domain or of all.
-    pub(crate) async fn newest_points(&self, domain: Option<DomainId>) -> Result<Vec<(DomainId, ItemName, i64)>, ServiceError> {
+    /// When the newest whole point of each item was received, of one domain or of all; by a clock that was ahead none was.
+    pub(crate) async fn newest_points(
+        &self,
+        domain: Option<DomainId>,
+        latest_ms: i64,
+    ) -> Result<Vec<(DomainId, ItemName, i64)>, ServiceError> {
         const NEWEST: &str = "SELECT items.domain, items.name, (SELECT received_ms FROM points WHERE points.domain = items.domain \
-                              AND points.item = items.name AND deleted_ms IS NULL AND completeness <> 'incomplete' \
+                              AND points.item = items.name AND promised IS NULL AND deleted_ms IS NULL AND completeness <> 'incomplete' AND received_ms <= ?2 \
                               ORDER BY sequence DESC LIMIT 1) AS newest_ms FROM items WHERE ?1 IS NULL OR items.domain = ?1";
-        let rows = sqlx::query(NEWEST).bind(domain.map(|domain| domain.0.to_vec())).fetch_all(&self.pool).await;
+        let rows = sqlx::query(NEWEST).bind(domain.map(|domain| domain.0.to_vec())).bind(latest_ms).fetch_all(&self.pool).await;
         let read = |row: &SqliteRow| -> Result<Option<_>, sqlx::Error> {
             let (domain, item) = (DomainId(exact(row.try_get("domain")?)?), parsed(row.try_get("name")?)?);
             Ok(row.try_get::<Option<i64>, _>("newest_ms")?.map(|newest_ms| (domain, item, newest_ms)))
@@ -96,11 +86,37 @@ impl Database {
         newest.map_err(failed("look points up"))
     }
 
+    /// Domains in which a point was promised of which the service does not know whether it came.
+    pub(crate) async fn promised_domains(&self) -> Result<Vec<DomainId>, ServiceError> {
+        let rows: Result<Vec<Vec<u8>>, _> =
+            sqlx::query_scalar("SELECT DISTINCT domain FROM points WHERE promised IS NOT NULL").fetch_all(&self.pool).await;
+        let rows = rows.map_err(failed("list promised points"))?;
+        rows.into_iter().map(|bytes| exact(bytes).map(DomainId).map_err(failed("read a domain"))).collect()
+    }
+
+    /// Points of a domain that are promised.
+    pub(crate) async fn promised_points(&self, domain: DomainId) -> Result<Vec<PointRow>, ServiceError> {
+        let rows = sqlx::query("SELECT * FROM points WHERE promised IS NOT NULL AND domain = ?").bind(domain.0.to_vec());
+        let rows = rows.fetch_all(&self.pool).await;
+        rows.map_err(failed("list promised points"))?.iter().map(point).collect()
+    }
+
     /// Whether the points that a domain had before the service kept book of them are known.
     pub(crate) async fn points_known(&self, domain: DomainId) -> Result<bool, ServiceError> {
         let known = sqlx::query_scalar("SELECT points_known FROM domains WHERE domain = ?").bind(domain.0.to_vec());
         let known: Option<bool> = known.fetch_optional(&self.pool).await.map_err(failed("look a domain up"))?;
         Ok(known.unwrap_or(false))
+    }
+
+    /// Those of these points that are soft-deleted are about to be brought back by a person.
+    pub(crate) async fn hold_points(&self, domain: DomainId, ids: &[PointId]) -> Result<(), ServiceError> {
+        const HOLD: &str = "UPDATE points SET held = 1 WHERE domain = ? AND id = ? AND deleted_ms IS NOT NULL";
+        let mut change = self.change().await?;
+        for id in ids {
+            let held = sqlx::query(HOLD).bind(domain.0.to_vec()).bind(id.0.to_vec()).execute(&mut *change.0).await;
+            held.map_err(failed("store a point"))?;
+        }
+        change.commit().await
     }
 
     /// Points of a domain are soft-deleted since this time, those that were already since theirs; or were brought back.
@@ -111,7 +127,7 @@ impl Database {
         at: Option<i64>,
     ) -> Result<(), ServiceError> {
         const DELETED: &str = "UPDATE points SET deleted_ms = coalesce(deleted_ms, ?), held = 0 WHERE domain = ? AND id = ?";
-        const LISTED: &str = "UPDATE points SET deleted_ms = ?, held = 1 WHERE domain = ? AND id = ? AND deleted_ms IS NOT NULL";
+        const LISTED: &str = "UPDATE points SET deleted_ms = ? WHERE domain = ? AND id = ?";
         let mut change = self.change().await?;
         for id in ids {
             let set = sqlx::query(if at.is_some() { DELETED } else { LISTED });
@@ -137,10 +153,10 @@ impl Change {
         found.as_ref().map(point).transpose()
     }
 
-    /// Stores a point that is not known yet.
-    pub(crate) async fn insert_point(&mut self, row: &PointRow) -> Result<(), ServiceError> {
-        const INSERT: &str = "INSERT OR IGNORE INTO points (domain, id, item, sequence, agent, place_ms, received_ms, origin, \
-                              completeness, described, deleted_ms, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    /// Stores a point, or a promise of one. False, and nothing, if it is known already.
+    pub(crate) async fn insert_point(&mut self, row: &PointRow) -> Result<bool, ServiceError> {
+        const INSERT: &str = "INSERT OR IGNORE INTO points (domain, id, item, sequence, agent, place_ms, received_ms, job, origin, \
+                              completeness, deleted_ms, held, promised) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let inserted = sqlx::query(INSERT)
             .bind(row.domain.0.to_vec())
             .bind(row.id.0.to_vec())
@@ -149,21 +165,28 @@ impl Change {
             .bind(row.agent.map(|agent| agent.0.to_vec()))
             .bind(row.place_ms)
             .bind(row.received_ms)
-            .bind(origin_word(row.description.origin))
-            .bind(completeness_word(row.description.completeness))
-            .bind(row.described)
+            .bind(row.told.job.map(|job| job.0.to_vec()))
+            .bind(row.told.origin.as_str())
+            .bind(row.told.completeness.as_str())
             .bind(row.deleted_ms)
-            .bind(row.held);
-        inserted.execute(&mut *self.0).await.map(drop).map_err(failed("store a point"))
+            .bind(row.held)
+            .bind(row.promised.map(|session| session.0.to_vec()));
+        let inserted = inserted.execute(&mut *self.0).await.map_err(failed("store a point"))?;
+        Ok(inserted.rows_affected() > 0)
     }
 
-    /// A job has told what a point is.
-    pub(crate) async fn describe_point(&mut self, number: i64, description: Description) -> Result<(), ServiceError> {
-        let set = sqlx::query("UPDATE points SET origin = ?, completeness = ?, described = 1 WHERE number = ?")
-            .bind(origin_word(description.origin))
-            .bind(completeness_word(description.completeness))
-            .bind(number);
-        set.execute(&mut *self.0).await.map(drop).map_err(failed("store a point"))
+    /// Forgets what a session promised beside this point: it commits one.
+    pub(crate) async fn remove_promises(
+        &mut self,
+        domain: DomainId,
+        session: SessionId,
+        except: Option<PointId>,
+    ) -> Result<(), ServiceError> {
+        let removed = sqlx::query("DELETE FROM points WHERE promised = ?1 AND domain = ?2 AND (?3 IS NULL OR id <> ?3)")
+            .bind(session.0.to_vec())
+            .bind(domain.0.to_vec())
+            .bind(except.map(|id| id.0.to_vec()));
+        removed.execute(&mut *self.0).await.map(drop).map_err(failed("forget a promised point"))
     }
 
     pub(crate) async fn set_point_deleted(&mut self, number: i64, at: Option<i64>) -> Result<(), ServiceError> {
@@ -178,7 +201,7 @@ impl Change {
 
     /// How many points of an item are known.
     pub(crate) async fn count_points(&mut self, domain: DomainId, item: &ItemName) -> Result<u64, ServiceError> {
-        let count = sqlx::query_scalar("SELECT count(*) FROM points WHERE domain = ? AND item = ?");
+        let count = sqlx::query_scalar("SELECT count(*) FROM points WHERE domain = ? AND item = ? AND promised IS NULL");
         let count: Result<i64, _> = count.bind(domain.0.to_vec()).bind(item.as_str()).fetch_one(&mut *self.0).await;
         count.map(unsigned).map_err(failed("count points"))
     }
@@ -191,7 +214,7 @@ impl Change {
         set.await.map(drop).map_err(failed("store a domain"))
     }
 
-    /// All points of a domain that are known.
+    /// All points of a domain that are known, and those that are promised.
     pub(crate) async fn points(&mut self, domain: DomainId) -> Result<Vec<PointRow>, ServiceError> {
         list(&mut *self.0, domain).await
     }
@@ -202,18 +225,11 @@ async fn list<'e>(executor: impl SqliteExecutor<'e>, domain: DomainId) -> Result
     rows.map_err(failed("list points"))?.iter().map(point).collect()
 }
 
-fn origin_word(origin: PointOrigin) -> &'static str {
-    ORIGINS.iter().find(|(known, _)| *known == origin).map_or("", |(_, word)| *word)
-}
-
-fn completeness_word(completeness: Completeness) -> &'static str {
-    COMPLETENESS.iter().find(|(known, _)| *known == completeness).map_or("", |(_, word)| *word)
-}
-
 fn point(row: &SqliteRow) -> Result<PointRow, ServiceError> {
     let read = || -> Result<PointRow, sqlx::Error> {
         let origin: OriginColumn = parsed(row.try_get("origin")?)?;
         let completeness: CompletenessColumn = parsed(row.try_get("completeness")?)?;
+        let job = row.try_get::<Option<Vec<u8>>, _>("job")?.map(exact).transpose()?.map(JobId);
         Ok(PointRow {
             number: row.try_get("number")?,
             domain: DomainId(exact(row.try_get("domain")?)?),
@@ -223,10 +239,10 @@ fn point(row: &SqliteRow) -> Result<PointRow, ServiceError> {
             agent: row.try_get::<Option<Vec<u8>>, _>("agent")?.map(exact).transpose()?.map(AgentKey),
             place_ms: row.try_get("place_ms")?,
             received_ms: row.try_get("received_ms")?,
-            description: Description { origin: origin.0, completeness: completeness.0 },
-            described: row.try_get("described")?,
+            told: PointTold { job, origin: origin.0, completeness: completeness.0 },
             deleted_ms: row.try_get("deleted_ms")?,
             held: row.try_get("held")?,
+            promised: row.try_get::<Option<Vec<u8>>, _>("promised")?.map(exact).transpose()?.map(SessionId),
         })
     };
     read().map_err(failed("read a point"))

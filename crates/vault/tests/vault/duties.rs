@@ -56,6 +56,17 @@ async fn by_itself_the_service_expires_purges_frees_and_scrubs_as_time_passes() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_purged_is_freed_soon() {
+    let duties = vault::Duties { collection_hours: 1000, ..by_hand().duties };
+    let protected = Protected::at(Config { duties, ..by_hand() }, Arc::new(Hands::default())).await;
+    let made = make_points(&protected, tempfile::tempdir().unwrap().path(), 2).await;
+    let domain = protected.domain().await;
+    domain.expire(&made[..1]).await.unwrap();
+    domain.purge(&made[..1]).await.unwrap();
+    wait_for_own(&protected, WorkKind::Collection, |job| job.state == JobState::Succeeded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_for_a_duty_gets_a_job_with_what_came_of_it() {
     let protected = Protected::at(by_hand(), Arc::new(Hands::default())).await;
     let source = tempfile::tempdir().unwrap();

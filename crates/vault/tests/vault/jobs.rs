@@ -415,6 +415,48 @@ async fn jobs_that_are_over_are_forgotten_when_there_are_many_or_they_are_old() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_that_an_agent_brings_are_bounded_at_once() {
+    let limits = Limits { jobs_kept: 2, ..Limits::default() };
+    let hands = Arc::new(Hands::default());
+    let protected = Protected::at(Config { limits, ..crate::retention::by_hand() }, hands.clone()).await;
+    let (agent, key) = with_item(&protected).await;
+    let bring = async |number: u8| {
+        let run = run_of(key, i64::from(number), JobState::Failed);
+        agent.report_job(DOMAIN, JobId([number; 16]), &run).await.map(drop)
+    };
+    for number in 1..=120 {
+        bring(number).await.unwrap();
+    }
+    assert_eq!(refused(bring(121).await), ErrorKind::Unavailable);
+    let jobs = protected.admin().jobs(&JobsQuery::default()).await.unwrap().jobs;
+    assert_eq!(jobs.iter().map(|job| job.job.0[0]).collect::<Vec<_>>(), [120, 119]);
+    hands.pass(Duration::from_secs(60));
+    bring(121).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_lease_ran_out_is_remembered_for_some_days_and_a_wall_clock_that_jumps_forgets_none() {
+    let hands = Arc::new(Hands::default());
+    let limits = Limits { jobs_kept: 1, jobs_kept_days: 30, ..Limits::default() };
+    let protected = Protected::at(Config { limits, ..crate::retention::by_hand() }, hands.clone()).await;
+    let (agent, key) = with_item(&protected).await;
+    agent.report_job(DOMAIN, JobId([1; 16]), &run_of(key, 1, JobState::Running)).await.unwrap();
+    hands.pass(Duration::from_secs(121));
+    wait_for(protected.admin(), JobId([1; 16]), JobState::Interrupted).await;
+    for number in 2..=4 {
+        agent.report_job(DOMAIN, JobId([number; 16]), &run_of(key, 2, JobState::Succeeded)).await.unwrap();
+    }
+    hands.set_ahead(-60 * 86_400_000);
+    // Not a time at which it forgets what is young by either clock.
+    hands.pass(Duration::from_secs(3601));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let left = async || protected.admin().jobs(&JobsQuery::default()).await.unwrap().jobs.len();
+    assert_eq!(left().await, 2, "the newest one, and the one that may only be cut off");
+    agent.report_job(DOMAIN, JobId([1; 16]), &run_of(key, 1, JobState::Succeeded)).await.unwrap();
+    assert_eq!(protected.admin().job(DOMAIN, JobId([4; 16])).await.unwrap().state, JobState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_is_asked_for_of_a_point_that_is_there_and_to_a_plain_path() {
     let protected = Protected::new().await;
     with_item(&protected).await;

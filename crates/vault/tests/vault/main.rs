@@ -15,5 +15,6 @@ mod requests;
 mod retention;
 mod running;
 mod sessions;
+mod told;
 mod trees;
 mod trust;

@@ -82,6 +82,35 @@ async fn a_policy_that_protects_less_takes_the_place_of_another_only_if_that_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_has_less_in_it_only_if_that_is_said() {
+    let protected = Protected::new().await;
+    let admin = protected.admin();
+    let set = async |files: &FileScope, weaken| {
+        let request = ItemRequest { files: files.clone(), policy: None, weaken };
+        admin.set_item(DOMAIN, &item("item"), &request).await.map(drop)
+    };
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    let whole = FileScope { paths: lines(&["/srv", "/home/a"]), includes: lines(&["keep"]), ..FileScope::default() };
+    set(&whole, false).await.unwrap();
+    let narrower = [
+        (FileScope { paths: lines(&["/srv", "/home/ab"]), ..whole.clone() }, "files.paths without: [\"/home/a\"]"),
+        (FileScope { excludes: lines(&["*"]), ..whole.clone() }, "files.excludes with: [\"*\"]"),
+        (FileScope { includes: vec![], ..whole.clone() }, "files.includes without: [\"keep\"]"),
+        (FileScope { one_file_system: true, ..whole.clone() }, "files.one_file_system: true"),
+        (FileScope { exclude_caches: true, ..whole.clone() }, "files.exclude_caches: true"),
+        (FileScope { exclude_nodump: true, ..whole.clone() }, "files.exclude_nodump: true"),
+    ];
+    for (files, what) in &narrower {
+        denied(set(files, false).await, what);
+    }
+    assert_eq!(admin.item(DOMAIN, &item("item")).await.unwrap().files, whole);
+    let wider = FileScope { paths: lines(&["/srv/", "/home", "/etc"]), includes: lines(&["keep", "more"]), ..whole.clone() };
+    set(&wider, false).await.unwrap();
+    set(&FileScope { paths: lines(&["/"]), ..wider }, false).await.unwrap();
+    set(&narrower[0].0, true).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_an_item_has_is_not_removed_and_one_that_is_not_there_is_not_given() {
     let protected = Protected::new().await;
     let admin = protected.admin();

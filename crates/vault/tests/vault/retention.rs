@@ -1,12 +1,9 @@
 //! Retention through the service, of real points, at times that a test sets.
 
-use crate::jobs::{ask, backup, claim, report_of, run_of, wait_for};
+use crate::jobs::{ask, run_of, wait_for};
 use crate::protection::{files, name, nightly, set_item, set_policy};
 use crate::running::{DOMAIN, Hands, Protected, item};
-use api::{
-    BackupResult, ClockStanding, Completeness, ItemPoint, ItemRequest, JobReport, JobResult, JobState, PointOrigin,
-    PolicyRequest, RetentionResult, ReviewBody, Work,
-};
+use api::{ClockStanding, ItemPoint, ItemRequest, JobResult, JobState, PolicyRequest, RetentionResult, ReviewBody, Work};
 use contract::{ErrorKind, PointFilter};
 use format::{JobId, PointId};
 use policy::{PolicySettings, RetentionSettings};
@@ -58,7 +55,7 @@ pub(crate) async fn protect(protected: &Protected, settings: PolicySettings) {
     protected.admin().set_item(DOMAIN, &item("item"), &request).await.unwrap();
 }
 
-async fn retain(protected: &Protected, job: u8) -> (JobState, RetentionResult) {
+pub(crate) async fn retain(protected: &Protected, job: u8) -> (JobState, RetentionResult) {
     let asked = ask(protected.admin(), job, Work::Retention).await.unwrap();
     for _ in 0..200 {
         let now = protected.admin().job(DOMAIN, asked.job).await.unwrap();
@@ -71,29 +68,12 @@ async fn retain(protected: &Protected, job: u8) -> (JobState, RetentionResult) {
     panic!("retention does not end");
 }
 
-async fn points(protected: &Protected) -> Vec<ItemPoint> {
+pub(crate) async fn points(protected: &Protected) -> Vec<ItemPoint> {
     protected.admin().item_points(DOMAIN, &item("item")).await.unwrap().points
 }
 
 async fn listed(protected: &Protected, deleted: bool) -> usize {
     protected.domain().await.points(PointFilter { item: None, deleted }).await.unwrap().len()
-}
-
-fn result_of(point: PointId, completeness: Completeness) -> Option<JobResult> {
-    Some(JobResult::Backup(BackupResult {
-        point,
-        sequence: 1,
-        completeness,
-        files: 1,
-        directories: 1,
-        others: 0,
-        bytes: 1,
-        entries_read: 1,
-        entries_unchanged: 0,
-        bytes_read: 1,
-        bytes_stored: 1,
-        left_out_count: 0,
-    }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,58 +196,23 @@ async fn what_a_person_brought_back_expires_by_a_persons_hand_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_known_before_tells_what_its_point_is() {
-    let protected = Protected::at(by_hand(), Arc::new(Hands::default())).await;
-    let (agent, key) = crate::jobs::with_item(&protected).await;
+async fn what_is_brought_back_half_way_does_not_expire_again() {
+    let hands = Arc::new(Hands::default());
+    let protected = Protected::at(by_hand(), hands.clone()).await;
     let source = tempfile::tempdir().unwrap();
-    ask(protected.admin(), 1, backup()).await.unwrap();
-    let taken = agent.claim_job(DOMAIN, &claim(key)).await.unwrap().unwrap();
-    let made = make_points(&protected, source.path(), 1).await;
-    let told = JobReport { result: result_of(made[0], Completeness::Warnings), ..report_of(&taken, key, JobState::Warnings) };
-    agent.report_job(DOMAIN, taken.job, &told).await.unwrap();
-    let now = points(&protected).await;
-    assert_eq!((now[0].origin, now[0].completeness), (PointOrigin::OnDemand, Completeness::Warnings));
-    assert!(now[0].place_ms <= now[0].received_ms && now[0].reason.contains("on-demand point"), "{now:?}");
-    let newest = protected.admin().item(DOMAIN, &item("item")).await.unwrap().newest_ms;
-    assert_eq!(newest, Some(now[0].received_ms));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stolen_token_shortens_the_life_of_no_point() {
-    let protected = Protected::at(by_hand(), Arc::new(Hands::default())).await;
-    let source = tempfile::tempdir().unwrap();
-    let old = make_points(&protected, source.path(), 2).await;
-    protect(&protected, nightly()).await;
-    let (agent, key) = (protected.running.client(&protected.agent_token().await), protected.keyed.signer().key());
-    let incomplete = |point| result_of(point, Completeness::Incomplete);
-    // A run of its own, a job that somebody asked for, and one that it knew of before: none of them made these points.
-    let run = JobReport { result: incomplete(old[0]), ..run_of(key, 1, JobState::Warnings) };
-    agent.report_job(DOMAIN, JobId([1; 16]), &run).await.unwrap();
-    ask(protected.admin(), 2, backup()).await.unwrap();
-    let taken = agent.claim_job(DOMAIN, &claim(key)).await.unwrap().unwrap();
-    let told = JobReport { result: incomplete(old[1]), ..report_of(&taken, key, JobState::Warnings) };
-    agent.report_job(DOMAIN, taken.job, &told).await.unwrap();
-    let whole = (PointOrigin::Scheduled, Completeness::Clean);
-    assert!(points(&protected).await.iter().all(|point| (point.origin, point.completeness) == whole));
-    // Of two that tell, both known before, the one counts that keeps the point longer, whoever comes first.
-    for (job, state) in [(3, JobState::Running), (4, JobState::Running), (5, JobState::Running)] {
-        agent.report_job(DOMAIN, JobId([job; 16]), &run_of(key, 2, state)).await.unwrap();
-    }
-    let new = make_points(&protected, source.path(), 1).await[0];
-    for (job, completeness) in [(3, Completeness::Incomplete), (4, Completeness::Clean), (5, Completeness::Incomplete)] {
-        let told = JobReport { result: result_of(new, completeness), ..run_of(key, 2, JobState::Succeeded) };
-        agent.report_job(DOMAIN, JobId([job; 16]), &told).await.unwrap();
-    }
-    let now = points(&protected).await;
-    assert_eq!((now[2].origin, now[2].completeness), whole);
-    // The same record again, in a session of its own, brings nothing new.
-    let record = protected.domain().await.points(PointFilter::default()).await.unwrap()[0].record.clone();
-    agent.report_job(DOMAIN, JobId([6; 16]), &run_of(key, 3, JobState::Running)).await.unwrap();
-    let path = format!("/v1/domains/{DOMAIN}/sessions/{}/point", "a7".repeat(16));
-    crate::requests::ask(&protected.running, "POST", &path, Some(&protected.admin_token), record.to_vec()).await;
-    let told = JobReport { result: incomplete(old[0]), ..run_of(key, 3, JobState::Succeeded) };
-    agent.report_job(DOMAIN, JobId([6; 16]), &told).await.unwrap();
-    assert!(points(&protected).await.iter().all(|point| (point.origin, point.completeness) == whole));
+    let made = make_points(&protected, source.path(), 3).await;
+    protect(&protected, short(100)).await;
+    hands.pass(3 * DAY);
+    assert_eq!(retain(&protected, 1).await.1.expired, 2);
+    let pool = crate::told::database(protected.running.directory.path()).await;
+    let fails = "CREATE TRIGGER fails BEFORE UPDATE OF deleted_ms ON points WHEN NEW.deleted_ms IS NULL \
+                 BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::query(fails).execute(&pool).await.unwrap();
+    protected.domain().await.undelete(&made[..1]).await.unwrap_err();
+    assert_eq!(listed(&protected, false).await, 2, "the vault has brought it back");
+    sqlx::query("DROP TRIGGER fails").execute(&pool).await.unwrap();
+    assert_eq!(retain(&protected, 2).await.1.expired, 0);
+    assert!(points(&protected).await[0].reason.contains("a person brought it back"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,18 +241,26 @@ async fn points_of_an_item_without_a_policy_never_expire_and_one_is_given_only_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_item_is_overdue_by_the_vaults_clock_until_it_has_a_whole_point() {
+async fn an_item_is_overdue_by_the_vaults_clock_and_by_a_wall_clock_that_may_be_right_until_it_has_a_whole_point() {
     let hands = Arc::new(Hands::default());
     let protected = Protected::at(by_hand(), hands.clone()).await;
     let admin = protected.admin();
     set_policy(admin, "nightly", PolicySettings { objective_minutes: Some(1560), ..nightly() }).await.unwrap();
     set_item(admin, DOMAIN, Some("nightly")).await.unwrap();
     let overdue = async || admin.item(DOMAIN, &item("item")).await.unwrap().overdue_since_ms;
-    hands.set_ahead(400 * DAY_MS);
+    hands.set_ahead(20 * DAY_MS);
     assert_eq!(overdue().await, None, "a wall clock that jumped makes nothing overdue");
+    hands.set_ahead(380 * DAY_MS);
+    assert!(overdue().await.is_some(), "it may be right, and somebody has to look");
+    let source = tempfile::tempdir().unwrap();
+    make_points(&protected, source.path(), 1).await;
     hands.set_ahead(-400 * DAY_MS);
+    assert_eq!(overdue().await, None);
+    let pool = crate::told::database(protected.running.directory.path()).await;
+    sqlx::query("UPDATE points SET received_ms = received_ms + ?").bind(400 * DAY_MS).execute(&pool).await.unwrap();
+    assert_eq!(overdue().await, None);
     hands.pass(Duration::from_secs(27 * 3600));
-    assert!(overdue().await.is_some());
+    assert!(overdue().await.is_some(), "the point is of a time that has not come");
     let metrics = async || {
         let answer = crate::requests::ask(&protected.running, "GET", "/metrics", Some(&protected.admin_token), vec![]).await;
         String::from_utf8(answer.body).unwrap()

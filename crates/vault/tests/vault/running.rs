@@ -1,6 +1,6 @@
 //! A service that runs in this process, with a vault in it and everything that a test asks of it.
 
-use api::{Address, Fingerprint, Scope, ServiceOptions, ServiceVault};
+use api::{Address, Fingerprint, PointTold, Scope, ServiceOptions, ServiceVault};
 use contract::{Domain, Vault};
 use engine::backup::{self, BackupKeys, BackupOptions, BackupReport, BackupRequest};
 use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest};
@@ -72,7 +72,16 @@ impl Running {
 
     /// A client with this token.
     pub(crate) fn client(&self, token: &str) -> ServiceVault {
-        ServiceVault::new(ServiceOptions::new(self.url(), Some(self.authority), SecretString::from(token))).unwrap()
+        ServiceVault::new(self.options(token)).unwrap()
+    }
+
+    /// A client that tells this of the points that it commits.
+    pub(crate) fn client_telling(&self, token: &str, told: PointTold) -> ServiceVault {
+        ServiceVault::new(ServiceOptions { told: Some(Arc::new(move || told)), ..self.options(token) }).unwrap()
+    }
+
+    fn options(&self, token: &str) -> ServiceOptions {
+        ServiceOptions::new(self.url(), Some(self.authority), SecretString::from(token))
     }
 }
 

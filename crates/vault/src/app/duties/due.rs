@@ -16,7 +16,9 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Duties in the order in which they are done where several are due.
+/// A duty that failed or was interrupted is done again after so long, or when it is due anyway.
+const RETRY: Duration = HOUR;
+/// Duties in the order in which they are done where several have waited equally long.
 const KINDS: [WorkKind; 3] = [WorkKind::Retention, WorkKind::Collection, WorkKind::Scrub];
 
 /// What is due.
@@ -29,7 +31,10 @@ pub(crate) struct Due {
 
 #[derive(Default)]
 struct Standing {
+    /// When each was begun last. One that is not done counts as begun so long ago that it is due again after `RETRY`.
     begun: HashMap<(DomainId, WorkKind), Begun>,
+    /// The one that was given out last, and when that was.
+    given: Option<(DomainId, WorkKind, Begun)>,
     /// Domains in which something was purged since their last collection.
     collect_soon: HashSet<DomainId>,
 }
@@ -38,35 +43,65 @@ struct Standing {
 struct Begun {
     /// By the vault's clock.
     at_ms: i64,
-    /// How long this process had run.
-    running: Duration,
+    /// How long this process had run, in milliseconds; perhaps before it began.
+    running_ms: i64,
+}
+
+impl Begun {
+    fn earlier(self, by: Duration) -> Self {
+        let by_ms = milliseconds(by);
+        Self { at_ms: self.at_ms.saturating_sub(by_ms), running_ms: self.running_ms.saturating_sub(by_ms) }
+    }
 }
 
 impl Due {
     pub(crate) async fn load(database: Database, time: Arc<dyn Time>, duties: Duties) -> Result<Self, ServiceError> {
-        let running = time.running();
+        let running_ms = milliseconds(time.running());
         let rows = database.duties().await?.into_iter();
-        let begun = rows.map(|(domain, kind, at_ms)| ((domain, kind), Begun { at_ms, running })).collect();
-        let standing = Mutex::new(Standing { begun, collect_soon: HashSet::new() });
+        let begun = rows.map(|(domain, kind, at_ms)| ((domain, kind), Begun { at_ms, running_ms })).collect();
+        let standing = Mutex::new(Standing { begun, ..Standing::default() });
         Ok(Self { database, time, duties, standing })
     }
 
-    /// The next duty that is due in one of these domains, which counts as begun from now on.
+    /// The next duty that is due in one of these domains: of each kind the one that was begun longest ago, of those the one that has
+    /// waited longest for how often it is done, so that no domain and no kind waits for ever. It is due again soon unless `done`
+    /// follows, also in another process.
     pub(crate) async fn next(&self, domains: &[DomainId], now: Timestamp) -> Result<Option<(DomainId, Work)>, ServiceError> {
         self.begin_new(domains, now).await?;
+        let mut next: Option<(DomainId, WorkKind, u128)> = None;
         for kind in KINDS {
-            let mut due: Vec<DomainId> = domains.iter().copied().filter(|domain| self.is_due(*domain, kind, now)).collect();
+            let waits = |domain: &DomainId| self.waits(*domain, kind, now).map(|waits| (*domain, waits));
+            let mut due: Vec<(DomainId, u128)> = domains.iter().filter_map(waits).collect();
             if kind == WorkKind::Retention && !due.is_empty() {
                 // Where nothing is protected nothing expires.
                 let protected: HashSet<DomainId> = self.database.protected_domains().await?.into_iter().collect();
-                due.retain(|domain| protected.contains(domain));
+                due.retain(|(domain, _)| protected.contains(domain));
             }
-            let Some(domain) = due.into_iter().next() else { continue };
-            self.database.put_duty(domain, kind, now.as_millisecond()).await?;
-            self.begin(domain, kind, now);
-            return Ok(Some((domain, self.work(kind))));
+            for (domain, waits) in due {
+                if next.is_none_or(|(_, _, longest)| waits > longest) {
+                    next = Some((domain, kind, waits));
+                }
+            }
         }
-        Ok(None)
+        let Some((domain, kind, _)) = next else { return Ok(None) };
+        let given = self.begun(now);
+        let again = given.earlier(self.every(kind).unwrap_or_default().saturating_sub(RETRY));
+        self.database.put_duty(domain, kind, again.at_ms).await?;
+        let mut standing = self.standing();
+        standing.begun.insert((domain, kind), again);
+        standing.given = Some((domain, kind, given));
+        if kind == WorkKind::Collection {
+            standing.collect_soon.remove(&domain);
+        }
+        drop(standing);
+        Ok(Some((domain, self.work(kind))))
+    }
+
+    /// The duty that was given out last is done: its next time is counted from when it was begun.
+    pub(crate) async fn done(&self) -> Result<(), ServiceError> {
+        let Some((domain, kind, begun)) = self.standing().given.take() else { return Ok(()) };
+        self.standing().begun.insert((domain, kind), begun);
+        self.database.put_duty(domain, kind, begun.at_ms).await
     }
 
     /// Something was purged: its room is freed as soon as there is time.
@@ -83,30 +118,29 @@ impl Due {
             let new: Vec<DomainId> = domains.iter().filter(is_new).copied().collect();
             for domain in new {
                 self.database.put_duty(domain, kind, now.as_millisecond()).await?;
-                self.begin(domain, kind, now);
+                self.standing().begun.insert((domain, kind), self.begun(now));
             }
         }
         Ok(())
     }
 
-    fn begin(&self, domain: DomainId, kind: WorkKind, now: Timestamp) {
-        let begun = Begun { at_ms: now.as_millisecond(), running: self.time.running() };
-        let mut standing = self.standing();
-        standing.begun.insert((domain, kind), begun);
-        if kind == WorkKind::Collection {
-            standing.collect_soon.remove(&domain);
-        }
+    fn begun(&self, now: Timestamp) -> Begun {
+        Begun { at_ms: now.as_millisecond(), running_ms: milliseconds(self.time.running()) }
     }
 
-    fn is_due(&self, domain: DomainId, kind: WorkKind, now: Timestamp) -> bool {
-        let Some(every) = self.every(kind) else { return false };
+    /// How long ago it was begun, for how often it is done, in thousandths; none if it is not due.
+    fn waits(&self, domain: DomainId, kind: WorkKind, now: Timestamp) -> Option<u128> {
+        let every_ms = u128::from(u64::try_from(milliseconds(self.every(kind)?)).unwrap_or(1).max(1));
         let standing = self.standing();
-        if kind == WorkKind::Collection && standing.collect_soon.contains(&domain) {
-            return true;
-        }
-        let Some(begun) = standing.begun.get(&(domain, kind)) else { return true };
-        let since_ms = u64::try_from(now.as_millisecond().saturating_sub(begun.at_ms)).unwrap_or(0);
-        Duration::from_millis(since_ms) >= every || self.time.running().saturating_sub(begun.running) >= every
+        let now = self.begun(now);
+        let since_ms = standing
+            .begun
+            .get(&(domain, kind))
+            .map_or(i64::MAX, |begun| now.at_ms.saturating_sub(begun.at_ms).max(now.running_ms.saturating_sub(begun.running_ms)));
+        let since_ms = u128::from(u64::try_from(since_ms).unwrap_or(0));
+        let is_soon = kind == WorkKind::Collection && standing.collect_soon.contains(&domain);
+        let waits = if is_soon { since_ms.max(every_ms) } else { since_ms };
+        (waits >= every_ms).then(|| waits * 1000 / every_ms)
     }
 
     /// None: only when it is asked for.
@@ -130,5 +164,89 @@ impl Due {
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().expect("no panic under this lock")
+    }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Due, HOUR};
+    use crate::config::Duties;
+    use crate::db::Database;
+    use crate::time::Time;
+    use api::{Work, WorkKind};
+    use format::DomainId;
+    use policy::Timestamp;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const ONE: DomainId = DomainId([1; 16]);
+    const OTHER: DomainId = DomainId([2; 16]);
+
+    /// No time passes in the process: the vault's clock alone tells.
+    struct Still;
+
+    impl Time for Still {
+        fn wall_ms(&self) -> i64 {
+            0
+        }
+
+        fn running(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+    }
+
+    async fn due(directory: &tempfile::TempDir) -> Due {
+        let database = Database::open(&directory.path().join("service.db")).await.unwrap();
+        let duties = Duties { retention_minutes: 0, collection_hours: 24, scrub_hours: 168, scrub_read_data: true };
+        Due::load(database, Arc::new(Still), duties).await.unwrap()
+    }
+
+    fn hour(hour: u32) -> Timestamp {
+        Timestamp::UNIX_EPOCH + HOUR * hour
+    }
+
+    async fn next(due: &Due, at: u32) -> Option<(DomainId, WorkKind)> {
+        due.next(&[ONE, OTHER], hour(at)).await.unwrap().map(|(domain, work): (_, Work)| (domain, work.kind()))
+    }
+
+    #[tokio::test]
+    async fn no_domain_and_no_kind_waits_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let due = due(&directory).await;
+        assert_eq!(next(&due, 0).await, None, "there is nothing yet");
+        let mut done = Vec::new();
+        // What is due is always more than there is time for.
+        for round in 1..40 {
+            due.collect_soon(ONE);
+            done.push(next(&due, round * 24).await.unwrap());
+            due.done().await.unwrap();
+        }
+        for what in [(ONE, WorkKind::Collection), (OTHER, WorkKind::Collection), (ONE, WorkKind::Scrub), (OTHER, WorkKind::Scrub)]
+        {
+            assert!(done.iter().filter(|done| **done == what).count() >= 2, "{what:?} of {done:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_done_is_due_again_after_an_hour_in_another_process_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = due(&directory).await;
+        assert_eq!(next(&first, 0).await, None);
+        assert_eq!(next(&first, 24).await, Some((ONE, WorkKind::Collection)));
+        first.done().await.unwrap();
+        assert_eq!(next(&first, 24).await, Some((OTHER, WorkKind::Collection)));
+        assert_eq!(next(&first, 24).await, None, "not at once");
+        assert_eq!(next(&first, 25).await, Some((OTHER, WorkKind::Collection)), "it failed");
+        first.database.close().await;
+        let second = due(&directory).await;
+        assert_eq!(next(&second, 25).await, None);
+        assert_eq!(next(&second, 26).await, Some((OTHER, WorkKind::Collection)), "it was interrupted");
+        second.done().await.unwrap();
+        assert_eq!(next(&second, 47).await, None);
+        assert_eq!(next(&second, 48).await, Some((ONE, WorkKind::Collection)));
     }
 }

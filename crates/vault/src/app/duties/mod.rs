@@ -1,7 +1,7 @@
 //! Duties: what the service does by itself, each time as a job that can be looked at.
 //!
 //! Invariant: of what reads or writes much (retention, collections, scrubs) there is one at a time; what somebody asked for comes
-//! first. A duty that was interrupted leaves nothing half-done, and is done again when it is due.
+//! first. A duty that was interrupted or failed leaves nothing half-done, and is done again after a while.
 
 mod due;
 mod storage;
@@ -13,7 +13,7 @@ pub(crate) use watch::{Overdue, keep_time};
 use super::App;
 use super::jobs::Outcome;
 use super::retention::Round;
-use api::{Job, JobResult, ProgressBody, Work};
+use api::{Job, JobOrigin, JobResult, ProgressBody, Work};
 use contract::{Error, ErrorKind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -75,6 +75,10 @@ async fn run(app: &Arc<App>, job: Job) {
     if let Outcome::Failed(error) = &outcome {
         let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         tracing::warn!(domain = %job.domain, job = %job.job, kind = job.work.kind().as_str(), %error, cause, "a duty failed");
+    } else if job.origin == JobOrigin::Service
+        && let Err(error) = app.due.done().await
+    {
+        tracing::warn!(%error, "that a duty is done could not be stored: it is done again soon");
     }
     while let Err(error) = app.jobs.finish_own(&job, &outcome).await {
         tracing::warn!(%error, "the end of a job could not be stored");

@@ -1,6 +1,7 @@
 //! What the service keeps an eye on: time, leases, items that are overdue, jobs that are old.
 
 use crate::app::App;
+use crate::db::ForgottenBefore;
 use api::WorkKind;
 use format::{DomainId, ItemName};
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ const OVERDUE_EVERY: Duration = Duration::from_secs(60);
 const FORGOTTEN_EVERY: Duration = Duration::from_secs(3600);
 /// Jobs of the service of each kind that are remembered in each domain: it makes more of them than anybody looks at.
 const OWN_JOBS_KEPT: u64 = 50;
+/// Jobs whose leases ran out are remembered for so many days at least: whoever does one may only be cut off.
+const LAPSED_DAYS: i64 = 14;
 /// Overdue items that one line of the log names.
 const NAMED_MAX: usize = 10;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -95,8 +98,13 @@ impl App {
             })
             .collect();
         let days = i64::try_from(self.limits.jobs_kept_days).unwrap_or(i64::MAX);
-        let before_ms = self.clock.shown().as_millisecond().saturating_sub(days.saturating_mul(DAY_MS));
-        let forgotten = self.database.forget_jobs(&kept, before_ms).await?;
+        // By the earlier clock: one that jumped ahead forgets nothing.
+        let now_ms = self.clock.shown().as_millisecond().min(self.time.wall_ms());
+        let ages = ForgottenBefore {
+            created_ms: now_ms.saturating_sub(days.saturating_mul(DAY_MS)),
+            lapsed_ms: now_ms.saturating_sub(LAPSED_DAYS * DAY_MS),
+        };
+        let forgotten = self.database.forget_jobs(&kept, ages).await?;
         if forgotten > 0 {
             tracing::info!(jobs = forgotten, "old jobs were forgotten");
         }

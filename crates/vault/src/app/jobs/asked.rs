@@ -113,7 +113,7 @@ impl JobRow {
             result: None,
             problem: None,
         };
-        Self { number: 0, job, agent: None, heard: false, lapsed: false, points_before: 0 }
+        Self { number: 0, job, agent: None, heard: false, lapsed: false }
     }
 }
 

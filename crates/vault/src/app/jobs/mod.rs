@@ -14,6 +14,7 @@ mod claims;
 mod leases;
 mod own;
 mod reports;
+mod runs;
 
 use crate::config::Limits;
 use crate::db::{Database, JobRow};
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 
 use super::listeners::Listeners;
 pub(crate) use own::Outcome;
+use runs::NewRuns;
 
 /// All jobs.
 pub(crate) struct Jobs {
@@ -37,6 +39,9 @@ pub(crate) struct Jobs {
     time: Arc<dyn Time>,
     listeners: Arc<Listeners>,
     lease: Duration,
+    /// Jobs that are over that are remembered of each domain and kind.
+    kept: u64,
+    new_runs: NewRuns,
     live: Mutex<HashMap<(DomainId, JobId), Live>>,
     /// Something waits for the service itself.
     pub(crate) duty_waits: Notify,
@@ -88,7 +93,8 @@ impl Jobs {
             change.commit().await?;
         }
         let (duty_waits, duty_cancelled) = (Notify::new(), Notify::new());
-        Ok(Self { database, time, listeners, lease, live: Mutex::new(live), duty_waits, duty_cancelled })
+        let (kept, new_runs, live) = (limits.jobs_kept, NewRuns::default(), Mutex::new(live));
+        Ok(Self { database, time, listeners, lease, kept, new_runs, live, duty_waits, duty_cancelled })
     }
 
     /// A job as it is now.

@@ -4,12 +4,12 @@
 //! lease alone had ended a job does a later report know better.
 
 use super::{Jobs, Live};
-use crate::app::points::describe;
 use crate::app::text::cut;
 use crate::db::{Change, JobRow};
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
 use api::{
-    Job, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine, ProgressBody, Work,
+    Completeness, Job, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine,
+    ProgressBody, Work,
 };
 use contract::{Error, ErrorKind, Result};
 use format::{DomainId, JobId};
@@ -21,6 +21,11 @@ const LOG_BYTES_MAX: usize = 512 << 10;
 const WORD_BYTES_MAX: usize = 128;
 /// Most runs of a domain that agents began themselves and that are not over.
 const RUNNING_MAX: usize = 200;
+/// Most runs of a domain that agents began themselves and of which the service learns within a minute. What ten thousand runs tell that
+/// had to wait has come within an hour and a half.
+pub(super) const NEW_RUNS_A_MINUTE_MAX: u32 = 120;
+/// How far an agent's clock may be ahead for what it completed to count.
+const SLOT_AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 /// Most tries of a slot.
 const ATTEMPT_MAX: u32 = 1000;
 
@@ -48,7 +53,11 @@ impl Jobs {
             change.update_job(&row).await?;
         }
         change.put_job_log(row.number, &log_of(&mut report)).await?;
-        conclude(&mut change, &row, &report).await?;
+        conclude(&mut change, &row, &report, self.time.wall_ms()).await?;
+        if row.job.state.is_over() && row.job.origin != JobOrigin::Person {
+            // An agent makes as many of these as it wants.
+            change.forget_jobs_of(domain, row.job.work.kind(), self.kept).await?;
+        }
         self.keep_alive(&row, &report);
         change.commit().await?;
         if row.job.state.is_over() {
@@ -120,6 +129,10 @@ impl Jobs {
             // Not a conflict: that would end a run that somebody needs.
             return Err(Error::new(ErrorKind::Unavailable, format!("{RUNNING_MAX} jobs of the domain run already")));
         }
+        if !self.new_runs.admit(domain, self.time.running()) {
+            let what = format!("the service learnt of {NEW_RUNS_A_MINUTE_MAX} runs of the domain within a minute already");
+            return Err(Error::new(ErrorKind::Unavailable, what).with_hint("it takes more in a minute"));
+        }
         let mut row = JobRow::waiting(domain, job, report.work.clone(), report.origin.clone(), self.time.wall_ms());
         row.agent = Some(report.agent);
         Ok(row)
@@ -174,13 +187,13 @@ fn apply(row: &mut JobRow, report: &JobReport, now_ms: i64) {
 }
 
 /// What follows for others from a job that is done.
-async fn conclude(change: &mut Change, row: &JobRow, report: &JobReport) -> Result<()> {
+async fn conclude(change: &mut Change, row: &JobRow, report: &JobReport, now_ms: i64) -> Result<()> {
     let (Job { domain, work: Work::Backup { item, .. }, .. }, true) = (&row.job, row.job.state.is_over()) else { return Ok(()) };
-    if let (JobOrigin::Schedule { slot_ms, .. }, true) = (&row.job.origin, row.job.state.is_done()) {
-        change.set_last_slot(*domain, item, *slot_ms).await?;
-    }
-    if let Some(JobResult::Backup(result)) = &report.result {
-        describe(change, row, report.agent, result).await?;
+    let JobOrigin::Schedule { slot_ms, .. } = row.job.origin else { return Ok(()) };
+    let is_whole = !matches!(&report.result, Some(JobResult::Backup(result)) if result.completeness == Completeness::Incomplete);
+    // A slot that has not come yet would stay the last one for as long as it has not.
+    if row.job.state.is_done() && is_whole && slot_ms <= now_ms.saturating_add(SLOT_AHEAD_MS_MAX) {
+        change.set_last_slot(*domain, item, slot_ms).await?;
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ impl App {
         let _turn = self.turns.of(domain).await;
         // Those that are listed are brought back from nowhere: which they are has to be known.
         self.reconcile(repository.as_ref()).await?;
+        // First: whatever comes in between, what is listed again does not go by its policy.
+        self.database.hold_points(domain, points).await?;
         repository.undelete(points).await?;
         self.database.set_points_deleted(domain, points, None).await?;
         Ok(())
@@ -33,6 +35,7 @@ impl App {
     pub(crate) async fn purge_points(&self, domain: DomainId, points: &[PointId]) -> Result<()> {
         let _turn = self.turns.of(domain).await;
         self.vault.domain(domain).await?.purge(points).await?;
+        self.due.collect_soon(domain);
         self.database.remove_points(domain, points).await?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::plan::{ItemPlan, of_item};
 use crate::app::App;
 use crate::app::items::no_such_item;
-use crate::db::{Description, ItemRow, PointRow};
+use crate::db::{ItemRow, PointRow};
 use api::{ItemPoint, ItemPointList};
 use contract::{PointInfo, PointState, Result};
 use format::{DomainId, ItemName, PointId};
@@ -41,14 +41,14 @@ fn item_point(
     item: Option<&ItemRow>,
     now: Timestamp,
 ) -> ItemPoint {
-    let description = known.map_or(Description::UNKNOWN, |row| row.description);
+    let told = known.map(|row| row.told).unwrap_or_default();
     let mut point = ItemPoint {
         point: info.id,
         sequence: info.sequence.0,
         place_ms: known.map_or(info.time_ms.min(info.received_ms), |row| row.place_ms),
         received_ms: info.received_ms,
-        origin: description.origin,
-        completeness: description.completeness,
+        origin: told.origin,
+        completeness: told.completeness,
         deleted_ms: None,
         purged_ms: None,
         expires_ms: None,

@@ -1,6 +1,7 @@
 //! An item's plan: its points as retention sees them, and what becomes of each.
 
 use crate::app::App;
+use crate::app::work::compute;
 use crate::db::{ItemRow, PointRow};
 use api::{Completeness, PointOrigin, ReviewBody};
 use contract::{Error, ErrorKind, PointInfo, PointState, Result};
@@ -35,7 +36,7 @@ impl ItemPlan {
             .filter(|info| info.state == PointState::Committed)
             .map(|info| retention_point(info, book.get(&info.id)))
             .collect();
-        let plan = policy.plan_retention(&committed, now);
+        let plan = compute(|| policy.plan_retention(&committed, now));
         let plan = plan.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
         let is_held = |id: &PointId| book.get(id).is_some_and(|row| row.held);
         let expiring: Vec<PointId> = plan.expiring().map(|fate| fate.id).filter(|id| !is_held(id)).collect();
@@ -59,11 +60,12 @@ fn retention_point(info: &PointInfo, known: Option<&PointRow>) -> RetentionPoint
         sequence: info.sequence,
         place_ms: known.map_or(stamped_ms, |row| row.place_ms),
         received_ms: info.received_ms,
-        origin: match known.map(|row| row.description.origin) {
-            Some(PointOrigin::OnDemand) => Origin::OnDemand,
-            Some(PointOrigin::Scheduled) | None => Origin::Scheduled,
+        origin: match known.map(|row| (row.held, row.told.origin)) {
+            Some((true, _)) => Origin::Held,
+            Some((false, PointOrigin::OnDemand)) => Origin::OnDemand,
+            Some((false, PointOrigin::Scheduled)) | None => Origin::Scheduled,
         },
-        completeness: match known.map(|row| row.description.completeness) {
+        completeness: match known.map(|row| row.told.completeness) {
             Some(Completeness::Clean) | None => policy::Completeness::Clean,
             Some(Completeness::Warnings) => policy::Completeness::Warnings,
             Some(Completeness::Incomplete) => policy::Completeness::Incomplete,
