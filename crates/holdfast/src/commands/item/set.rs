@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 /// Protect paths of a machine as an item. Takes an administrator's token.
 ///
 /// The agent of the machine's domain backs it up by the policy's schedule, as far as its own configuration allows. Set again, an
-/// item is what was said last: paths that are left out then are in no further point.
+/// item is what was said last. A change by which less is backed up, or less long kept, is refused unless --weaken is given.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The item.
@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     exclude_nodump: bool,
 
-    /// The policy may protect less than the one that the item has.
+    /// It may protect less than before: fewer paths, more that is left out, another policy, or none.
     #[arg(long)]
     weaken: bool,
 }
