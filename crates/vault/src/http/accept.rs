@@ -28,8 +28,8 @@ const BEGINNING: Duration = Duration::from_secs(15);
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWER: Duration = Duration::from_secs(20);
 /// HTTP/2: bytes under way in one stream, and in all of a connection.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 64 << 20;
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 2 << 20;
 /// HTTP/2: most bytes of a frame, and of what waits to be sent in a stream.
 const FRAME: u32 = 1 << 20;
 const SEND_BUFFER: usize = 1 << 20;
