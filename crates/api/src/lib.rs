@@ -10,6 +10,7 @@ mod address;
 mod agents;
 pub mod binary;
 mod client;
+mod clock;
 mod enrolments;
 mod error;
 mod items;
@@ -26,8 +27,9 @@ mod tokens;
 mod watch;
 
 pub use address::{Address, Fingerprint};
-pub use agents::{AgentBody, AgentList, ClockAcknowledgement, ClockBody, ClockStanding};
+pub use agents::{AgentBody, AgentHello, AgentList, JobClaim, JobOrders, JobReport, Notice};
 pub use client::{Listening, Pace, ServiceOptions, ServiceVault, Told};
+pub use clock::{ClockAcknowledgement, ClockBody, ClockStanding};
 pub use enrolments::{EnrolRequest, Enrolled, EnrolmentList, EnrolmentObject, token_statement};
 pub use error::{ApiError, Kind};
 pub use items::{
@@ -35,9 +37,8 @@ pub use items::{
     Protection, ReviewBody,
 };
 pub use jobs::{
-    AgentHello, BackupResult, Job, JobClaim, JobList, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobRequest, JobResult,
-    JobState, JobWarning, LogLine, Notice, Overwriting, RestoreReceipt, RestoreWork, RetentionResult, ScrubResult, Work,
-    WorkKind,
+    BackupResult, Job, JobList, JobLog, JobOrigin, JobProblem, JobRequest, JobResult, JobState, JobWarning, LogLine, Overwriting,
+    RestoreReceipt, RestoreWork, RetentionResult, ScrubResult, Work, WorkKind,
 };
 pub use paging::{ItemsQuery, JobsQuery, PointsQuery};
 pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding, PointTold};

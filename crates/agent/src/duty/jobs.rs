@@ -70,22 +70,7 @@ impl Duty {
 
     fn begun(&self, item: &ItemName, fence: u64, work: Work, origin: JobOrigin, attempt: u32) -> Begun {
         let agent = &self.shared.agent;
-        let report = JobReport {
-            agent: agent.secrets.signer.key(),
-            fence,
-            work,
-            origin,
-            attempt,
-            state: JobState::Running,
-            started_ms: self.shared.now_ms(),
-            ended_ms: None,
-            progress: None,
-            result: None,
-            problem: None,
-            warnings: Vec::new(),
-            warnings_count: 0,
-            log: Vec::new(),
-        };
+        let report = JobReport::begun(agent.secrets.signer.key(), fence, work, origin, attempt, self.shared.now_ms());
         let sequence_before = tokio::task::block_in_place(|| agent.trust.sequence(agent.domain, item));
         Begun { report, sequence_before, thaw: None }
     }

@@ -338,22 +338,7 @@ mod tests {
             to: None,
             overwrite: api::Overwriting::Fail,
         };
-        let begun = JobReport {
-            agent: AgentKey([1; 32]),
-            fence: 1,
-            work: Work::Restore(work),
-            origin: JobOrigin::Person,
-            attempt: 1,
-            state: JobState::Running,
-            started_ms: 7,
-            ended_ms: None,
-            progress: None,
-            result: None,
-            problem: None,
-            warnings: Vec::new(),
-            warnings_count: 0,
-            log: Vec::new(),
-        };
+        let begun = JobReport::begun(AgentKey([1; 32]), 1, Work::Restore(work), JobOrigin::Person, 1, 7);
         Record::new(begun, Arc::new(SystemClock), true)
     }
 

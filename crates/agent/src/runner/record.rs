@@ -158,22 +158,14 @@ mod tests {
     use format::{AgentKey, ItemName};
 
     fn record() -> Record {
-        let begun = JobReport {
-            agent: AgentKey([1; 32]),
-            fence: 4,
-            work: Work::Backup { item: ItemName::new("files").unwrap(), reread: false },
-            origin: JobOrigin::Person,
-            attempt: 1,
-            state: JobState::Running,
-            started_ms: 7,
-            ended_ms: None,
-            progress: None,
-            result: None,
-            problem: None,
-            warnings: Vec::new(),
-            warnings_count: 0,
-            log: Vec::new(),
-        };
+        let begun = JobReport::begun(
+            AgentKey([1; 32]),
+            4,
+            Work::Backup { item: ItemName::new("files").unwrap(), reread: false },
+            JobOrigin::Person,
+            1,
+            7,
+        );
         Record::new(begun, Arc::new(SystemClock), true)
     }
 

@@ -11,22 +11,8 @@ fn item() -> ItemName {
 }
 
 fn report(origin: JobOrigin, state: JobState) -> JobReport {
-    JobReport {
-        agent: AgentKey([1; 32]),
-        fence: 0,
-        work: Work::Backup { item: item(), reread: false },
-        origin,
-        attempt: 1,
-        state,
-        started_ms: 1,
-        ended_ms: None,
-        progress: None,
-        result: None,
-        problem: None,
-        warnings: Vec::new(),
-        warnings_count: 0,
-        log: Vec::new(),
-    }
+    let work = Work::Backup { item: item(), reread: false };
+    JobReport { state, ..JobReport::begun(AgentKey([1; 32]), 0, work, origin, 1, 1) }
 }
 
 fn scheduled() -> JobOrigin {

@@ -342,7 +342,8 @@ fn explained(problem: Problem, after: Option<Duration>) -> Trouble {
 /// as anybody can tell: a gateway without a backend says 404 as well as 503, and nobody must take that for the service's word.
 fn unexplained(status: StatusCode, after: Option<Duration>, address: &Address) -> Trouble {
     let code = match Code::of_status(status.as_u16()) {
-        code @ (Code::Unauthenticated | Code::Denied | Code::Busy) => code,
+        // A limit of a proxy is one the next time, too.
+        code @ (Code::Unauthenticated | Code::Denied | Code::Busy | Code::TooLarge) => code,
         _ => Code::Unavailable,
     };
     let problem = Problem::new(code, format!("{address} answered {status}"))
@@ -399,7 +400,9 @@ mod tests {
             };
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{status}");
         }
-        assert!(matches!(unexplained(StatusCode::FORBIDDEN, None, &address), Trouble::Answered(_)));
+        for status in [StatusCode::FORBIDDEN, StatusCode::PAYLOAD_TOO_LARGE] {
+            assert!(matches!(unexplained(status, None, &address), Trouble::Answered(_)), "{status}");
+        }
         let said = |code| explained(Problem::new(code, "x"), asked);
         assert!(matches!(said(Code::Unavailable), Trouble::Answered(_)));
         assert!(matches!(said(Code::Busy), Trouble::Busy(_, after) if after == asked));

@@ -3,8 +3,9 @@
 use super::ServiceVault;
 use super::connection::Call;
 use super::listening::Listening;
-use crate::agents::{AgentList, ClockAcknowledgement, ClockBody};
-use crate::jobs::{AgentHello, Job, JobClaim, JobList, JobLog, JobOrders, JobReport, JobRequest, Notice};
+use crate::agents::{AgentHello, AgentList, JobClaim, JobOrders, JobReport, Notice};
+use crate::clock::{ClockAcknowledgement, ClockBody};
+use crate::jobs::{Job, JobList, JobLog, JobRequest};
 use crate::paging::JobsQuery;
 use contract::Result;
 use format::{DomainId, JobId};

@@ -23,42 +23,14 @@ pub(crate) fn claim(agent: AgentKey) -> JobClaim {
 
 /// A report of a job as it was taken.
 pub(crate) fn report_of(job: &Job, agent: AgentKey, state: JobState) -> JobReport {
-    JobReport {
-        agent,
-        fence: job.fence,
-        work: job.work.clone(),
-        origin: job.origin.clone(),
-        attempt: 1,
-        state,
-        started_ms: 1,
-        ended_ms: state.is_over().then_some(2),
-        progress: None,
-        result: None,
-        problem: None,
-        warnings: vec![],
-        warnings_count: 0,
-        log: vec![],
-    }
+    let begun = JobReport::begun(agent, job.fence, job.work.clone(), job.origin.clone(), 1, 1);
+    JobReport { state, ended_ms: state.is_over().then_some(2), ..begun }
 }
 
 /// A report of a run that the agent began by its schedule.
 pub(crate) fn run_of(agent: AgentKey, slot_ms: i64, state: JobState) -> JobReport {
-    JobReport {
-        agent,
-        fence: 0,
-        work: backup(),
-        origin: JobOrigin::Schedule { slot_ms, missed: 0 },
-        attempt: 1,
-        state,
-        started_ms: 1,
-        ended_ms: state.is_over().then_some(2),
-        progress: None,
-        result: None,
-        problem: None,
-        warnings: vec![],
-        warnings_count: 0,
-        log: vec![],
-    }
+    let begun = JobReport::begun(agent, 0, backup(), JobOrigin::Schedule { slot_ms, missed: 0 }, 1, 1);
+    JobReport { state, ended_ms: state.is_over().then_some(2), ..begun }
 }
 
 /// The agent of the first domain, and an item that it protects.
