@@ -70,7 +70,7 @@ fn check_certificate(descriptor: &Descriptor, doing: &Doing) -> Result<(), Troub
     let own = || descriptor.certificates.iter().filter(|known| known.agent == key && known.domain == agent.domain);
     if own().next().is_some() && own().all(|known| known.retired) {
         return Err(Trouble::new(TroubleKind::Retired, "the owner has retired this machine's agent")
-            .with_hint("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll' here"));
+            .with_hint("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' here"));
     }
     let covers = |items: &[ItemName]| items.is_empty() || items.contains(&doing.name);
     if own().any(|known| !known.retired && covers(&known.items)) {

@@ -74,7 +74,7 @@ async fn token(findings: &mut Findings, protector: &Protector, client: &ServiceV
             findings.broken(
                 "token",
                 "it is another agent's",
-                "'holdfast agent enroll --again', or remove the token and enrol anew",
+                "'holdfast agent enroll --again', or 'holdfast agent enroll --replace' with a token of 'holdfast agent token'",
             );
             false
         }
@@ -103,7 +103,7 @@ async fn certificate(findings: &mut Findings, protector: &Protector, client: &Se
     };
     let key = protector.secrets.signer.key();
     let own = || descriptor.certificates.iter().filter(|known| known.agent == key && known.domain == protector.domain);
-    let mend = "'holdfast agent token' where the owner's key is, then 'holdfast agent enroll' here";
+    let mend = "'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' here";
     match own().next() {
         None => findings.broken("certificate", "the owner has not certified this agent", mend),
         Some(_) if own().all(|known| known.retired) => {
