@@ -14,13 +14,23 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// What is asked, and what has to be.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    asking: bool,
+    /// The question that has no answer yet.
+    asked: Option<Asked>,
     /// Taken before the agent died, or was ended.
     again: VecDeque<(JobId, Option<ItemName>)>,
     /// The service had no job, and has said nothing since.
     nothing: Option<Notice>,
     /// A question failed: the next one is not before this.
     after: Option<Instant>,
+}
+
+/// A question for a job.
+#[derive(Debug)]
+struct Asked {
+    /// What the service had said by then.
+    notice: Notice,
+    /// Something became free since: that there is no job does not hold any more.
+    is_outdated: bool,
 }
 
 impl Claims {
@@ -37,20 +47,32 @@ impl Claims {
     /// There is room again.
     pub(super) fn look_again(&mut self) {
         self.nothing = None;
+        if let Some(asked) = &mut self.asked {
+            asked.is_outdated = true;
+        }
+    }
+
+    fn ask(&mut self, notice: &Notice) {
+        self.asked = Some(Asked { notice: notice.clone(), is_outdated: false });
+    }
+
+    /// The answer was that there is no job.
+    fn learn_of_none(&mut self, asked: Option<Asked>) {
+        self.nothing = asked.filter(|asked| !asked.is_outdated).map(|asked| asked.notice);
     }
 
     /// Whether an answer may bring a job any moment.
     pub(super) fn is_asking(&self) -> bool {
-        self.asking
+        self.asked.is_some()
     }
 
     pub(super) fn forget_question(&mut self) {
-        self.asking = false;
+        self.asked = None;
     }
 
     /// Whether there is nothing to take.
     pub(super) fn is_done(&self, notice: &Notice) -> bool {
-        self.again.is_empty() && !self.asking && (notice.waiting == 0 || self.nothing.as_ref() == Some(notice))
+        self.again.is_empty() && self.asked.is_none() && (notice.waiting == 0 || self.nothing.as_ref() == Some(notice))
     }
 }
 
@@ -60,7 +82,7 @@ impl Duty {
         let on_demand = self.running.values().filter(|running| running.slot_ms.is_none()).count();
         let is_full = self.running.len() > self.shared.agent.bounds.jobs || on_demand > self.shared.agent.bounds.jobs;
         let is_early = self.claims.after.is_some_and(|after| Instant::now() < after);
-        if self.claims.asking || is_early || is_full || !self.may_write() {
+        if self.claims.is_asking() || is_early || is_full || !self.may_write() {
             return;
         }
         let is_free = |item: &Option<ItemName>| item.as_ref().is_none_or(|item| !self.is_busy(item));
@@ -68,7 +90,7 @@ impl Duty {
         if again.is_none() && (notice.waiting == 0 || self.claims.nothing.as_ref() == Some(notice)) {
             return;
         }
-        self.claims.asking = true;
+        self.claims.ask(notice);
         let busy: BTreeSet<_> = self.running.values().map(|running| running.item.clone()).collect();
         let claim = JobClaim { agent: self.shared.agent.secrets.signer.key(), busy: busy.into_iter().collect(), again };
         let shared = self.shared.clone();
@@ -79,7 +101,7 @@ impl Duty {
     }
 
     pub(super) fn on_claimed(&mut self, again: Option<JobId>, answer: contract::Result<Option<Job>>) {
-        self.claims.asking = false;
+        let asked = self.claims.asked.take();
         match answer {
             Ok(job) => {
                 if let Some(wanted) = again {
@@ -91,7 +113,7 @@ impl Duty {
                 }
                 match job {
                     Some(job) => self.on_given(job, again),
-                    None if again.is_none() => self.claims.nothing = self.link.notice.clone(),
+                    None if again.is_none() => self.claims.learn_of_none(asked),
                     None => {}
                 }
             }
@@ -102,7 +124,7 @@ impl Duty {
                         self.claims.again.retain(|(job, _)| *job != wanted);
                         self.forget(wanted);
                     }
-                    None => self.claims.nothing = self.link.notice.clone(),
+                    None => self.claims.learn_of_none(asked),
                 }
             }
             Err(error) => {
@@ -128,4 +150,34 @@ fn is_bounded(work: &Work) -> bool {
     let Work::Restore(work) = work else { return true };
     let lines = work.paths.len() <= SCOPE_LINES_MAX;
     lines && work.paths.iter().chain(&work.to).all(|path| path.len() <= SCOPE_LINE_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(waiting: u64, time_ms: i64) -> Notice {
+        Notice { waiting, time_ms, ..Notice::default() }
+    }
+
+    #[test]
+    fn there_is_nothing_to_take_until_the_service_says_something_else() {
+        let mut claims = Claims::default();
+        claims.ask(&waiting(1, 1));
+        assert!(!claims.is_done(&waiting(1, 1)));
+        let asked = claims.asked.take();
+        claims.learn_of_none(asked);
+        assert!(claims.is_done(&waiting(1, 1)));
+        assert!(!claims.is_done(&waiting(1, 2)), "what it said later may be about another job");
+    }
+
+    #[test]
+    fn an_answer_from_before_an_item_became_free_does_not_end_the_search() {
+        let mut claims = Claims::default();
+        claims.ask(&waiting(1, 1));
+        claims.look_again();
+        let asked = claims.asked.take();
+        claims.learn_of_none(asked);
+        assert!(!claims.is_done(&waiting(1, 1)));
+    }
 }
