@@ -1,13 +1,12 @@
 //! The `holdfast` command: backs a machine up into a vault, lists, checks and restores what is in it.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
 mod commands;
 mod failure;
 mod local;
-mod memory;
 mod terminal;
 
 use crate::terminal::note;
@@ -15,7 +14,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    memory::configure();
+    system::configure_allocator();
     // Each read session of an embedded vault holds a file, and a check has one for every point.
     workloads::raise_open_files();
     // Everything that this program makes is for its user alone; restored files get the modes that they had.

@@ -74,6 +74,7 @@ struct DataArguments {
 }
 
 fn main() -> Result<()> {
+    system::configure_allocator();
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;

@@ -1,29 +1,16 @@
 //! How many connections the process may hold: each is an open file.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 /// Files that are open beside connections: objects, databases, segments of the index.
 const OTHERS: u64 = 512;
 
 /// Raises the limit of open files as far as so many connections need it and it goes, and answers how many there may be.
 pub(crate) fn connections_within(wanted: usize) -> usize {
-    let files = raise_open_files((wanted as u64).saturating_add(OTHERS));
+    let files = system::raise_open_files((wanted as u64).saturating_add(OTHERS));
     let connections = capped(wanted, files);
     if connections < wanted {
         tracing::warn!(wanted, connections, files, "the limit of open files allows fewer connections than are configured");
     }
     connections
-}
-
-/// What the limit is now.
-fn raise_open_files(wanted: u64) -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let Some(current) = limit.current else { return wanted };
-    let most = limit.maximum.unwrap_or(u64::MAX).min(wanted);
-    if most > current && setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).is_ok() {
-        return most;
-    }
-    current
 }
 
 /// At least one: a service that accepts nothing is of no use, and says why when files run out.

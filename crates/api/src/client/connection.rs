@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use system::Buffers;
 
 /// A connection must stand by then.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -36,7 +37,9 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 /// HTTP/2: most bytes of a frame.
-const FRAME: u32 = 1 << 20;
+const FRAME: u32 = 64 << 10;
+/// Buffers of answers are used again within this many bytes.
+const BUFFER_BYTES: usize = 24 << 20;
 /// A peer that does not answer a ping for so long is gone.
 const PING: Duration = Duration::from_secs(20);
 
@@ -127,6 +130,7 @@ pub(super) struct Connection {
     pace: Pace,
     told: Option<Told>,
     reached: AtomicBool,
+    buffers: Arc<Buffers>,
 }
 
 impl Connection {
@@ -143,6 +147,7 @@ impl Connection {
             pace: options.pace,
             told: options.told,
             reached: AtomicBool::new(false),
+            buffers: Buffers::new(BUFFER_BYTES),
         })
     }
 
@@ -251,15 +256,15 @@ impl Connection {
 
     async fn body(&self, mut response: Response, max: usize, moved: &Moved) -> Result<Bytes, Trouble> {
         let expected = response.content_length().unwrap_or(0).min(max as u64) as usize;
-        let mut body = BytesMut::with_capacity(expected);
+        let mut body = self.buffers.take(expected);
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= max => {
                     moved.add(chunk.len());
-                    body.extend_from_slice(&chunk);
+                    body.extend(&chunk);
                 }
                 Ok(Some(_)) => return Err(Trouble::Answered(unreadable())),
-                Ok(None) => return Ok(body.freeze()),
+                Ok(None) => return Ok(Bytes::from_owner(body)),
                 Err(error) => return Err(self.trouble(error)),
             }
         }

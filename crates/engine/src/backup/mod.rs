@@ -119,7 +119,7 @@ impl BackupOptions {
             level: 1,
             readers: 16,
             sealers: std::thread::available_parallelism().map_or(2, usize::from),
-            room_bytes: 16 << 20,
+            room_bytes: 12 << 20,
             pack_bytes: 8 << 20,
             checkpoint_after: Duration::from_secs(600),
             checkpoint_bytes: 64 << 30,

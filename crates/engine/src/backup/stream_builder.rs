@@ -1,6 +1,6 @@
 //! Content that is too long for a leaf: its extents in pages of their own.
 
-use super::storing::{Buffer, Store};
+use super::storing::Store;
 use crate::error::{EngineError, Result};
 use format::page::{Attribute, Attributes, Content, Extent, StreamChild, StreamLeaf, StreamNode};
 use format::{BlobId, limits};
@@ -147,7 +147,7 @@ pub(crate) fn put_attributes(store: &Store, list: &[Attribute]) -> Result<Attrib
     let mut stream = StreamBuilder::default();
     for piece in bytes.chunks(ATTRIBUTES_BLOB_BYTES) {
         let room = store.room(piece.len())?;
-        let blob = store.put_data(Buffer::of(piece.to_vec()), room)?;
+        let blob = store.put_data(system::Buffer::of(piece.to_vec()), room)?;
         stream.push(store, Extent::Data { blob, offset: 0, length: piece.len() as u32 })?;
     }
     Ok(Attributes::Stream { root: stream.finish(store)?, length: bytes.len() as u64 })

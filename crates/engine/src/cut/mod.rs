@@ -28,6 +28,7 @@ use format::FormatError;
 use format::codec::within;
 use format::limits;
 use gear::GearTable;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that a gear hash depends on.
@@ -81,11 +82,11 @@ impl Chunker {
     /// Starts to cut a new content.
     #[must_use]
     pub fn start(&self) -> Cutter<'_> {
-        Cutter { chunker: self, in_zeros: false }
+        Cutter { chunker: self, in_zeros: false, searched: 0 }
     }
 
-    /// Bytes that [`Cutter::next`] wants to see unless the content ends before: more than the largest piece, because a zero
-    /// run shows itself only by its length.
+    /// Bytes in which [`Cutter::next`] finds a piece in any case: more than the largest one, because a zero run shows itself
+    /// only by its length.
     #[must_use]
     pub fn lookahead(&self) -> usize {
         self.parameters.max + self.parameters.min
@@ -108,16 +109,15 @@ impl Chunker {
         })
     }
 
-    /// Length of the data piece at the start of `bytes`, which starts no zero run.
-    fn data_piece(&self, bytes: &[u8], next_run: Option<usize>) -> usize {
-        let CutParameters { min, average, max } = self.parameters;
-        let end = next_run.unwrap_or(max).min(max).min(bytes.len());
+    /// The first place in a range where the gear cuts the data piece that starts with `bytes`.
+    fn gear_cut(&self, bytes: &[u8], range: Range<usize>) -> Option<usize> {
+        let CutParameters { min, average, .. } = self.parameters;
         let strict = u64::MAX / (4 * average as u64);
         let loose = 4 * (u64::MAX / average as u64);
         let scan = |from: usize, to: usize, below| {
             if from < to { gear::scan(&self.table, bytes, from, to, below) } else { None }
         };
-        scan(min, end.min(average), strict).or_else(|| scan(average, end, loose)).unwrap_or(end)
+        scan(range.start.max(min), range.end.min(average), strict).or_else(|| scan(range.start.max(average), range.end, loose))
     }
 }
 
@@ -125,28 +125,54 @@ impl Chunker {
 pub struct Cutter<'a> {
     chunker: &'a Chunker,
     in_zeros: bool,
+    /// So many bytes of the piece that comes next hold neither a cut nor the start of a zero run.
+    searched: usize,
 }
 
 impl Cutter<'_> {
     /// The piece at the start of `bytes`, which start where the piece before ended. `last` says that the content ends with
-    /// them. `None` where more bytes are needed ([`Chunker::lookahead`]), and at the end.
+    /// them. `None` where more bytes have to be seen (never more than [`Chunker::lookahead`]), and at the end; the next call
+    /// comes with the same bytes and more behind them.
     pub fn next(&mut self, bytes: &[u8], last: bool) -> Option<Piece> {
-        if bytes.is_empty() || (!last && bytes.len() < self.chunker.lookahead()) {
+        if bytes.is_empty() {
             return None;
         }
         let CutParameters { min, max, .. } = self.chunker.parameters;
+        let whole = last || bytes.len() >= self.chunker.lookahead();
         if !self.in_zeros {
-            let next_run = zeros::first_run(bytes, min, max);
+            let next_run = zeros::first_run(&bytes[self.searched..], min, max - self.searched).map(|run| run + self.searched);
             if next_run != Some(0) {
-                return Some(Piece { length: self.chunker.data_piece(bytes, next_run), zeros: false });
+                let length = self.data_piece(bytes, next_run, whole)?;
+                self.searched = 0;
+                return Some(Piece { length, zeros: false });
             }
         }
         let zeros = zeros::leading(&bytes[..bytes.len().min(max)]);
+        if !whole && zeros == bytes.len() && zeros < max {
+            return None;
+        }
         self.in_zeros = zeros == max;
         if zeros == 0 {
             // the run ended with the piece before
             return self.next(bytes, last);
         }
         Some(Piece { length: zeros, zeros: true })
+    }
+
+    /// Length of the data piece at the start of `bytes`, which start no zero run.
+    fn data_piece(&mut self, bytes: &[u8], next_run: Option<usize>, whole: bool) -> Option<usize> {
+        let max = self.chunker.parameters.max;
+        // zeros at the end of what is there may belong to a run that is not seen yet
+        let seen = if whole { bytes.len() } else { bytes.len() - zeros::trailing(bytes) };
+        let end = next_run.unwrap_or(max).min(max);
+        let known = end.min(seen);
+        if let Some(cut) = self.chunker.gear_cut(bytes, self.searched..known) {
+            return Some(cut);
+        }
+        if known == end || whole {
+            return Some(known);
+        }
+        self.searched = known;
+        None
     }
 }

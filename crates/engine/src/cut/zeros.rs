@@ -11,7 +11,7 @@ pub(super) fn leading(bytes: &[u8]) -> usize {
 }
 
 /// Zero bytes at the end.
-fn trailing(bytes: &[u8]) -> usize {
+pub(super) fn trailing(bytes: &[u8]) -> usize {
     let (_, steps) = bytes.as_rchunks::<STEP>();
     let whole = steps.iter().rev().take_while(|step| is_zero(step)).count() * STEP;
     whole + bytes[..bytes.len() - whole].iter().rev().take_while(|byte| **byte == 0).count()

@@ -142,8 +142,8 @@ async fn make(place: &VaultPlace, descriptor: Bytes) -> Result<Arc<dyn Vault>, U
 
 /// The first version of a descriptor, with one domain and the owner's own agent for it.
 fn first_descriptor(seed: &OwnerSeed, name: &str) -> Outcome<Descriptor> {
-    let vault = VaultId(terminal::random());
-    let domain = DomainId(terminal::random());
+    let vault = VaultId(system::random());
+    let domain = DomainId(system::random());
     let secret = DomainSecret::generate();
     let owner_public = seed.public();
     let now = terminal::now_ms();

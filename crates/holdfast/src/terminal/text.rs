@@ -83,17 +83,6 @@ pub(crate) fn host_name() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
-/// Random bytes from the system.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
-            .expect("Linux answers every request for random numbers once it is up");
-    }
-    bytes
-}
-
 /// Asks for a yes on the terminal; no, where there is none.
 pub(crate) fn confirm(question: &str) -> Outcome<bool> {
     if !std::io::stdin().is_terminal() {

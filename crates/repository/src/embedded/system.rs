@@ -19,11 +19,7 @@ impl Clock for SystemClock {
 pub(super) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
-    fn fill(&self, mut buffer: &mut [u8]) {
-        while !buffer.is_empty() {
-            let filled = rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty());
-            let filled = filled.expect("Linux answers every request for random numbers once it is up");
-            buffer = &mut buffer[filled..];
-        }
+    fn fill(&self, buffer: &mut [u8]) {
+        system::fill(buffer);
     }
 }

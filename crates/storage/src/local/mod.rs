@@ -30,7 +30,11 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use system::Buffers;
 use write::Writer;
+
+/// Buffers of what is read are used again within this many bytes.
+const BUFFER_BYTES: usize = 24 << 20;
 
 /// A store in a directory of a local file system. Its methods, opening included, need a tokio runtime: they block in threads of
 /// their own.
@@ -44,6 +48,7 @@ pub struct LocalStore {
 struct Inner {
     root: Root,
     writer: Writer,
+    buffers: Arc<Buffers>,
 }
 
 impl LocalStore {
@@ -91,12 +96,12 @@ impl ObjectStore for LocalStore {
 
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<Bytes> {
         let owned = name.clone();
-        self.run("read", name.as_str(), move |inner| read::get(&inner.root, &owned, range)).await
+        self.run("read", name.as_str(), move |inner| read::get(inner, &owned, range)).await
     }
 
     async fn get_ranges(&self, name: &ObjectName, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (owned, ranges) = (name.clone(), ranges.to_vec());
-        self.run("read", name.as_str(), move |inner| read::get_ranges(&inner.root, &owned, &ranges)).await
+        self.run("read", name.as_str(), move |inner| read::get_ranges(inner, &owned, &ranges)).await
     }
 
     async fn length(&self, name: &ObjectName) -> Result<u64> {
@@ -119,7 +124,7 @@ fn open(path: &Path, writer: Writer) -> Result<LocalStore> {
     let root = Root::open(path).map_err(|error| StorageError::from_io("open", path.to_string_lossy(), error))?;
     // Fails on media that cannot be written and for users who may only read; what is left over is in nobody's way.
     let _ = temporary::clear_leftovers(&writer.disk, &root);
-    Ok(LocalStore { inner: Arc::new(Inner { root, writer }) })
+    Ok(LocalStore { inner: Arc::new(Inner { root, writer, buffers: Buffers::new(BUFFER_BYTES) }) })
 }
 
 /// Makes a directory and those above it, durably.

@@ -1,5 +1,6 @@
 //! Reading objects from files.
 
+use super::Inner;
 use super::root::Root;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::name::ObjectName;
@@ -12,6 +13,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use system::Buffers;
 
 /// How much of an object is compared at once.
 const COMPARE_BYTES: usize = 1 << 20;
@@ -56,15 +59,15 @@ pub(super) fn length(root: &Root, name: &ObjectName) -> Result<u64> {
     Ok(find(root, name)?.length)
 }
 
-pub(super) fn get(root: &Root, name: &ObjectName, range: Option<Range<u64>>) -> Result<Bytes> {
-    let opened = find(root, name)?;
+pub(super) fn get(store: &Inner, name: &ObjectName, range: Option<Range<u64>>) -> Result<Bytes> {
+    let opened = find(&store.root, name)?;
     let range = range.unwrap_or(0..opened.length);
     check_range(name, &range, opened.length)?;
-    opened.range(name, &range)
+    opened.range(&store.buffers, name, &range)
 }
 
-pub(super) fn get_ranges(root: &Root, name: &ObjectName, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-    let opened = find(root, name)?;
+pub(super) fn get_ranges(store: &Inner, name: &ObjectName, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+    let opened = find(&store.root, name)?;
     let mut left = OBJECT_BYTES_MAX;
     for range in ranges {
         check_range(name, range, opened.length)?;
@@ -73,18 +76,20 @@ pub(super) fn get_ranges(root: &Root, name: &ObjectName, ranges: &[Range<u64>]) 
             StorageError::new(ErrorKind::Invalid, "read", name.as_str()).because(reason)
         })?;
     }
-    ranges.iter().map(|range| opened.range(name, range)).collect()
+    ranges.iter().map(|range| opened.range(&store.buffers, name, range)).collect()
 }
 
 impl Opened {
     /// A range that was checked to lie inside.
-    fn range(&self, name: &ObjectName, range: &Range<u64>) -> Result<Bytes> {
+    fn range(&self, buffers: &Arc<Buffers>, name: &ObjectName, range: &Range<u64>) -> Result<Bytes> {
         let length = range.end - range.start;
         check_length("read", name, length)?;
-        let mut bytes = vec![0; length as usize];
-        let read = self.file.read_exact_at(&mut bytes, range.start);
+        let length = length as usize;
+        let mut buffer = buffers.take(length);
+        let read = self.file.read_exact_at(buffer.spare(length), range.start);
         read.map_err(|error| StorageError::from_read(name.as_str(), error))?;
-        Ok(bytes.into())
+        buffer.advance(length);
+        Ok(Bytes::from_owner(buffer))
     }
 
     /// Whether the object has these bytes.

@@ -36,12 +36,16 @@ use policies::Checked;
 use retention::Turns;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use system::Buffers;
 use tokens::Tokens;
 use tokio::sync::Semaphore;
 use vault::VaultPlace;
 
 /// A pack has room in any share.
 const PACK_KIB: u32 = (format::limits::PACK_BYTES_MAX >> 10) as u32;
+
+/// Buffers of bodies are used again within this many bytes.
+const BUFFER_BYTES: usize = 20 << 20;
 
 /// Most machines that enrol at once: nobody knows yet who they are.
 const NEWCOMERS_MAX: usize = 16;
@@ -56,6 +60,8 @@ pub(crate) struct App {
     pub(crate) packs_in: Budget,
     /// Packs on their way out, in KiB.
     pub(crate) packs_out: Budget,
+    /// What bodies of requests are read into.
+    pub(crate) buffers: Arc<Buffers>,
     /// Requests at once.
     pub(crate) at_once: Budget,
     /// Requests at once of those who have no token yet.
@@ -105,6 +111,7 @@ impl App {
             packs_in: Budget::new(limits.packs_in_mib.saturating_mul(1024), PACK_KIB),
             packs_out: Budget::new(limits.packs_out_mib.saturating_mul(1024), PACK_KIB),
             at_once: Budget::new(u32::try_from(limits.requests).unwrap_or(u32::MAX), 1),
+            buffers: Buffers::new(BUFFER_BYTES),
             newcomers: Semaphore::new(NEWCOMERS_MAX),
             limits,
             jobs,

@@ -158,10 +158,7 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn new_row(name: &str, scope: Scope, expires_ms: Option<i64>) -> (TokenRow, String) {
-    let mut random = [0; 40];
-    fill(&mut random);
-    let (id, secret) = random.split_first_chunk::<8>().expect("there are more than 8");
-    let text = api::token_text(*id, secret.first_chunk().expect("there are 32 left"));
+    let text = api::token_text(system::random(), &system::random());
     let id = api::token_id(&text).unwrap_or_default().to_owned();
     let row = TokenRow {
         id,
@@ -178,15 +175,6 @@ fn new_row(name: &str, scope: Scope, expires_ms: Option<i64>) -> (TokenRow, Stri
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Random bytes of the system.
-pub(crate) fn fill(mut buffer: &mut [u8]) {
-    while !buffer.is_empty() {
-        let filled = rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty());
-        let filled = filled.expect("Linux answers every request for random numbers once it is up");
-        buffer = &mut buffer[filled..];
-    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const PING_ANSWER: Duration = Duration::from_secs(20);
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
 /// HTTP/2: most bytes of a frame, and of what waits to be sent in a stream.
-const FRAME: u32 = 1 << 20;
+const FRAME: u32 = 64 << 10;
 const SEND_BUFFER: usize = 1 << 20;
 /// After an error of the listening socket (no file descriptors are left, say) it rests for so long.
 const REST: Duration = Duration::from_millis(100);

@@ -31,9 +31,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(app: Arc<App>) -> Self {
-        let mut process = [0; 4];
-        crate::app::tokens::fill(&mut process);
-        Self { app, process: u32::from_le_bytes(process), next: AtomicU64::new(1) }
+        Self { app, process: u32::from_le_bytes(system::random()), next: AtomicU64::new(1) }
     }
 
     fn id(&self) -> String {

@@ -8,7 +8,7 @@ use api::limits::JSON_BYTES_MAX;
 use api::{Code, Problem};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_LENGTH;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -87,20 +87,20 @@ async fn read(request: Request, max: usize, app: &App) -> Result<Bytes, Failure>
     }
     let started = Instant::now();
     let mut body = request.into_body();
-    let mut bytes = BytesMut::with_capacity(expected as usize);
+    let mut bytes = app.buffers.take(expected as usize);
     loop {
         // What has come buys the time for what is to come: a trickle holds memory for no longer than silence does.
         let bought = Duration::from_millis(bytes.len() as u64 * 1000 / LEAST_BYTES_PER_SECOND);
         let deadline = (Instant::now() + silence).min(started + silence + bought);
         let frame = tokio::time::timeout_at(deadline, body.frame()).await;
         let frame = frame.map_err(|_| Failure::busy("the body of the request came too slowly"))?;
-        let Some(frame) = frame else { return Ok(bytes.freeze()) };
+        let Some(frame) = frame else { return Ok(Bytes::from_owner(bytes)) };
         let frame = frame.map_err(|_| Failure::invalid("the body of the request broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > max {
             return Err(too_large(max));
         }
-        bytes.extend_from_slice(&data);
+        bytes.extend(&data);
     }
 }
 

@@ -13,6 +13,9 @@ use format::page::{Content, EntryKind, Extent, Metadata};
 use std::io;
 use std::ops::Range;
 
+/// A read has at least this much room, unless less is left.
+const READ_BYTES: usize = 512 << 10;
+
 /// Reads files into blobs of their own through a buffer that it keeps.
 #[derive(Default)]
 pub(crate) struct OwnReader {
@@ -119,6 +122,15 @@ impl OwnReader {
         Ok(OwnContent { metadata: after, begun_ns, content: content.finish(&shared.store)?, changed })
     }
 
+    /// Room for a read behind the bytes that are there: a piece that is longer than most makes the buffer grow.
+    fn make_room(&mut self, filled: usize, left: u64) {
+        let wanted = filled + READ_BYTES.min(usize::try_from(left).unwrap_or(READ_BYTES));
+        if self.buffer.len() < wanted {
+            self.buffer.reserve_exact(wanted.next_multiple_of(READ_BYTES) - self.buffer.len());
+            self.buffer.resize(wanted.next_multiple_of(READ_BYTES), 0);
+        }
+    }
+
     /// Cuts the bytes of a range; fewer if the file ends before. Answers how many there were.
     fn read_segment(
         &mut self,
@@ -130,13 +142,12 @@ impl OwnReader {
     ) -> Result<u64, Failure> {
         let (start, length) = (range.start, range.end - range.start);
         let mut cutter = shared.chunker.start();
-        // enough for the cutter, and as much again, so that little is moved to the front
-        self.buffer.resize(2 * shared.chunker.lookahead(), 0);
         // pieces are taken from `from..to` of the buffer
         let (mut from, mut to, mut read) = (0, 0, 0);
         loop {
             self.buffer.copy_within(from..to, 0);
             (from, to) = (0, to - from);
+            self.make_room(to, length - read);
             let more = (self.buffer.len() - to).min((length - read) as usize);
             let got = read_full(file, &mut self.buffer[to..to + more], start + read)?;
             to += got;

@@ -3,12 +3,12 @@
 use super::details::{Read, keep, read_details};
 use crate::backup::leaf_job::{LeafJob, Task};
 use crate::backup::shared::{Shared, now_ns, same_state};
-use crate::backup::storing::Buffer;
 use crate::error::Result;
 use crate::source::{Segment, SourceFile, WarningKind};
 use format::page::{Content, EntryKind, Extent, Metadata};
 use format::{BlobId, limits};
 use std::io;
+use system::Buffer;
 
 /// A file that was read, its extents without the blob's id.
 struct Piece {
@@ -51,7 +51,6 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
     }
     shared.progress.bytes_read.add(buffer.len() as u64);
     let blob = if buffer.is_empty() {
-        shared.store.give_back(buffer);
         None
     } else {
         room.shrink(buffer.len());

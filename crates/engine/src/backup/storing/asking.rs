@@ -59,8 +59,6 @@ pub(super) fn run(stages: &Stages, asking: &Receiver<Blob>, seal: &Sender<Blob>)
             // The vault does not know yet what this session itself found damaged.
             if missing || inputs.unopened.contains(&blob.id) {
                 seal.send(blob).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
-            } else {
-                stages.buffers.give_back(blob.plaintext);
             }
         }
     }

@@ -9,12 +9,10 @@
 //! storing thread, a storing thread only for the vault.
 
 mod asking;
-mod buffers;
 mod flow;
 mod packs;
 mod sealing;
 
-pub(crate) use buffers::Buffer;
 pub(crate) use flow::{Flow, Room};
 
 use crate::call::Calls;
@@ -22,7 +20,6 @@ use crate::error::{EngineError, Result};
 use crate::progress::Progress;
 use crate::read::Unopened;
 use crate::stop::Stop;
-use buffers::Buffers;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use flow::Passage;
 use format::blob::BlobKind;
@@ -32,6 +29,7 @@ use packs::{FullPack, OpenPacks};
 use seal::{DataKey, DomainWriter};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use system::{Buffer, Buffers};
 
 /// A blob on its way.
 pub(crate) struct Blob {
@@ -78,7 +76,7 @@ pub(crate) struct Stages {
     flow: Arc<Flow>,
     packs: OpenPacks,
     asked: asking::Asked,
-    buffers: Buffers,
+    buffers: Arc<Buffers>,
 }
 
 /// Puts blobs on their way. Clones put them on the same way; when the last one is gone, it ends.
@@ -107,8 +105,9 @@ pub(crate) fn start(inputs: Inputs, options: &StoringOptions) -> (Store, Threads
     let (ask, asking) = unbounded();
     let (seal, sealing) = unbounded();
     let (full, storing) = bounded(0);
-    let packs = OpenPacks::new(inputs.writer.domain(), options.pack_bytes, options.stores);
-    let stages = Arc::new(Stages { inputs, flow, packs, asked: asking::Asked::default(), buffers: Buffers::default() });
+    let packs = OpenPacks::new(inputs.writer.domain(), options.pack_bytes);
+    let buffers = Buffers::new(options.room_bytes);
+    let stages = Arc::new(Stages { inputs, flow, packs, asked: asking::Asked::default(), buffers });
     // The stages hold `stop`: if it held them, nobody would ever let go of either, and a program that makes many backups would keep
     // the buffers of all.
     let waiting = Arc::downgrade(&stages);
@@ -143,11 +142,6 @@ impl Store {
     /// An empty buffer for this many bytes.
     pub(crate) fn buffer(&self, bytes: usize) -> Buffer {
         self.stages.buffers.take(bytes)
-    }
-
-    /// Gives a buffer back that was not put.
-    pub(crate) fn give_back(&self, buffer: Buffer) {
-        self.stages.buffers.give_back(buffer);
     }
 
     /// Puts a data blob on its way and answers its id.

@@ -1,9 +1,8 @@
 //! Packs: filled, closed when full, and stored while the next one fills.
 //!
 //! Sealed blobs are collected one behind the other in one large buffer and put into the order of their ids when the pack
-//! is closed, in another one. There are [`COLLECTING`] buffers of the first kind: a sealing thread that finds none free waits
-//! for a storing thread, which waits for the vault only. Of the second kind each storing thread uses one at a time; the vault
-//! may keep it for longer.
+//! is closed, in another one, which the vault may keep for a while. A sealing thread that finds no buffer to collect in waits for
+//! a storing thread, which waits for the vault only.
 
 use super::Stages;
 use super::flow::{Flow, Passage};
@@ -13,14 +12,16 @@ use crossbeam_channel::Receiver;
 use format::blob::{BlobKind, check_links};
 use format::pack::{self, Checksum, Footer, FooterEntry, HEADER_BYTES};
 use format::{BlobId, DomainId, PackName, limits};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Names that are asked for at once.
 const NAMES_TOGETHER: u32 = 8;
 /// Most blobs of a pack: below the limit of the format, so that what comes in between does no harm.
 const BLOBS_MAX: usize = limits::PACK_ENTRIES_MAX / 2;
+/// Large buffers in use from which on no second one is begun to be filled.
+const IN_USE_MAX: usize = 3;
 /// Data packs that are being filled or are full.
-const COLLECTING: usize = 2;
+const COLLECTING_MAX: usize = 2;
 
 /// A blob in a pack that is being filled.
 struct Collected {
@@ -64,21 +65,19 @@ pub(crate) struct OpenPacks {
     pages: Mutex<Filling>,
     names: Mutex<Vec<PackName>>,
     /// Where data packs are collected, and where packs are put into order.
-    collecting: Arc<Spare>,
-    ordering: Arc<Spare>,
+    large: Arc<Spare>,
 }
 
 impl OpenPacks {
-    pub(super) fn new(domain: DomainId, full_at: usize, stores: usize) -> Self {
+    pub(super) fn new(domain: DomainId, full_at: usize) -> Self {
         let (data, pages, names) = Default::default();
-        let bytes = full_at + limits::BLOB_PLAINTEXT_MAX / 8;
-        let (collecting, ordering) = (Spare::new(COLLECTING, bytes), Spare::new(stores, bytes));
-        Self { domain, full_at, data, pages, names, collecting, ordering }
+        let large = Spare::new(full_at + limits::BLOB_PLAINTEXT_MAX / 8);
+        Self { domain, full_at, data, pages, names, large }
     }
 
     /// Wakes those who wait for a buffer, after the backup failed.
     pub(super) fn stop(&self) {
-        self.collecting.stop();
+        self.large.stop();
     }
 
     fn filling(&self, kind: BlobKind) -> &Mutex<Filling> {
@@ -101,7 +100,7 @@ impl OpenPacks {
         let mut filling = self.filling(kind).lock().unwrap_or_else(PoisonError::into_inner);
         if kind == BlobKind::Data && filling.lent.is_none() {
             // all sealing threads wait here until a pack was put into order
-            let lent = self.collecting.take()?;
+            let lent = self.large.take_to_collect()?;
             filling.lent = Some(lent);
         }
         let bytes = filling.bytes();
@@ -163,7 +162,7 @@ fn assemble(stages: &Stages, name: PackName, kind: BlobKind, mut filling: Fillin
     blobs.dedup_by_key(|blob| blob.id);
     let (packs, key) = (&stages.packs, stages.inputs.key.id());
     let collected = filling.bytes();
-    let mut pack = packs.ordering.take_or_make();
+    let mut pack = packs.large.take_to_order();
     pack.bytes.reserve_exact(HEADER_BYTES + collected.len() + blobs.len() * 80 + 4096);
     pack.bytes.extend_from_slice(&pack::header(name, kind));
     let mut entries = Vec::with_capacity(blobs.len());
@@ -178,62 +177,73 @@ fn assemble(stages: &Stages, name: PackName, kind: BlobKind, mut filling: Fillin
     Ok(pack)
 }
 
-/// A fixed number of large buffers.
+/// Large buffers that are used again.
 struct Spare {
-    free: Mutex<Free>,
+    /// Capacity of a new one.
+    bytes: usize,
+    state: Mutex<SpareState>,
     changed: Condvar,
 }
 
-struct Free {
-    buffers: Vec<Vec<u8>>,
-    /// Most buffers that are kept.
-    kept: usize,
-    /// Buffers that were not made yet, and their capacity.
-    left: usize,
-    bytes: usize,
+#[derive(Default)]
+struct SpareState {
+    free: Vec<Vec<u8>>,
+    collecting: usize,
+    ordering: usize,
     stopped: bool,
 }
 
+impl SpareState {
+    /// A first one to collect in there always is: whatever is kept elsewhere, the backup goes on.
+    fn may_collect(&self) -> bool {
+        self.collecting == 0 || (self.collecting < COLLECTING_MAX && self.collecting + self.ordering < IN_USE_MAX)
+    }
+}
+
 impl Spare {
-    fn new(buffers: usize, bytes: usize) -> Arc<Self> {
-        let free = Free { buffers: Vec::new(), kept: buffers.max(1), left: buffers.max(1), bytes, stopped: false };
-        Arc::new(Self { free: Mutex::new(free), changed: Condvar::new() })
+    fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self { bytes, state: Mutex::default(), changed: Condvar::new() })
     }
 
-    /// An empty buffer, a new one if need be.
-    fn take_or_make(self: &Arc<Self>) -> Lent {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = free.buffers.pop().unwrap_or_else(|| Vec::with_capacity(free.bytes));
-        Lent { bytes, from: self.clone() }
-    }
-
-    /// An empty buffer; waits for one.
-    fn take(self: &Arc<Self>) -> Result<Lent> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if free.stopped {
-                return Err(EngineError::Cancelled);
-            }
-            if let Some(bytes) = free.buffers.pop() {
-                return Ok(Lent { bytes, from: self.clone() });
-            }
-            if free.left > 0 {
-                free.left -= 1;
-                return Ok(Lent { bytes: Vec::with_capacity(free.bytes), from: self.clone() });
-            }
-            free = self.changed.wait(free).unwrap_or_else(PoisonError::into_inner);
+    /// An empty buffer to collect blobs in; waits until there may be one more.
+    fn take_to_collect(self: &Arc<Self>) -> Result<Lent> {
+        let mut state = self.lock();
+        while !state.stopped && !state.may_collect() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if state.stopped {
+            return Err(EngineError::Cancelled);
+        }
+        state.collecting += 1;
+        Ok(self.lend(&mut state, true))
+    }
+
+    /// An empty buffer to put a pack into order in.
+    fn take_to_order(self: &Arc<Self>) -> Lent {
+        let mut state = self.lock();
+        state.ordering += 1;
+        self.lend(&mut state, false)
+    }
+
+    fn lend(self: &Arc<Self>, state: &mut SpareState, collects: bool) -> Lent {
+        let bytes = state.free.pop().unwrap_or_else(|| Vec::with_capacity(self.bytes));
+        Lent { bytes, collects, from: self.clone() }
     }
 
     fn stop(&self) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.lock().stopped = true;
         self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SpareState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A large buffer; it goes back when it is dropped.
 struct Lent {
     bytes: Vec<u8>,
+    collects: bool,
     from: Arc<Spare>,
 }
 
@@ -247,10 +257,34 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        let mut free = self.from.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.buffers.len() < free.kept {
-            free.buffers.push(bytes);
-            self.from.changed.notify_one();
+        let mut state = self.from.lock();
+        let count = if self.collects { &mut state.collecting } else { &mut state.ordering };
+        *count -= 1;
+        if state.free.len() + state.collecting + state.ordering < IN_USE_MAX {
+            state.free.push(bytes);
         }
+        self.from.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_buffer_is_filled_only_while_few_are_in_use_and_a_first_one_always() {
+        let spare = Spare::new(10);
+        let first = spare.take_to_collect().unwrap();
+        let (one, two) = (spare.take_to_order(), spare.take_to_order());
+        assert!(!spare.lock().may_collect());
+        drop(first);
+        let first = spare.take_to_collect().unwrap();
+        drop((one, two));
+        let second = spare.take_to_collect().unwrap();
+        assert!(!spare.lock().may_collect(), "two are enough");
+        drop((first, second));
+        assert_eq!(spare.lock().free.len(), IN_USE_MAX);
+        spare.stop();
+        assert!(spare.take_to_collect().is_err());
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn run(stages: &Stages, sealing: &Receiver<Blob>, full: &Sender<FullP
     while let Ok(Blob { kind, id, links, plaintext, room, passage }) = sealing.recv() {
         stages.inputs.stop.check()?;
         let sealed = sealer.seal(key, kind, id, plaintext.as_slice()).map_err(EngineError::seal("seal a blob"))?;
-        stages.buffers.give_back(plaintext);
+        drop(plaintext);
         drop(room);
         let closed = stages.packs.add(kind, id, links, sealed, &stages.flow)?;
         drop(passage);

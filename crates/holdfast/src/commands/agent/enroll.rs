@@ -252,8 +252,8 @@ fn forget(path: &Path) -> Outcome<()> {
 
 /// A token for the service of this machine's own making: only its hash goes there.
 fn secret_of_service() -> SecretString {
-    let secret = zeroize::Zeroizing::new(terminal::random::<32>());
-    SecretString::from(token_text(terminal::random(), &secret))
+    let secret = zeroize::Zeroizing::new(system::random::<32>());
+    SecretString::from(token_text(system::random(), &secret))
 }
 
 fn digits(bytes: &[u8]) -> String {

@@ -65,7 +65,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let ticket = keys.seed.sign_ticket(Ticket {
         vault: opened.descriptor.vault,
         one_time: one_time.key(),
-        domain: DomainId(terminal::random()),
+        domain: DomainId(system::random()),
         name: name.to_owned(),
         items: arguments.item,
         expires_ms,

@@ -5,7 +5,6 @@ use crate::cli::Global;
 use crate::commands::at_service::{AtService, open_service};
 use crate::commands::point_names::find_point;
 use crate::failure::{Exit, Outcome};
-use crate::terminal;
 use api::{JobRequest, Overwriting, RestoreWork, Work};
 use clap::{Args, ValueEnum};
 use format::{DomainId, ItemName, JobId};
@@ -146,7 +145,7 @@ async fn of_service(global: &Global, work: Work, waiting: Waiting) -> Outcome<Ex
 }
 
 async fn begin(global: &Global, at: &AtService, domain: DomainId, work: Work, waiting: Waiting) -> Outcome<Exit> {
-    let request = JobRequest { job: JobId(terminal::random()), work };
+    let request = JobRequest { job: JobId(system::random()), work };
     let job = at.service.begin_job(domain, &request).await?;
     waiting.end(global, at, job).await
 }

@@ -39,9 +39,7 @@ impl Jobs {
 
     /// A job of the service's own, begun.
     pub(crate) async fn start_own(&self, domain: DomainId, work: Work) -> Result<Job> {
-        let mut id = [0; 16];
-        crate::app::tokens::fill(&mut id);
-        let mut row = JobRow::waiting(domain, JobId(id), work, JobOrigin::Service, self.time.wall_ms());
+        let mut row = JobRow::waiting(domain, JobId(system::random()), work, JobOrigin::Service, self.time.wall_ms());
         self.begin_own(&mut row);
         let mut change = self.database.change().await?;
         change.insert_job(&mut row).await?;

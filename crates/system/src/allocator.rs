@@ -1,7 +1,8 @@
 //! The allocator's settings: the peak of memory is a promise, and buffers of a mebibyte come and go between many threads.
 //!
 //! Measured on the first backup of a kernel tree (79,000 files), peak resident memory in MiB: glibc as it is 255, with these
-//! settings 150, mimalloc 442 to 647 (its pages stay with the thread that freed them).
+//! settings 150, mimalloc 442 to 647 (its pages stay with the thread that freed them). A service with 100 agents that send at once:
+//! 1,251 and 461.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +12,7 @@ const MAPPED_FROM_BYTES: libc::c_int = 128 << 10;
 const ARENAS: libc::c_int = 4;
 
 /// Sets the allocator up; call it before any thread starts.
-pub(crate) fn configure() {
+pub fn configure_allocator() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt only sets parameters of the allocator; no other thread runs yet.
     unsafe {
