@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agent_bounds;
+mod agent_clock;
 mod agent_doctor;
 mod agent_runs;
 mod damage;
@@ -19,5 +20,6 @@ mod round_trip;
 mod secrets;
 mod service;
 mod service_process;
+mod site;
 mod storm;
 mod threat_model;
