@@ -29,6 +29,8 @@ pub enum Code {
     TimedOut,
     /// Storage or database cannot be used.
     Unavailable,
+    /// Storage or database is full; the same request works when somebody has made room.
+    Full,
     /// Stored bytes are damaged.
     Corrupt,
     /// A fault of the service.
@@ -48,6 +50,7 @@ impl Code {
             Self::TooLarge => 413,
             Self::Busy | Self::Unavailable => 503,
             Self::TimedOut => 504,
+            Self::Full => 507,
             Self::Corrupt | Self::Internal => 500,
         }
     }
@@ -61,6 +64,7 @@ impl Code {
             Self::NotFound => ErrorKind::NotFound,
             Self::Conflict => ErrorKind::Conflict,
             Self::Busy | Self::TimedOut | Self::Unavailable => ErrorKind::Unavailable,
+            Self::Full => ErrorKind::Full,
             Self::Corrupt => ErrorKind::Corrupt,
             Self::Internal => ErrorKind::Internal,
         }
@@ -75,6 +79,7 @@ impl Code {
             ErrorKind::Conflict => Self::Conflict,
             ErrorKind::Denied => Self::Denied,
             ErrorKind::Unavailable => Self::Unavailable,
+            ErrorKind::Full => Self::Full,
             ErrorKind::Corrupt => Self::Corrupt,
             ErrorKind::Internal => Self::Internal,
         }
@@ -165,6 +170,7 @@ mod tests {
             ErrorKind::Conflict,
             ErrorKind::Denied,
             ErrorKind::Unavailable,
+            ErrorKind::Full,
             ErrorKind::Corrupt,
             ErrorKind::Internal,
         ] {

@@ -11,8 +11,10 @@ pub enum ErrorKind {
     Conflict,
     /// Not allowed.
     Denied,
-    /// Storage, database or service cannot be reached, or storage is full; the same request may work later.
+    /// Storage, database or service cannot be reached; the same request may work later.
     Unavailable,
+    /// Storage or database is full; the same request works when somebody has made room.
+    Full,
     /// Stored bytes are damaged.
     Corrupt,
     /// A fault of this program.

@@ -175,7 +175,7 @@ fn vault_kind(kind: contract::ErrorKind) -> ErrorKind {
         contract::ErrorKind::NotFound => ErrorKind::NotFound,
         contract::ErrorKind::Conflict => ErrorKind::Conflict,
         contract::ErrorKind::Denied => ErrorKind::Denied,
-        contract::ErrorKind::Unavailable => ErrorKind::Unavailable,
+        contract::ErrorKind::Unavailable | contract::ErrorKind::Full => ErrorKind::Unavailable,
         contract::ErrorKind::Corrupt => ErrorKind::Corrupt,
         contract::ErrorKind::Internal => ErrorKind::Internal,
     }

@@ -118,7 +118,7 @@ fn exit_of(kind: VaultErrorKind) -> Exit {
         VaultErrorKind::Invalid | VaultErrorKind::NotFound | VaultErrorKind::Internal => Exit::Failed,
         VaultErrorKind::Conflict => Exit::Conflict,
         VaultErrorKind::Denied => Exit::Refused,
-        VaultErrorKind::Unavailable => Exit::Unavailable,
+        VaultErrorKind::Unavailable | VaultErrorKind::Full => Exit::Unavailable,
         VaultErrorKind::Corrupt => Exit::Damage,
     }
 }

@@ -56,7 +56,7 @@ impl From<Fault> for Error {
 fn from_ledger(error: LedgerError) -> Error {
     match &error {
         LedgerError::Unavailable { full: true, .. } => {
-            Error::new(ErrorKind::Unavailable, "the disk that holds the vault's database is full")
+            Error::new(ErrorKind::Full, "the disk that holds the vault's database is full")
                 .with_hint("make room on that disk and run the command again; nothing that was committed is lost")
         }
         LedgerError::Unavailable { .. } => Error::new(ErrorKind::Unavailable, "the vault's database cannot be used"),
@@ -72,7 +72,7 @@ fn from_storage(error: StorageError) -> Error {
         Kind::NotFound => Error::new(ErrorKind::NotFound, "an object is not in storage"),
         Kind::Exists => Error::new(ErrorKind::Conflict, "an object is in storage with other bytes"),
         Kind::Denied => Error::new(ErrorKind::Denied, "storage denies access"),
-        Kind::Full => Error::new(ErrorKind::Unavailable, "storage is full")
+        Kind::Full => Error::new(ErrorKind::Full, "storage is full")
             .with_hint("make room (or run 'holdfast collect') and run the command again; nothing that was committed is lost"),
         Kind::Damaged => Error::new(ErrorKind::Corrupt, "storage cannot read an object")
             .with_hint("the disk may be failing; 'holdfast check --read-data' finds all that cannot be read"),

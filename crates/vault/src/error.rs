@@ -62,16 +62,27 @@ impl ServiceError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Config(_) | Self::Newer { .. } | Self::Certificate { .. } => Kind::Invalid,
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Kind::Full,
+            Self::Database { source, .. } if is_full(source) => Kind::Full,
             Self::File { .. } | Self::Listen { .. } | Self::Database { .. } => Kind::Unavailable,
             Self::Vault(error) => error.kind(),
         }
     }
 }
 
+/// SQLite says so with a code of its own.
+fn is_full(error: &sqlx::Error) -> bool {
+    const SQLITE_FULL: &str = "13";
+    error.as_database_error().is_some_and(|error| error.code().is_some_and(|code| code == SQLITE_FULL))
+}
+
 impl From<ServiceError> for contract::Error {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Vault(error) => error,
+            error if error.kind() == Kind::Full => Self::new(Kind::Full, "the disk that holds the service's own data is full")
+                .with_hint("make room on that disk: the service goes on by itself then")
+                .with_source(error),
             error => Self::new(error.kind(), "the service's own data cannot be used").with_source(error),
         }
     }

@@ -4,7 +4,7 @@ use super::interrupt::cancel_on_signals;
 use super::point_names::find_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::open_to_read;
+use crate::local::{Directories, Opened, VaultPlace, open_to_read};
 use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use clap::{Args, ValueEnum};
 use contract::PointInfo;
@@ -85,11 +85,35 @@ impl From<OverwriteArgument> for Overwrite {
     }
 }
 
+/// Nothing is restored into what Holdfast itself lives in: a restored file could stand where one of its own has to.
+fn refuse_own(opened: &Opened, to: &Path) -> Outcome<()> {
+    let Directories { config, state, cache } = &opened.directories;
+    let vault = match &opened.place {
+        VaultPlace::Directory(vault) => Some(vault),
+        VaultPlace::Service(_) => None,
+    };
+    let to = resolved(to);
+    match [config, state, cache].into_iter().chain(vault).find(|own| to.starts_with(resolved(own))) {
+        Some(own) => Err(Failure::new(Exit::Refused, format!("'{}' belongs to Holdfast itself", own.display()))
+            .with_hint("restore into another directory")),
+        None => Ok(()),
+    }
+}
+
+/// Where a path leads: what is there of it resolved, and the rest as it is written.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = there else { return path };
+    path.strip_prefix(above).map_or(real.clone(), |rest| if rest.as_os_str().is_empty() { real.clone() } else { real.join(rest) })
+}
+
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let started = Instant::now();
     let (opened, keys) = open_to_read(global).await?;
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
+    refuse_own(&opened, &arguments.to)?;
     let mut target = TargetOptions::new(&arguments.to);
     target.overwrite = arguments.overwrite.into();
     target.resume = arguments.resume;

@@ -25,6 +25,9 @@ use secrecy::ExposeSecret;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Domains that a note names, at most.
+const DOMAINS_NAMED: usize = 5;
+
 /// A vault that is open, without keys.
 pub(crate) struct Opened {
     pub(crate) vault: Arc<dyn Vault>,
@@ -270,6 +273,18 @@ impl Opened {
                     .with_hint(format!("name one with --domain: {}", names.join(", "))))
             }
         }
+    }
+
+    /// Says which domain alone is meant where nobody named one and there are others: what is found in it holds for none of those.
+    pub(crate) async fn note_domain(&self, global: &Global) -> Outcome<()> {
+        if global.domain.is_some() || self.descriptor.domains.len() < 2 || self.is_agent().await? {
+            return Ok(());
+        }
+        let meant = self.domain_entry(global)?;
+        let others = self.descriptor.domains.iter().filter(|entry| entry.id != meant.id).map(|entry| entry.name.as_str());
+        let others: Vec<&str> = others.take(DOMAINS_NAMED).collect();
+        note!("this is about domain {} alone; --domain names another: {}", meant.name, others.join(", "));
+        Ok(())
     }
 
     /// Whether the command line leaves the domain open, or names this one.

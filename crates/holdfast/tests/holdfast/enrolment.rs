@@ -42,6 +42,14 @@ fn an_enrolled_machine_needs_no_passphrase_and_its_owner_opens_what_it_makes() {
     owner.ok(&["restore", &point, "--domain", "laptop", "--to", &owner.text("out")]);
     assert_eq!(fs::read(owner.restored("out").join("file")).unwrap(), b"content");
     assert_eq!(owner.points(), [own.as_str()]);
+    // Nobody takes what is said of one domain for all that there is.
+    for command in [["points"].as_slice(), &["check"], &["collect"]] {
+        assert!(
+            owner.run(command).err.contains("this is about domain machine alone; --domain names another: laptop"),
+            "{command:?}"
+        );
+        assert!(!laptop.run(command).err.contains("this is about"), "{command:?}");
+    }
     laptop.ends(8, &["points", "--domain", "machine"]);
     laptop.ends(8, &["expire", &point]);
 }

@@ -3,6 +3,7 @@
 //! Needs to mount a tmpfs; where that is not allowed, the tests say so and end.
 
 use crate::machine::{Machine, assert_equal};
+use crate::service_process::ServiceProcess;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -189,4 +190,41 @@ fn a_check_on_a_full_disk_says_what_it_finds_or_fails_clearly() {
     disk.make_room();
     assert_eq!(machine.ok(&["check", "--read-data"])["sound"], true);
     machine.assert_restores("latest", &machine.path("source"));
+}
+
+#[test]
+fn a_service_whose_disk_was_full_takes_backups_and_changes_again_once_there_is_room() {
+    let machine = Machine::new();
+    let Some(disk) = SmallDisk::mount(machine.path("service"), 24_000) else { return };
+    let mut service = ServiceProcess::start(&machine, "");
+    let owner = service.take(machine);
+    let policy = owner.private("policy.toml", &owner.run(&["policy", "example"]).out);
+    let (policy, source) = (policy.to_str().unwrap().to_owned(), owner.text("source"));
+    let set = |name: &str| ["policy", "set", name, &policy].map(str::to_owned);
+    let change = |name: &str| {
+        let arguments = set(name);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        failed_clearly(&owner, &arguments)
+    };
+    write_noise(&owner, "one", 500, 1);
+    owner.ok(&["backup", &source, "--item", "files"]);
+    disk.fill_but(0);
+    write_noise(&owner, "two", 4000, 2);
+    let started = std::time::Instant::now();
+    assert!(failed_clearly(&owner, &["backup", &source, "--item", "files"]));
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "a full disk is no service that is away");
+    // As often as there are connections to its database, and more.
+    (0..12).for_each(|number| {
+        change(&format!("full-{number}"));
+    });
+    service.kill_and_start_again();
+    (0..12).for_each(|number| {
+        change(&format!("again-{number}"));
+    });
+    disk.make_room();
+    assert!((0..12).all(|number| !change(&format!("room-{number}"))));
+    owner.ok(&["backup", &source, "--item", "files"]);
+    owner.ok(&["check", "--read-data"]);
+    owner.ok(&["restore", "latest", "--to", &owner.text("out")]);
+    assert_equal(&owner.path("source"), &owner.restored("out"));
 }

@@ -209,3 +209,16 @@ fn points_expire_come_back_and_are_purged(machine: &Machine) {
     machine.ok(&["collect"]);
     machine.assert_restores(&second, &machine.path("source"));
 }
+
+#[test]
+fn nothing_is_restored_into_what_holdfast_itself_lives_in() {
+    let machine = Machine::with_vault();
+    machine.write("file", "content");
+    machine.backup("item");
+    std::os::unix::fs::symlink(machine.vault(), machine.path("link")).unwrap();
+    for place in [machine.vault().to_path_buf(), machine.vault().join("objects/new/deeper"), machine.path("link/new")] {
+        let error = machine.ends(8, &["restore", "latest", "--to", place.to_str().unwrap()]);
+        assert!(error["error"]["message"].as_str().unwrap().ends_with("belongs to Holdfast itself"), "{error}");
+    }
+    assert!(!machine.vault().join("objects/new").exists());
+}

@@ -134,7 +134,7 @@ impl Actor {
                     }
                     return Some(repository);
                 }
-                Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full) => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     self.world.note(|| format!("{} cannot open: {error}", self.node.name));
                     let current = self.world.current();
@@ -288,7 +288,7 @@ impl Actor {
 
     fn judge_restore(&self, repository: &Repository, point: &PointInfo, outcome: Result<()>) {
         let Err(error) = outcome else { return };
-        let excused = error.kind() == ErrorKind::Unavailable
+        let excused = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full)
             || !self.world.model.borrow().tainted.is_empty()
             || self.is_replaced(repository);
         if !excused {
@@ -300,7 +300,7 @@ impl Actor {
     fn unexpected(&self, doing: &str, error: &Error) {
         let tainted = !self.world.model.borrow().tainted.is_empty();
         let explained = match error.kind() {
-            ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::NotFound => true,
+            ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Conflict | ErrorKind::NotFound => true,
             ErrorKind::Corrupt => tainted,
             ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::Internal => false,
         };

@@ -43,7 +43,13 @@ impl VaultClock {
             None => newest_stamp_ms
                 .map_or(HighWaterClock::starting_at(wall), |newest| HighWaterClock::after_rebuild(timestamp(newest), wall)),
         };
-        database.put_clock(&clock).await?;
+        // What a full disk needs is a service that runs, to free something. Nothing expires before the clock is stored.
+        match database.put_clock(&clock).await {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                tracing::error!(%error, "the disk is full: nothing expires until there is room")
+            }
+            stored => stored?,
+        }
         let state = Mutex::new(State { clock, stepped: time.running() });
         Ok(Self { database, time, state, storing: tokio::sync::Mutex::default() })
     }

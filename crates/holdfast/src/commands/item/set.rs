@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::commands::at_service::open_service;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::terminal::{Json, json_times, say};
+use crate::terminal::{Json, json_times, note, say};
 use api::{FileScope, ItemRequest, PolicyName};
 use clap::Args;
 use format::ItemName;
@@ -74,6 +74,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     match &set.policy {
         Some(policy) => say!("item {} of {} follows policy {policy}", set.item, at.name_of(domain)),
         None => say!("item {} of {} is backed up on demand", set.item, at.name_of(domain)),
+    }
+    if !at.service.agents().await?.agents.iter().any(|agent| agent.domain == domain) {
+        note!(
+            "no agent of {} was ever heard of: 'holdfast agent run' there, or --domain for another machine",
+            at.name_of(domain)
+        );
     }
     if !global.quiet {
         say!("Next: holdfast job backup {} --follow", set.item);
