@@ -71,6 +71,9 @@ pub enum AgentError {
     /// The connection to the service cannot be set up.
     #[error("cannot set up the connection to the vault service")]
     Client(#[source] contract::Error),
+    /// The service does not let this agent in.
+    #[error("the vault service does not let this agent in: {0}")]
+    Denied(String),
     /// The service cannot be reached, and there is nothing to do without it.
     #[error("the vault service was not reached: {0}")]
     Away(String),
@@ -86,7 +89,7 @@ impl AgentError {
         match self {
             Self::Read { .. } | Self::Syntax { .. } | Self::Configuration { .. } | Self::Unguarded { .. } => Kind::Invalid,
             Self::Running { .. } => Kind::Conflict,
-            Self::Retired => Kind::Denied,
+            Self::Retired | Self::Denied(_) => Kind::Denied,
             Self::Write { .. } | Self::Away(_) => Kind::Unavailable,
             Self::Client(_) => Kind::Internal,
         }
@@ -97,7 +100,9 @@ impl AgentError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unguarded { .. } => Some("it bounds what the service may ask for: chmod go-w it, and let root own it"),
-            Self::Retired => Some("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' here"),
+            Self::Retired | Self::Denied(_) => {
+                Some("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' here")
+            }
             Self::Write { source, .. } if is_full(source) => Some("make room on that disk; the agent goes on by itself then"),
             _ => None,
         }

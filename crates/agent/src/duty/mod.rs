@@ -64,6 +64,8 @@ struct Link {
     deliver_after: Option<Instant>,
     /// Why it is away, as the log has it already.
     told: Option<String>,
+    /// It does not let this agent in.
+    is_denied: bool,
 }
 
 /// What happens next.
@@ -231,7 +233,7 @@ impl Duty {
         match heard {
             Heard::Linked => {
                 tracing::info!(service = %self.shared.agent.service.address, "connected");
-                self.link.is_up = true;
+                (self.link.is_up, self.link.is_denied) = (true, false);
                 self.link.told = None;
                 (self.link.deliver_after, self.link.protection_after) = (None, None);
                 self.forgive();
@@ -249,6 +251,7 @@ impl Duty {
                 self.link.is_up = false;
                 self.link.notice = None;
                 let trouble = Trouble::from(error);
+                self.link.is_denied = trouble.kind == TroubleKind::Denied;
                 let why = trouble.message().to_owned();
                 if self.link.told.as_ref() == Some(&why) {
                     return;
@@ -368,7 +371,8 @@ impl Duty {
                 return;
             }
             Delivery::Unwanted(why) => tracing::warn!("the service does not take a report: {why}"),
-            Delivery::Taken => {}
+            // To the service the job's item was busy until now.
+            Delivery::Taken => self.claims.look_again(),
         }
         let dropped = tokio::task::block_in_place(|| self.state.drop_report(number));
         self.is_kept(dropped);
@@ -398,13 +402,20 @@ impl Duty {
 
     /// Whether all that was to be done once is done.
     fn once_is_over(&self) -> Option<Result<()>> {
-        if !self.shared.agent.once || !self.running.is_empty() || !self.answers.is_empty() || !self.unsaved.is_empty() {
+        // What only finds out what came of a job waits for the service as long as it takes, and goes on at the next start.
+        if !self.shared.agent.once || self.running.values().any(|running| running.runs) || !self.unsaved.is_empty() {
             return None;
         }
         let Some(notice) = self.link.notice.as_ref().filter(|_| self.link.is_up) else {
             let why = self.link.told.clone().unwrap_or_default();
-            return (self.started.elapsed() > ONCE_PATIENCE).then_some(Err(AgentError::Away(why)));
+            return match self.link.is_denied {
+                true => Some(Err(AgentError::Denied(why))),
+                false => (self.started.elapsed() > ONCE_PATIENCE).then_some(Err(AgentError::Away(why))),
+            };
         };
+        if !self.running.is_empty() || !self.answers.is_empty() {
+            return None;
+        }
         let is_current = self.state.protection().is_some_and(|protection| protection.revision == notice.revision);
         (is_current && self.state.reports() == 0 && self.claims.is_done(notice)).then_some(Ok(()))
     }

@@ -244,6 +244,9 @@ fn an_agent_that_the_owner_retired_ends_and_says_so() {
     let running = protected.agent();
     protected.until("it says so", || running.said().contains("does not let this agent in").then_some(()));
     assert_eq!(running.terminate().code, 0);
+    let once = protected.laptop.run(&["agent", "run", "--once"]);
+    assert_eq!(once.code, 8, "{}", once.err);
+    assert!(once.err.contains("agent enroll --replace"), "{}", once.err);
     assert_eq!(fs::read(protected.laptop.service_token()).unwrap(), token);
 }
 

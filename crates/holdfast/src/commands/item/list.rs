@@ -4,7 +4,7 @@ use crate::cli::Global;
 use crate::commands::at_service::{AtService, open_service, span};
 use crate::failure::{Exit, Outcome};
 use crate::terminal::{self, Json, Table, json_times, note, say};
-use api::{ItemBody, ItemsQuery};
+use api::{ItemBody, ItemsQuery, JobState};
 use format::ItemName;
 
 pub(super) async fn run(global: &Global) -> Outcome<Exit> {
@@ -85,6 +85,9 @@ fn standing(item: &ItemBody) -> String {
     let review = item.review.map(|review| {
         format!("{} of {} points would expire: holdfast item review {}", review.expiring, review.points, item.item)
     });
-    let parts: Vec<String> = overdue.into_iter().chain(review).collect();
+    let failed = item.last_job.filter(|last| matches!(last.state, JobState::Failed | JobState::Interrupted));
+    let failed = failed.map(|last| format!("last job {}: holdfast job show {}", last.state.as_str(), &last.job.to_string()[..8]));
+    let empty = (item.newest_ms.is_none() && overdue.is_none()).then(|| "no whole point yet".to_owned());
+    let parts: Vec<String> = overdue.into_iter().chain(empty).chain(failed).chain(review).collect();
     if parts.is_empty() { "ok".to_owned() } else { parts.join("; ") }
 }

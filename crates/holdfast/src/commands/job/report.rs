@@ -57,12 +57,14 @@ pub(super) fn outcome(job: &Job) -> String {
                 if done.reviews > 0 { format!("; {} items wait for a person to look", done.reviews) } else { String::new() };
             format!("{} items, {} points expired, {} purged{reviews}", done.items, done.expired, done.purged)
         }
-        Some(JobResult::Collection(done)) => format!(
-            "{} freed, {} packs deleted, {} rewritten",
-            terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten)),
-            done.packs_deleted,
-            done.packs_rewritten
-        ),
+        Some(JobResult::Collection(done)) => {
+            let freed = terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten));
+            let waits = match done.waiting_for_sessions {
+                0 => String::new(),
+                sessions => format!("; {sessions} backups began before it and have not ended: a later collection frees the rest"),
+            };
+            format!("{freed} freed, {} packs deleted, {} rewritten{waits}", done.packs_deleted, done.packs_rewritten)
+        }
         Some(JobResult::Scrub(found)) => format!(
             "{}; {} packs, {} read; {} mended",
             if found.sound { "sound" } else { "DAMAGED" },
