@@ -100,9 +100,8 @@ impl AgentError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unguarded { .. } => Some("it bounds what the service may ask for: chmod go-w it, and let root own it"),
-            Self::Retired | Self::Denied(_) => {
-                Some("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' here")
-            }
+            Self::Denied(_) => Some("'holdfast agent doctor' says why, and how to mend it"),
+            Self::Retired => Some("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' here"),
             Self::Write { source, .. } if is_full(source) => Some("make room on that disk; the agent goes on by itself then"),
             _ => None,
         }

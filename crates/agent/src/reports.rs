@@ -38,7 +38,7 @@ pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: one
         let report = record.live();
         let sent = shared.control.report_job(shared.agent.domain, job, &report);
         let sent = tokio::time::timeout(LIVE_REPORT, sent).await;
-        if sent.as_ref().is_ok_and(|sent| sent.as_ref().err().is_none_or(|error| !is_passing(error.kind()))) {
+        if sent.as_ref().is_ok_and(|sent| sent.as_ref().err().is_none_or(|error| !error.kind().is_passing())) {
             // Who waits for it may have given up.
             heard.take().map(|heard| heard.send(()));
         }
@@ -59,11 +59,6 @@ pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: one
             () = tokio::time::sleep(every) => {}
         }
     }
-}
-
-/// Errors that say nothing about the job: the service is away, or has no room to write down what it hears.
-fn is_passing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Unavailable | ErrorKind::Full)
 }
 
 /// What became of a report.

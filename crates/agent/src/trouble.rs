@@ -15,6 +15,8 @@ pub enum TroubleKind {
     Failed,
     /// The service could not be reached: it will work when it is back.
     Away,
+    /// The service has no room: it will work when somebody has made some.
+    Full,
     /// The service does not let this agent in: it will work when it does again.
     Denied,
     /// This machine's configuration does not allow it.
@@ -103,22 +105,27 @@ pub(crate) fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(JOB_TEXT_BYTES_MAX)].to_owned()
 }
 
+impl From<ErrorKind> for TroubleKind {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Unavailable => Self::Away,
+            ErrorKind::Full => Self::Full,
+            ErrorKind::Denied => Self::Denied,
+            _ => Self::Failed,
+        }
+    }
+}
+
 impl From<contract::Error> for Trouble {
     fn from(error: contract::Error) -> Self {
-        let kind = match error.kind() {
-            ErrorKind::Unavailable => TroubleKind::Away,
-            ErrorKind::Denied => TroubleKind::Denied,
-            _ => TroubleKind::Failed,
-        };
-        Self { hint: error.hint().map(str::to_owned), ..Self::of(kind, &error) }
+        Self { hint: error.hint().map(str::to_owned), ..Self::of(error.kind().into(), &error) }
     }
 }
 
 impl From<EngineError> for Trouble {
     fn from(error: EngineError) -> Self {
         let kind = match &error {
-            EngineError::Vault { source, .. } if source.kind() == ErrorKind::Unavailable => TroubleKind::Away,
-            EngineError::Vault { source, .. } if source.kind() == ErrorKind::Denied => TroubleKind::Denied,
+            EngineError::Vault { source, .. } => source.kind().into(),
             EngineError::Cancelled => TroubleKind::Stopped,
             _ => TroubleKind::Failed,
         };
@@ -143,6 +150,13 @@ mod tests {
         assert_eq!(trouble.message(), "cannot open a session: cannot reach the vault service");
         assert_eq!((trouble.kind, trouble.hint()), (TroubleKind::Away, Some("look at it")));
         assert_eq!(Trouble::from(EngineError::Cancelled).kind, TroubleKind::Stopped);
+    }
+
+    #[test]
+    fn a_service_without_room_is_neither_away_nor_the_end_of_the_job() {
+        let full = || contract::Error::new(ErrorKind::Full, "storage is full");
+        assert_eq!(Trouble::from(full()).kind, TroubleKind::Full);
+        assert_eq!(Trouble::from(EngineError::Vault { doing: "store a pack", source: full() }).kind, TroubleKind::Full);
     }
 
     #[test]

@@ -21,6 +21,14 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Whether it says nothing about the request itself: the same one may work later, and may have been done all the same.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Full)
+    }
+}
+
 /// An error of a vault.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]

@@ -305,7 +305,7 @@ impl Duty {
             Err(error) => {
                 self.link.protection_after = Some(Instant::now() + LOOK_EVERY);
                 let wanted = self.link.notice.as_ref().map(|notice| notice.revision);
-                self.link.unusable_revision = wanted.filter(|_| error.kind() != contract::ErrorKind::Unavailable);
+                self.link.unusable_revision = wanted.filter(|_| !error.kind().is_passing());
                 return tracing::warn!(%error, "cannot learn what is protected; what was known before counts");
             }
         };

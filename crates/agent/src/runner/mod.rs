@@ -217,7 +217,7 @@ async fn settle(doing: &Doing) -> Result<Outcome, Trouble> {
         };
         doing.check()?;
         // Nobody has looked yet.
-        if !matches!(trouble.kind, TroubleKind::Away | TroubleKind::Denied) {
+        if !matches!(trouble.kind, TroubleKind::Away | TroubleKind::Full | TroubleKind::Denied) {
             return Ok(Outcome::Nothing(trouble));
         }
         doing.pause(SETTLE_AGAIN).await?;

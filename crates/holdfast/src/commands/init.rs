@@ -131,7 +131,7 @@ async fn make(place: &VaultPlace, descriptor: Bytes) -> Result<Arc<dyn Vault>, U
     }
     match client.publish_descriptor(descriptor.clone()).await {
         Ok(()) => Ok(Arc::new(client)),
-        Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal) => match client.descriptor().await {
+        Err(error) if error.kind().is_passing() || error.kind() == ErrorKind::Internal => match client.descriptor().await {
             Ok(there) if there == descriptor => Ok(Arc::new(client)),
             Err(now) if now.kind() == ErrorKind::NotFound => Err(surely(error.into())),
             _ => Err(Unmade { failure: error.into(), perhaps: true }),

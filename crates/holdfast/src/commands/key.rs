@@ -164,7 +164,7 @@ async fn passphrase(global: &Global, arguments: PassphraseArguments) -> Outcome<
 async fn store_in_vault(opened: &Opened, wrap: &[u8]) -> Outcome<()> {
     let stored = opened.vault.set_passphrase_wrap(Some(wrap.to_vec().into())).await;
     stored.map_err(|error| {
-        let perhaps = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal);
+        let perhaps = error.kind().is_passing() || error.kind() == ErrorKind::Internal;
         let failure = Failure::from(error);
         failure.with_hint(match perhaps {
             true => "keep the passphrase that was shown: the vault may have it all the same; here the old one counts",

@@ -246,7 +246,7 @@ fn an_agent_that_the_owner_retired_ends_and_says_so() {
     assert_eq!(running.terminate().code, 0);
     let once = protected.laptop.run(&["agent", "run", "--once"]);
     assert_eq!(once.code, 8, "{}", once.err);
-    assert!(once.err.contains("agent enroll --replace"), "{}", once.err);
+    assert!(once.err.contains("agent doctor"), "{}", once.err);
     assert_eq!(fs::read(protected.laptop.service_token()).unwrap(), token);
 }
 

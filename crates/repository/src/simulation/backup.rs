@@ -71,7 +71,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(world: &World, m
     let mut tries = 1;
     loop {
         match attempt().await {
-            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full) && tries < TRIES => tries += 1,
+            Err(error) if error.kind().is_passing() && tries < TRIES => tries += 1,
             answer => return answer,
         }
         world.simulation.time().sleep_ms(2).await;
@@ -281,7 +281,7 @@ impl<'a> Backup<'a> {
         match self.send_record(kind, bytes).await {
             Ok(again) if again == committed => {}
             Ok(again) => self.world.violation(format!("a commit is acknowledged as {committed:?}, then as {again:?}")),
-            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full) || self.is_fenced() => {}
+            Err(error) if error.kind().is_passing() || self.is_fenced() => {}
             // Another database took over in between, or somebody purged the point.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {
                 let purged = self.world.model.borrow().points[&committed.point].purge != super::world::Purge::No;

@@ -134,7 +134,7 @@ impl Actor {
                     }
                     return Some(repository);
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full) => {}
+                Err(error) if error.kind().is_passing() => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     self.world.note(|| format!("{} cannot open: {error}", self.node.name));
                     let current = self.world.current();
@@ -288,9 +288,7 @@ impl Actor {
 
     fn judge_restore(&self, repository: &Repository, point: &PointInfo, outcome: Result<()>) {
         let Err(error) = outcome else { return };
-        let excused = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full)
-            || !self.world.model.borrow().tainted.is_empty()
-            || self.is_replaced(repository);
+        let excused = error.kind().is_passing() || !self.world.model.borrow().tainted.is_empty() || self.is_replaced(repository);
         if !excused {
             self.world.violation(format!("3: point {} does not restore: {error}", point.id));
         }

@@ -7,7 +7,6 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::JobProgress;
 use api::Job;
 use clap::Args;
-use contract::ErrorKind;
 use format::{DomainId, JobId};
 use std::time::{Duration, Instant};
 
@@ -53,7 +52,7 @@ pub(super) async fn until_over(at: &AtService, domain: DomainId, job: JobId, pro
         match follow(at, domain, job, progress).await {
             Ok(Some(job)) => return Ok(job),
             Ok(None) => away_since = None,
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
+            Err(error) if error.kind().is_passing() => {
                 let since = *away_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > PATIENCE {
                     let failure = Failure::from(error);
