@@ -24,6 +24,8 @@ const CLOCK_AND_ENTROPY: Rule = Rule {
         "thread::sleep",
         "getrandom",
         "rustix::rand",
+        "system::random",
+        "system::fill",
         "aws_lc_rs::rand",
         "rand::",
         "OsRng",
@@ -80,8 +82,8 @@ mod tests {
 
     #[test]
     fn time_and_randomness_in_the_repository_are_found_outside_their_place() {
-        let text = "fn now() { std::time::SystemTime::now(); getrandom::fill(); }";
-        assert_eq!(findings("crates/repository/src/session.rs", text), 2);
+        let text = "fn now() { std::time::SystemTime::now(); getrandom::fill(); system::random::<8>(); system::fill(&mut []); }";
+        assert_eq!(findings("crates/repository/src/session.rs", text), 4);
         assert_eq!(findings("crates/repository/src/clock.rs", text), 0);
         assert_eq!(findings("crates/engine/src/session.rs", text), 0);
         assert_eq!(findings("crates/repository/src/a.rs", "#[cfg(test)]\nmod tests { use std::time::Instant; }"), 0);

@@ -36,7 +36,7 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 /// HTTP/2: bytes under way in one stream, and in all of a connection.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
-/// HTTP/2: most bytes of a frame.
+/// HTTP/2: most bytes of a frame. Larger ones would each take memory from the system: see `system::configure_allocator`.
 const FRAME: u32 = 64 << 10;
 /// Buffers of answers are used again within this many bytes.
 const BUFFER_BYTES: usize = 24 << 20;

@@ -43,7 +43,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         Some(keys) => opened.vault.domain(keys.domain).await?,
         None => opened.domain(global).await?,
     };
-    opened.note_domain(global).await?;
+    opened.note_domain(global, domain.id()).await?;
     let points = verified_points(&opened, domain.as_ref(), PointFilter { item: None, deleted: true }).await?;
     // An enrolled machine checks what it can open: the rest takes an administrator.
     let keyless = match keys.is_some() && opened.is_agent().await? {

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
     let domain = opened.domain(global).await?;
-    opened.note_domain(global).await?;
+    opened.note_domain(global, domain.id()).await?;
     let progress = VaultProgress::new(global);
     let report = domain.collect(CollectOptions { repack_dead_percent: arguments.repack }, progress.sink()).await;
     progress.finish();

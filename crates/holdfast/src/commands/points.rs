@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
     let domain = opened.domain(global).await?;
-    opened.note_domain(global).await?;
+    opened.note_domain(global, domain.id()).await?;
     let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };

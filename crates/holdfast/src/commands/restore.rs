@@ -14,7 +14,7 @@ use engine::{Progress, ReadKeys};
 use format::ItemName;
 use serde_json::{Map, Value};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use workloads::files::{RestoreOptions as TargetOptions, RestoreTarget};
@@ -100,12 +100,18 @@ fn refuse_own(opened: &Opened, to: &Path) -> Outcome<()> {
     }
 }
 
-/// Where a path leads: what is there of it resolved, and the rest as it is written.
+/// Where a path leads: what is there of it resolved, and the rest, which has no symlinks, as it is written.
 fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    let Some((above, real)) = there else { return path };
-    path.strip_prefix(above).map_or(real.clone(), |rest| if rest.as_os_str().is_empty() { real.clone() } else { real.join(rest) })
+    let there = path.ancestors().find_map(|above| Some((path.strip_prefix(above).ok()?, above.canonicalize().ok()?)));
+    let Some((rest, mut real)) = there else { return path };
+    for part in rest.components() {
+        match part {
+            Component::ParentDir => drop(real.pop()),
+            part => real.push(part),
+        }
+    }
+    real
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {

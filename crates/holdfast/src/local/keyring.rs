@@ -276,14 +276,16 @@ impl Opened {
     }
 
     /// Says which domain alone is meant where nobody named one and there are others: what is found in it holds for none of those.
-    pub(crate) async fn note_domain(&self, global: &Global) -> Outcome<()> {
+    pub(crate) async fn note_domain(&self, global: &Global, meant: DomainId) -> Outcome<()> {
         if global.domain.is_some() || self.descriptor.domains.len() < 2 || self.is_agent().await? {
             return Ok(());
         }
-        let meant = self.domain_entry(global)?;
-        let others = self.descriptor.domains.iter().filter(|entry| entry.id != meant.id).map(|entry| entry.name.as_str());
-        let others: Vec<&str> = others.take(DOMAINS_NAMED).collect();
-        note!("this is about domain {} alone; --domain names another: {}", meant.name, others.join(", "));
+        let (of_it, others): (Vec<_>, Vec<_>) = self.descriptor.domains.iter().partition(|entry| entry.id == meant);
+        let names = |entries: Vec<&DomainEntry>| {
+            let names = entries.into_iter().take(DOMAINS_NAMED).map(|entry| terminal::printable(entry.name.as_bytes()));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        note!("this is about domain {} alone; --domain names another: {}", names(of_it), names(others));
         Ok(())
     }
 

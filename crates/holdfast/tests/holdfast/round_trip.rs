@@ -216,9 +216,11 @@ fn nothing_is_restored_into_what_holdfast_itself_lives_in() {
     machine.write("file", "content");
     machine.backup("item");
     std::os::unix::fs::symlink(machine.vault(), machine.path("link")).unwrap();
-    for place in [machine.vault().to_path_buf(), machine.vault().join("objects/new/deeper"), machine.path("link/new")] {
+    let around = machine.path("none/..").join(machine.vault().file_name().unwrap()).join("new");
+    let inside = [machine.vault().to_path_buf(), machine.vault().join("objects/new/deeper"), machine.path("link/new"), around];
+    for place in inside {
         let error = machine.ends(8, &["restore", "latest", "--to", place.to_str().unwrap()]);
         assert!(error["error"]["message"].as_str().unwrap().ends_with("belongs to Holdfast itself"), "{error}");
     }
-    assert!(!machine.vault().join("objects/new").exists());
+    assert!(!machine.vault().join("objects/new").exists() && !machine.path("none").exists());
 }

@@ -30,8 +30,9 @@ const PING_ANSWER: Duration = Duration::from_secs(20);
 /// HTTP/2: bytes under way in one stream, and in all of a connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
-/// HTTP/2: most bytes of a frame, and of what waits to be sent in a stream.
+/// HTTP/2: most bytes of a frame. Larger ones would each take memory from the system: see `system::configure_allocator`.
 const FRAME: u32 = 64 << 10;
+/// HTTP/2: most bytes of what waits to be sent in a stream.
 const SEND_BUFFER: usize = 1 << 20;
 /// After an error of the listening socket (no file descriptors are left, say) it rests for so long.
 const REST: Duration = Duration::from_millis(100);

@@ -91,3 +91,26 @@ fn standing(item: &ItemBody) -> String {
     let parts: Vec<String> = overdue.into_iter().chain(empty).chain(failed).chain(review).collect();
     if parts.is_empty() { "ok".to_owned() } else { parts.join("; ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::standing;
+    use api::ItemBody;
+    use serde_json::{Value, json};
+
+    fn item(more: Value) -> ItemBody {
+        let files = json!({ "paths": ["/srv"] });
+        let mut item = json!({ "domain": "07".repeat(16), "item": "data", "files": files, "since_ms": 1 });
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(item).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_ok_that_has_no_point_or_whose_last_job_failed() {
+        let last = |state: &str| json!({ "job": "ab".repeat(16), "state": state });
+        assert_eq!(standing(&item(json!({ "newest_ms": 5, "last_job": last("warnings") }))), "ok");
+        assert_eq!(standing(&item(json!({}))), "no whole point yet");
+        let failed = standing(&item(json!({ "newest_ms": 5, "last_job": last("failed") })));
+        assert_eq!(failed, "last job failed: holdfast job show abababab");
+    }
+}

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::commands::at_service::open_service;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::terminal::{Json, json_times, note, say};
+use crate::terminal::{self, Json, json_times, note, say};
 use api::{FileScope, ItemRequest, PolicyName};
 use clap::Args;
 use format::ItemName;
@@ -75,11 +75,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         Some(policy) => say!("item {} of {} follows policy {policy}", set.item, at.name_of(domain)),
         None => say!("item {} of {} is backed up on demand", set.item, at.name_of(domain)),
     }
-    if !at.service.agents().await?.agents.iter().any(|agent| agent.domain == domain) {
-        note!(
-            "no agent of {} was ever heard of: 'holdfast agent run' there, or --domain for another machine",
-            at.name_of(domain)
-        );
+    // It is set, whatever becomes of this question.
+    if at.service.agents().await.is_ok_and(|list| list.agents.iter().all(|agent| agent.domain != domain)) {
+        let name = terminal::printable(at.name_of(domain).as_bytes());
+        note!("no agent of {name} was ever heard of: 'holdfast agent run' there, or --domain for another machine");
     }
     if !global.quiet {
         say!("Next: holdfast job backup {} --follow", set.item);

@@ -141,7 +141,7 @@ pub(super) async fn run_scrub(global: &Global, arguments: ScrubArguments) -> Out
 async fn of_service(global: &Global, work: Work, waiting: Waiting) -> Outcome<Exit> {
     let at = open_service(global).await?;
     let domain = at.opened.domain_entry(global)?.id;
-    at.opened.note_domain(global).await?;
+    at.opened.note_domain(global, domain).await?;
     begin(global, &at, domain, work, waiting).await
 }
 
