@@ -19,3 +19,18 @@ TOOLS = {
         prune=f"{PROGRAM} expire {{first}} --purge --yes && {PROGRAM} collect",
     )
 }
+
+SERVICE = os.path.join(os.path.dirname(PROGRAM), "holdfast-vault")
+ADDRESS = "127.0.0.1:18443"
+LOGIN = (
+    "out={cache}/service.out; umask 077; sed -n 's/^one-time token //p' $out > {cache}/one-time; "
+    "authority=$(sed -n 's/^certificate authority (SHA-256) //p' $out | head -1); "
+)
+
+TOOLS["holdfast-service"] = TOOLS["holdfast"] | dict(
+    note="as holdfast, through a vault service over TLS on loopback; processor time and memory of client and service together",
+    env=TOOLS["holdfast"]["env"] | {"HOLDFAST_VAULT": f"https://{ADDRESS}"},
+    server=[f"{SERVICE} serve --data {{repo}} --listen {ADDRESS} >> {{cache}}/service.out"],
+    server_ready=ADDRESS,
+    init=f"{LOGIN}{PROGRAM} login https://{ADDRESS} --fingerprint $authority --token-file {{cache}}/one-time && {PROGRAM} init",
+)

@@ -45,7 +45,8 @@ pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding, PointTold};
 pub use policies::{PolicyBody, PolicyList, PolicyName, PolicyRequest};
 pub use problem::{Code, PROBLEM_TYPE, Problem};
 pub use reports::{
-    CheckRequest, CollectRequest, CollectResult, DamagedBlob, DamagedObject, DamagedPackBody, RecordSetAside, Soundness, Standing,
+    CheckRequest, CollectRequest, CollectResult, DamagedBlob, DamagedObject, DamagedPackBody, OpenedPack, RecordSetAside,
+    Soundness, Standing,
 };
 pub use sessions::{
     CommittedPoint, KeyStored, PackNames, PackNamesRequest, ReaderOpened, ReaderRequest, SessionRequest, SessionStarted,

@@ -18,6 +18,8 @@ pub const JSON_BYTES_MAX: usize = 4 << 20;
 pub const LOGIN_BYTES_MAX: usize = 4 << 10;
 /// Most bytes of the body of an enrolment: as base64, with what comes with it, from somebody who has not shown anything yet.
 pub const ENROL_BYTES_MAX: usize = 2 * format::limits::ENROLMENT_BYTES_MAX;
+/// Most bytes of the body of a check: it names packs that were opened.
+pub const CHECK_BYTES_MAX: usize = 8 << 20;
 /// Most bytes of a JSON answer: a page of points with their records, or the ids of everything that is damaged.
 pub const ANSWER_BYTES_MAX: usize = 512 << 20;
 /// Most bytes of an answer where blobs lie.

@@ -83,11 +83,37 @@ impl From<CollectResult> for CollectReport {
 pub struct CheckRequest {
     /// Read every pack whole; otherwise footers only.
     pub read_data: bool,
+    /// Packs of which the caller has opened blobs just before. One of which all were opened, and of which no damage is known, is not
+    /// read a second time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 65536))]
+    pub opened: Vec<OpenedPack>,
+}
+
+/// A pack of which blobs were opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OpenedPack {
+    /// The pack.
+    #[serde(with = "crate::text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub pack: PackName,
+    /// How many different ones.
+    pub blobs: u32,
 }
 
 impl From<CheckRequest> for CheckOptions {
     fn from(request: CheckRequest) -> Self {
-        Self { read_data: request.read_data }
+        let opened = request.opened.into_iter().map(|opened| (opened.pack, opened.blobs));
+        Self { read_data: request.read_data, opened: opened.collect() }
+    }
+}
+
+impl From<CheckOptions> for CheckRequest {
+    fn from(options: CheckOptions) -> Self {
+        let opened = options.opened.into_iter().map(|(pack, blobs)| OpenedPack { pack, blobs });
+        Self { read_data: options.read_data, opened: opened.collect() }
     }
 }
 

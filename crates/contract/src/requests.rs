@@ -1,6 +1,7 @@
 //! Requests.
 
-use format::{AgentKey, ItemName};
+use format::{AgentKey, ItemName, PackName};
+use std::collections::HashMap;
 
 /// Opens a session to write a point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,4 +39,24 @@ impl Default for CollectOptions {
 pub struct CheckOptions {
     /// Read every pack whole and verify the checksum of every sealed blob; otherwise footers only.
     pub read_data: bool,
+    /// How many different blobs of a pack the caller has read and opened just before. Where that is all of them, and nothing of the
+    /// pack is known to be damaged, it is not read a second time: its footer is looked at.
+    pub opened: HashMap<PackName, u32>,
+}
+
+impl CheckOptions {
+    /// Most packs that are told to have been opened; what is behind them is read again.
+    pub const OPENED_MAX: usize = 65_536;
+
+    /// Footers only.
+    #[must_use]
+    pub fn footers() -> Self {
+        Self::default()
+    }
+
+    /// Every pack is read whole.
+    #[must_use]
+    pub fn all_data() -> Self {
+        Self { read_data: true, ..Self::default() }
+    }
 }

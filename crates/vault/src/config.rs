@@ -142,7 +142,10 @@ impl Config {
 
     /// Reads its text.
     pub fn parse(text: &str) -> Result<Self, ServiceError> {
-        toml::from_str(text).map_err(|error| ServiceError::Config(error.message().to_owned()))
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            ServiceError::Config(format!("line {line}: {}", error.message()))
+        })
     }
 
     /// Fails if the values do not go together.

@@ -51,6 +51,12 @@ pub enum ServiceError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another service uses the directory.
+    #[error("another vault service uses '{path}'")]
+    InUse {
+        /// The directory.
+        path: String,
+    },
     /// The vault.
     #[error(transparent)]
     Vault(#[from] contract::Error),
@@ -64,8 +70,30 @@ impl ServiceError {
             Self::Config(_) | Self::Newer { .. } | Self::Certificate { .. } => Kind::Invalid,
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Kind::Full,
             Self::Database { source, .. } if is_full(source) => Kind::Full,
-            Self::File { .. } | Self::Listen { .. } | Self::Database { .. } => Kind::Unavailable,
+            Self::File { .. } | Self::Listen { .. } | Self::Database { .. } | Self::InUse { .. } => Kind::Unavailable,
             Self::Vault(error) => error.kind(),
+        }
+    }
+
+    /// What to do about it, where that can be said.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, NotFound, PermissionDenied};
+        match self {
+            Self::Vault(error) => error.hint(),
+            Self::InUse { .. } => Some("a directory has one service: end the other one, or name another directory with --data"),
+            Self::Listen { source, .. } => match source.kind() {
+                AddrInUse => Some("another program listens there: end it, or choose another port with --listen"),
+                AddrNotAvailable => Some("this machine has no such address: --listen 0.0.0.0:8443 takes all that it has"),
+                PermissionDenied => Some("ports below 1024 take a privilege (CAP_NET_BIND_SERVICE); 8443 does not"),
+                _ => None,
+            },
+            Self::File { source, .. } if source.kind() == PermissionDenied => Some("run it as the user that the file belongs to"),
+            Self::File { source, .. } if source.kind() == NotFound => Some("see that the path is right"),
+            Self::Newer { .. } => Some("a newer program used this directory: install that one again"),
+            Self::Config(_) => Some("'holdfast-vault serve --help' and docs/service.md say what there is to set"),
+            _ if self.kind() == Kind::Full => Some("make room on that disk and start the service again"),
+            _ => None,
         }
     }
 }

@@ -8,9 +8,10 @@ use rustix::fs::Mode;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
-use vault::{Config, Service};
+use vault::{Config, Service, ServiceError};
 
 /// Keep recovery points for agents, without any key to what is in them.
 #[derive(Debug, Parser)]
@@ -73,10 +74,26 @@ struct DataArguments {
     data: PathBuf,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     system::configure_allocator();
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    let cli = Cli::parse();
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}", told(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error as `holdfast` tells its own: what, why, and what to do.
+fn told(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(1).map(|cause| format!("\ncaused by: {cause}"));
+    let hint = error.chain().find_map(|cause| cause.downcast_ref::<ServiceError>()?.hint());
+    format!("error: {error}{}{}", causes.collect::<String>(), hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default())
+}
+
+fn run(cli: Cli) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     match cli.command {
         Command::Serve(arguments) => runtime.block_on(serve(arguments)),

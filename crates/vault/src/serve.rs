@@ -9,7 +9,7 @@ use crate::router::router;
 use crate::time::{SystemClocks, Time};
 use crate::tls::ServerTls;
 use api::{Fingerprint, Scope};
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, TryLockError};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -29,6 +29,7 @@ pub struct Service {
     app: Arc<App>,
     url: String,
     one_time: Option<String>,
+    lock: File,
 }
 
 impl Service {
@@ -41,6 +42,7 @@ impl Service {
     pub async fn start_with(config: Config, time: Arc<dyn Time>) -> Result<Self, ServiceError> {
         config.check()?;
         make_directory(&config.data)?;
+        let lock = lock(&config.data)?;
         let tls = ServerTls::open(&config)?;
         let app = App::open(config.clone(), time).await?;
         let one_time = if app.tokens.nobody_administrates().await? {
@@ -52,7 +54,7 @@ impl Service {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let url = url(address, config.names.first());
-        Ok(Self { listener, address, tls, app, url, one_time })
+        Ok(Self { listener, address, tls, app, url, one_time, lock })
     }
 
     /// Where it listens.
@@ -81,7 +83,7 @@ impl Service {
 
     /// Serves until `end`.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listener, tls, app, .. } = self;
+        let Self { listener, tls, app, lock, .. } = self;
         let ending = app.clone();
         let end = async move {
             end.await;
@@ -101,6 +103,7 @@ impl Service {
             tracing::warn!(%error, "when agents were seen last is not stored");
         }
         app.database.close().await;
+        drop(lock);
     }
 }
 
@@ -137,4 +140,16 @@ fn url(address: SocketAddr, name: Option<&String>) -> String {
 fn make_directory(data: &Path) -> Result<(), ServiceError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|source| ServiceError::File { doing: "make", path: data.display().to_string(), source })
+}
+
+/// Held as long as the service lives: two would each hold half of the truth about leases, jobs and clocks.
+fn lock(data: &Path) -> Result<File, ServiceError> {
+    let path = data.join("service.lock");
+    let failed = |source| ServiceError::File { doing: "lock", path: path.display().to_string(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServiceError::InUse { path: data.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }

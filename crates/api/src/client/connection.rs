@@ -302,7 +302,13 @@ impl Connection {
             (_, true) => "the vault service took too long",
             _ => "the connection to the vault service broke",
         };
-        Trouble::Lost { error: self.lost(what).with_source(error.without_url()), sent }
+        let lost = match sent {
+            true => self.lost(what),
+            false => {
+                self.lost(what).with_hint("see that the service runs, that its address is right and that no firewall is between")
+            }
+        };
+        Trouble::Lost { error: lost.with_source(error.without_url()), sent }
     }
 }
 

@@ -216,7 +216,7 @@ impl Domain for ServiceDomain {
     }
 
     async fn check(&self, options: CheckOptions, progress: ProgressSink) -> Result<CheckReport> {
-        let call = Call::post(self.path("checks")).json(&CheckRequest { read_data: options.read_data })?;
+        let call = Call::post(self.path("checks")).json(&CheckRequest::from(options))?;
         Ok(self.connection.follow::<Soundness>(call, &progress).await?.into())
     }
 

@@ -2,19 +2,18 @@
 
 use super::pages::DataIds;
 use super::{CheckReport, CheckRequest, DamagedBlobs};
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::progress::Counter;
-use crate::read::{BlobReader, OpenPoint, PackRead, group_by_pack, is_damage};
+use crate::read::{BlobReader, ENDED_EARLY, Fetched, OpenPoint, PackRead, group_by_pack, is_damage, start_readers};
 use crate::sorter::{Sorted, Sorter};
 use crate::stop::Stop;
-use bytes::Bytes;
-use contract::Location;
+use contract::{CheckOptions, Location};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use format::blob::BlobKind;
 use format::{BlobId, KeyId, PackName};
 use seal::BlobOpener;
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Blobs that are looked up, or read, together.
 const TOGETHER: usize = 4096;
@@ -29,14 +28,21 @@ struct Found {
     opened: Counter,
     bytes: Counter,
     copies_damaged: Counter,
+    packs: Mutex<HashMap<PackName, u32>>,
     damaged: Mutex<HashSet<BlobId>>,
 }
 
-/// A blob that was read; without bytes where its pack could not be read.
-struct Fetched {
-    id: BlobId,
-    at: Location,
-    sealed: Option<Bytes>,
+impl Found {
+    fn note_opened(&self, pack: PackName) {
+        let mut packs = lock(&self.packs);
+        if packs.len() < CheckOptions::OPENED_MAX || packs.contains_key(&pack) {
+            *packs.entry(pack).or_default() += 1;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Checks the data blobs.
@@ -69,8 +75,10 @@ pub(super) fn check(
     let found = open_all(request, point, located.finish()?)?;
     report.data_blobs_opened = found.opened.get();
     report.bytes_verified = found.bytes.get();
+    report.bytes_read = request.progress.bytes_read.get();
     report.copies_damaged = found.copies_damaged.get();
-    damaged.data.extend(found.damaged.lock().unwrap_or_else(PoisonError::into_inner).iter());
+    report.opened = std::mem::take(&mut *lock(&found.packs));
+    damaged.data.extend(lock(&found.damaged).iter());
     Ok(())
 }
 
@@ -78,14 +86,15 @@ fn open_all(request: &CheckRequest, point: &OpenPoint, located: Sorted<LOCATED>)
     let stop = Stop::new(request.cancel.clone());
     let found = Arc::new(Found::default());
     let (fetched, to_open) = bounded(WAITING);
-    let mut threads = Vec::new();
+    let (reads, mut threads) = start_readers(&point.blobs, &stop, &request.progress, &fetched);
+    drop(fetched);
     for _ in 0..request.workers.max(1) {
         let (blobs, found, stopping) = (point.blobs.clone(), found.clone(), stop.clone());
         let (to_open, progress) = (to_open.clone(), request.progress.clone());
         threads.push(stop.spawn("open", move || open(&blobs, &found, &stopping, &progress.bytes_done, &to_open)));
     }
     drop(to_open);
-    if let Err(error) = fetch(request, &point.blobs, &stop, located, fetched) {
+    if let Err(error) = plan(&stop, located, reads) {
         stop.fail(error);
     }
     // a panic of a thread has stopped everything already
@@ -94,14 +103,8 @@ fn open_all(request: &CheckRequest, point: &OpenPoint, located: Sorted<LOCATED>)
     Ok(found)
 }
 
-/// Reads the blobs pack by pack.
-fn fetch(
-    request: &CheckRequest,
-    blobs: &BlobReader,
-    stop: &Stop,
-    mut located: Sorted<LOCATED>,
-    fetched: Sender<Fetched>,
-) -> Result<()> {
+/// Has the blobs read pack by pack.
+fn plan(stop: &Stop, mut located: Sorted<LOCATED>, reads: Sender<PackRead<BlobId>>) -> Result<()> {
     loop {
         let some = located.by_ref().take(TOGETHER).map(|record| record.map(|record| decode(&record)));
         let some: Vec<(Location, BlobId)> = some.collect::<Result<_>>()?;
@@ -110,35 +113,28 @@ fn fetch(
         }
         for read in group_by_pack(some) {
             stop.check()?;
-            let parts = match blobs.read(&read) {
-                Ok(parts) => parts.into_iter().map(Some).collect(),
-                Err(error) if is_damage(&error) => vec![None; read.blobs.len()],
-                Err(error) => return Err(error),
-            };
-            let PackRead { blobs: wanted, .. } = read;
-            for ((at, id), sealed) in wanted.into_iter().zip(parts) {
-                request.progress.bytes_read.add(u64::from(at.length));
-                let blob = Fetched { id, at, sealed };
-                fetched.send(blob).map_err(|_| EngineError::Internal("the opening threads ended early"))?;
-            }
+            reads.send(read).map_err(|_| ENDED_EARLY)?;
         }
     }
 }
 
-fn open(blobs: &BlobReader, found: &Found, stop: &Stop, done: &Counter, fetched: &Receiver<Fetched>) -> Result<()> {
+fn open(blobs: &BlobReader, found: &Found, stop: &Stop, done: &Counter, fetched: &Receiver<Fetched<BlobId>>) -> Result<()> {
     let mut opener = BlobOpener::new();
-    for Fetched { id, at, sealed } in fetched.iter() {
+    for Fetched { purpose: id, sealed } in fetched.iter() {
         stop.check()?;
-        let first = sealed.and_then(|sealed| blobs.open_data(&mut opener, id, &at, &sealed).ok());
+        let first = sealed.and_then(|(at, sealed)| Some((at.pack, blobs.open_data(&mut opener, id, &at, &sealed).ok()?.len())));
         let length = match first {
-            Some(plaintext) => plaintext.len(),
+            Some((pack, length)) => {
+                found.note_opened(pack);
+                length
+            }
             None => match blobs.read_alone(&mut opener, BlobKind::Data, id) {
                 Ok((_, plaintext)) => {
                     found.copies_damaged.add(1);
                     plaintext.len()
                 }
                 Err(error) if is_damage(&error) => {
-                    found.damaged.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                    lock(&found.damaged).insert(id);
                     continue;
                 }
                 Err(error) => return Err(error),

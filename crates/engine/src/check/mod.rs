@@ -15,9 +15,9 @@ use crate::progress::Progress;
 use crate::read::ReadKeys;
 use contract::{Domain, PointInfo};
 use format::descriptor::Descriptor;
-use format::{BlobId, ItemName, PointId};
+use format::{BlobId, ItemName, PackName, PointId};
 use points::Points;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Most affected paths, and most damaged blobs, that a report lists. All are counted.
@@ -71,6 +71,10 @@ pub struct CheckReport {
     pub data_blobs_opened: u64,
     /// Bytes of plaintext of these.
     pub bytes_verified: u64,
+    /// Bytes that were read for that.
+    pub bytes_read: u64,
+    /// How many blobs of a pack opened where they stand in it; of at most [`contract::CheckOptions::OPENED_MAX`] packs.
+    pub opened: HashMap<PackName, u32>,
     /// Copies that did not open although another one did.
     pub copies_damaged: u64,
     /// The first blobs of which no copy opens.

@@ -2,21 +2,16 @@
 
 use super::footers::Footers;
 use super::keys::KeyRing;
+use super::packs::PackRead;
 use crate::call::Calls;
 use crate::error::{EngineError, ErrorKind, Result};
-use bytes::Bytes;
 use contract::Location;
 use format::blob::BlobKind;
 use format::{BlobId, PackName, SessionId};
 use seal::BlobOpener;
-use std::collections::{BTreeMap, HashSet};
-use std::ops::Range;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ranges closer to each other than this are read as one.
-const GAP_BYTES_MAX: u64 = 128 << 10;
-/// Most bytes that are read by one call.
-const READ_BYTES_MAX: u64 = 8 << 20;
 /// Most ids of one call.
 pub(crate) const IDS_A_CALL: usize = 4096;
 
@@ -53,39 +48,6 @@ pub(crate) struct BlobReader {
     footers: Footers,
 }
 
-/// Blobs of one pack that are read together.
-pub(crate) struct PackRead<T> {
-    pub(crate) pack: PackName,
-    /// What to read and what for, by offset.
-    pub(crate) blobs: Vec<(Location, T)>,
-}
-
-/// Groups what is to be read by pack, in the order of offsets, in pieces that one call may read.
-pub(crate) fn group_by_pack<T>(blobs: impl IntoIterator<Item = (Location, T)>) -> Vec<PackRead<T>> {
-    let mut packs: BTreeMap<PackName, Vec<(Location, T)>> = BTreeMap::new();
-    for (location, purpose) in blobs {
-        packs.entry(location.pack).or_default().push((location, purpose));
-    }
-    let mut reads = Vec::new();
-    for (pack, mut blobs) in packs {
-        blobs.sort_by_key(|(location, _)| location.offset);
-        let mut read = PackRead { pack, blobs: Vec::new() };
-        let mut start = 0;
-        for (location, purpose) in blobs {
-            let end = u64::from(location.offset) + u64::from(location.length);
-            if read.blobs.is_empty() {
-                start = u64::from(location.offset);
-            } else if end - start > READ_BYTES_MAX {
-                reads.push(std::mem::replace(&mut read, PackRead { pack, blobs: Vec::new() }));
-                start = u64::from(location.offset);
-            }
-            read.blobs.push((location, purpose));
-        }
-        reads.push(read);
-    }
-    reads
-}
-
 impl BlobReader {
     pub(crate) fn new(calls: Calls, session: SessionId, ring: KeyRing) -> Self {
         Self { footers: Footers::new(calls.clone()), calls, session, ring, unopened: Arc::default() }
@@ -102,26 +64,6 @@ impl BlobReader {
             copies.extend(answer);
         }
         Ok(copies)
-    }
-
-    /// Sealed bytes of blobs of one pack, as they stand there.
-    pub(crate) fn read<T>(&self, read: &PackRead<T>) -> Result<Vec<Bytes>> {
-        let ranges = merged(read.blobs.iter().map(|(location, _)| range(location)));
-        let parts = self.calls.wait("read a pack", self.calls.domain.read_pack(read.pack, &ranges))?;
-        let fits = |(part, range): (&Bytes, &Range<u64>)| part.len() as u64 == range.end - range.start;
-        if parts.len() != ranges.len() || !parts.iter().zip(&ranges).all(fits) {
-            return Err(EngineError::Internal("the vault answered with other bytes of a pack than were asked for"));
-        }
-        let mut place = 0;
-        let slice = |location: &Location| {
-            let wanted = range(location);
-            while ranges[place].end < wanted.end {
-                place += 1;
-            }
-            let start = (wanted.start - ranges[place].start) as usize;
-            parts[place].slice(start..start + location.length as usize)
-        };
-        Ok(read.blobs.iter().map(|(location, _)| location).map(slice).collect())
     }
 
     /// Opens a copy of a data blob.
@@ -211,45 +153,5 @@ pub(crate) struct PageLinks {
 impl PageLinks {
     pub(crate) fn as_slice(&self) -> &[BlobId] {
         &self.footer.entries[self.place].links
-    }
-}
-
-fn range(location: &Location) -> Range<u64> {
-    u64::from(location.offset)..u64::from(location.offset) + u64::from(location.length)
-}
-
-/// Joins ranges, sorted by start, that touch or nearly touch.
-fn merged(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
-    let mut joined: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.start <= last.end + GAP_BYTES_MAX => last.end = last.end.max(range.end),
-            _ => joined.push(range),
-        }
-    }
-    joined
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use format::KeyId;
-
-    fn location(pack: u8, offset: u32, length: u32) -> Location {
-        Location { pack: PackName([pack; 16]), offset, length, key: KeyId([0; 32]) }
-    }
-
-    #[test]
-    fn near_ranges_are_read_as_one_and_far_ones_apart() {
-        let far = GAP_BYTES_MAX + 200;
-        assert_eq!(merged([0..10, 10..50, 60..100, far..far + 1].into_iter()), vec![0..100, far..far + 1]);
-    }
-
-    #[test]
-    fn blobs_are_grouped_by_pack_in_order_and_bounded() {
-        let blobs = [location(2, 50, 10), location(1, 32, 3 << 20), location(1, 3 << 20, 3 << 20), location(1, 6 << 20, 3 << 20)];
-        let reads = group_by_pack(blobs.map(|location| (location, ())));
-        let shape: Vec<_> = reads.iter().map(|read| (read.pack.0[0], read.blobs.len())).collect();
-        assert_eq!(shape, vec![(1, 2), (1, 1), (2, 1)]);
     }
 }

@@ -8,16 +8,18 @@ mod footers;
 mod keys;
 mod leaves;
 mod open;
+mod packs;
 mod pages;
 mod session;
 mod tree;
 
 pub use keys::ReadKeys;
 
-pub(crate) use blobs::{BlobReader, PackRead, Unopened, group_by_pack, is_damage};
+pub(crate) use blobs::{BlobReader, Unopened, is_damage};
 pub(crate) use content::{ContentReader, read_attributes};
 pub(crate) use keys::KeyRing;
 pub(crate) use leaves::{LeafFilter, LeafStream};
 pub(crate) use open::OpenPoint;
+pub(crate) use packs::{ENDED_EARLY, Fetched, PackRead, group_by_pack, start_readers};
 pub(crate) use pages::{FILES_PART, PageReader, decode, files_part};
 pub(crate) use tree::{Item, TreeCursor};

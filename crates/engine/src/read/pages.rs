@@ -1,6 +1,7 @@
 //! Pages: opened, checked, and kept while there is room.
 
-use super::blobs::{BlobReader, group_by_pack};
+use super::blobs::BlobReader;
+use super::packs::group_by_pack;
 use crate::error::{EngineError, Result};
 use contract::Location;
 use format::BlobId;

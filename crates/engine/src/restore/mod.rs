@@ -24,7 +24,7 @@ use crate::call::{Calls, on_thread};
 use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
-use crate::read::{BlobReader, LeafStream, OpenPoint, PageReader, ReadKeys};
+use crate::read::{BlobReader, LeafStream, OpenPoint, PageReader, ReadKeys, start_readers};
 use crate::stop::Stop;
 use crate::target::TreeTarget;
 use contract::{Domain, PointInfo};
@@ -42,8 +42,6 @@ use window::Window;
 
 /// Blobs that wait to be opened.
 const FETCHED_WAITING: usize = 16;
-/// Packs that are read at once: one is used while the answers of the others are on their way.
-const READERS: usize = 3;
 
 /// How a restore is done.
 #[derive(Debug, Clone)]
@@ -126,14 +124,7 @@ impl Restore<'_> {
         let progress = &self.request.progress;
         let (windows, planned_windows) = bounded(1);
         let (fetched, to_write) = bounded(FETCHED_WAITING);
-        let mut threads = Vec::new();
-        let (reads, planned_reads) = bounded(0);
-        for _ in 0..READERS {
-            let (blobs, stopping, counting) = (self.blobs.clone(), stop.clone(), progress.clone());
-            let (planned_reads, fetched) = (planned_reads.clone(), fetched.clone());
-            threads.push(stop.spawn("read", move || window::read(&blobs, &stopping, &counting, &planned_reads, &fetched)));
-        }
-        drop(planned_reads);
+        let (reads, mut threads) = start_readers(&self.blobs, &stop, progress, &fetched);
         let (blobs, stopping) = (self.blobs.clone(), stop.clone());
         let locate = move || window::locate(&blobs, &stopping, &planned_windows, &reads, &fetched);
         threads.push(stop.spawn("locate", locate));

@@ -3,10 +3,8 @@
 use super::file_job::{FileJob, Writing};
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
-use crate::read::{BlobReader, PackRead, group_by_pack, is_damage};
+use crate::read::{BlobReader, ENDED_EARLY, Fetched, PackRead, group_by_pack, is_damage};
 use crate::stop::Stop;
-use bytes::Bytes;
-use contract::Location;
 use crossbeam_channel::{Receiver, Sender};
 use format::BlobId;
 use format::blob::BlobKind;
@@ -52,25 +50,16 @@ impl Window {
     }
 }
 
-/// A blob that was read, or must be looked for by itself.
-pub(crate) struct Fetched {
-    id: BlobId,
-    sealed: Option<(Location, Bytes)>,
-    pieces: Vec<Piece>,
-}
-
-/// What one call reads for a window.
-pub(crate) type WindowRead = PackRead<(BlobId, Vec<Piece>)>;
-
-const ENDED_EARLY: EngineError = EngineError::Internal("the stages of the restore ended early");
+/// What is read for a window: blobs and their pieces.
+pub(crate) type Purpose = (BlobId, Vec<Piece>);
 
 /// Looks the blobs of windows up and groups them by pack, each of which is read once for a window.
 pub(crate) fn locate(
     blobs: &BlobReader,
     stop: &Stop,
     windows: &Receiver<Window>,
-    reads: &Sender<WindowRead>,
-    fetched: &Sender<Fetched>,
+    reads: &Sender<PackRead<Purpose>>,
+    fetched: &Sender<Fetched<Purpose>>,
 ) -> Result<()> {
     for window in windows.iter() {
         stop.check()?;
@@ -80,37 +69,12 @@ pub(crate) fn locate(
         for ((id, pieces), copies) in ids.into_iter().zip(pieces).zip(copies) {
             match copies.first() {
                 Some(at) => found.push((*at, (id, pieces))),
-                None => fetched.send(Fetched { id, sealed: None, pieces }).map_err(|_| ENDED_EARLY)?,
+                None => fetched.send(Fetched { purpose: (id, pieces), sealed: None }).map_err(|_| ENDED_EARLY)?,
             }
         }
         for read in group_by_pack(found) {
             stop.check()?;
             reads.send(read).map_err(|_| ENDED_EARLY)?;
-        }
-    }
-    Ok(())
-}
-
-/// Reads packs. Several threads do, so that the next answer is on its way while one is used.
-pub(crate) fn read(
-    blobs: &BlobReader,
-    stop: &Stop,
-    progress: &Progress,
-    reads: &Receiver<WindowRead>,
-    fetched: &Sender<Fetched>,
-) -> Result<()> {
-    for read in reads.iter() {
-        stop.check()?;
-        let parts = match blobs.read(&read) {
-            Ok(parts) => parts.into_iter().map(Some).collect(),
-            // each blob is looked for by itself then, in its other copies too
-            Err(error) if is_damage(&error) => vec![None; read.blobs.len()],
-            Err(error) => return Err(error),
-        };
-        for ((at, (id, pieces)), part) in read.blobs.into_iter().zip(parts) {
-            progress.bytes_read.add(u64::from(at.length));
-            let sealed = part.map(|bytes: Bytes| (at, bytes));
-            fetched.send(Fetched { id, sealed, pieces }).map_err(|_| ENDED_EARLY)?;
         }
     }
     Ok(())
@@ -122,10 +86,10 @@ pub(crate) fn write(
     writing: &Writing,
     stop: &Stop,
     progress: &Progress,
-    fetched: &Receiver<Fetched>,
+    fetched: &Receiver<Fetched<Purpose>>,
 ) -> Result<()> {
     let mut opener = BlobOpener::new();
-    for Fetched { id, sealed, pieces } in fetched.iter() {
+    for Fetched { purpose: (id, pieces), sealed } in fetched.iter() {
         stop.check()?;
         let first = sealed.and_then(|(at, sealed)| blobs.open_data(&mut opener, id, &at, &sealed).ok());
         let opened = match first {

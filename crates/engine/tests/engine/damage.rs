@@ -5,6 +5,7 @@ use crate::memory_target::MemoryTarget;
 use crate::vault::{TestVault, noise};
 use contract::CheckOptions;
 use holdfast_engine::restore::RestoreOptions;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 fn tree() -> MemorySource {
@@ -57,7 +58,7 @@ async fn damaged_vault(source: &MemorySource, kind: u8) -> TestVault {
     source.file("small/new", "new");
     vault.backup(source.shared()).await;
     vault.packs(kind).iter().for_each(|pack| vault.flip(pack, 50));
-    let found = vault.domain.check(CheckOptions { read_data: true }, Arc::new(|_| ())).await.unwrap();
+    let found = vault.domain.check(CheckOptions::all_data(), Arc::new(|_| ())).await.unwrap();
     assert!(!found.is_sound());
     vault
 }
@@ -71,7 +72,7 @@ async fn the_next_backup_heals_damaged_data_of_all_points() {
     assert!(restored.is_clean(), "{restored:?}");
     assert_eq!(target.differences(&source), Vec::<String>::new());
     assert!(vault.check(true).await.is_sound(), "all points are whole again");
-    let again = vault.domain.check(CheckOptions { read_data: true }, Arc::new(|_| ())).await.unwrap();
+    let again = vault.domain.check(CheckOptions::all_data(), Arc::new(|_| ())).await.unwrap();
     assert!(again.missing.is_empty(), "{again:?}");
 }
 
@@ -147,4 +148,44 @@ async fn a_backup_that_itself_finds_damage_in_its_base_makes_a_point_that_is_who
         assert_eq!(target.differences(&source), Vec::<String>::new());
         assert!(report.findings.warnings_count() > 0 || report.bytes_stored < 10_000, "{step}: what is read again is warned of");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_of_which_all_was_opened_are_not_read_again() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    let opened = vault.check(true).await.opened;
+    assert_eq!(opened.len(), vault.packs(1).len(), "all packs of data");
+    let again = |opened| vault.domain.check(CheckOptions { opened, ..CheckOptions::all_data() }, Arc::new(|_| ()));
+    let whole = again(HashMap::new()).await.unwrap();
+    let rest = again(opened.clone()).await.unwrap();
+    assert!(whole.is_sound() && rest.is_sound());
+    assert_eq!((whole.packs, whole.blobs), (rest.packs, rest.blobs), "all are counted");
+    assert!(rest.bytes_read < whole.bytes_read / 2, "{} of {}", rest.bytes_read, whole.bytes_read);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_of_which_not_all_was_opened_is_read_whole() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    let mut opened = vault.check(true).await.opened;
+    let damaged = vault.packs(1);
+    damaged.iter().for_each(|pack| vault.flip(pack, 5000));
+    opened.values_mut().for_each(|blobs| *blobs -= 1);
+    let found = vault.domain.check(CheckOptions { opened, ..CheckOptions::all_data() }, Arc::new(|_| ())).await.unwrap();
+    assert_eq!(found.damaged_copies.len(), damaged.len(), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_with_known_damage_is_read_whole_whatever_was_opened() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    let opened = vault.check(true).await.opened;
+    let pack = &vault.packs(1)[0];
+    vault.flip(pack, 5000);
+    let check = |options| vault.domain.check(options, Arc::new(|_| ()));
+    assert!(!check(CheckOptions::all_data()).await.unwrap().is_sound());
+    vault.flip(pack, 5000);
+    let healed = check(CheckOptions { opened, ..CheckOptions::all_data() }).await.unwrap();
+    assert!(healed.is_sound(), "it was read and is right again: {healed:?}");
 }

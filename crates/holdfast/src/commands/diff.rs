@@ -7,7 +7,6 @@ use crate::failure::{Exit, Outcome};
 use crate::local::open_to_read;
 use crate::terminal::{self, Json, name_json, say};
 use clap::Args;
-use engine::ReadKeys;
 use engine::diff::{self, Change, DiffRequest, Differences};
 use format::ItemName;
 use serde_json::{Map, Value};
@@ -42,7 +41,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let request = DiffRequest {
         domain,
         descriptor: Arc::new(opened.descriptor.clone()),
-        keys: ReadKeys::new(keys.secret, keys.domain),
+        keys: keys.into(),
         before,
         after,
         cancel: cancel_on_signals(),

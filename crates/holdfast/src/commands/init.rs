@@ -127,7 +127,12 @@ async fn make(place: &VaultPlace, descriptor: Bytes) -> Result<Arc<dyn Vault>, U
     match client.descriptor().await {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(surely(error.into())),
-        Ok(_) => return Err(surely(Failure::new(Exit::Conflict, format!("{address} holds a vault already")))),
+        Ok(_) => {
+            return Err(surely(
+                Failure::new(Exit::Conflict, format!("{address} holds a vault already"))
+                    .with_hint("a service holds one vault: 'holdfast status' shows it"),
+            ));
+        }
     }
     match client.publish_descriptor(descriptor.clone()).await {
         Ok(()) => Ok(Arc::new(client)),

@@ -8,7 +8,6 @@ use crate::failure::{Exit, Outcome};
 use crate::local::open_to_read;
 use crate::terminal::{self, Json, name_json, say};
 use clap::Args;
-use engine::ReadKeys;
 use engine::list::{self, ListRequest, Listed};
 use format::ItemName;
 use format::page::{EntryKind, Owner, Timestamp};
@@ -47,7 +46,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let request = ListRequest {
         domain,
         descriptor: Arc::new(opened.descriptor.clone()),
-        keys: ReadKeys::new(keys.secret, keys.domain),
+        keys: keys.into(),
         point: point.clone(),
         path: tree_path(&arguments.path),
         recursive: arguments.recursive,

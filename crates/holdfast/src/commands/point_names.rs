@@ -21,6 +21,8 @@ pub(crate) struct Points {
     pub(crate) untrusted: Vec<(PointInfo, EngineError)>,
     /// How many characters of their ids tell all points apart.
     pub(crate) shown: usize,
+    /// Items that have points in the list, whatever the filter leaves out.
+    with_points: BTreeSet<ItemName>,
     /// Soft-deleted ones that the filter leaves out.
     pub(crate) unlisted: usize,
     /// Of how many items the newest point is gone that this machine knew: told on standard error.
@@ -33,8 +35,12 @@ pub(crate) async fn verified_points(opened: &Opened, domain: &dyn Domain, filter
     let gone = opened.check_items(domain).await?.gone;
     let all = domain.points(PointFilter { item: None, deleted: true }).await?;
     let shown = shortest_prefix(&all);
-    let mut points = Points { trusted: Vec::new(), untrusted: Vec::new(), shown, unlisted: 0, gone };
+    let mut points =
+        Points { trusted: Vec::new(), untrusted: Vec::new(), shown, with_points: BTreeSet::new(), unlisted: 0, gone };
     for point in all {
+        if point.state == PointState::Committed {
+            points.with_points.insert(point.item.clone());
+        }
         if filter.item.as_ref().is_some_and(|item| *item != point.item) {
             continue;
         }
@@ -92,7 +98,7 @@ pub(crate) async fn find_point(opened: &Opened, domain: &dyn Domain, name: &str,
     let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
     if name == "latest" {
         points.warn();
-        return latest(points);
+        return latest(points, item);
     }
     match points.named(name)? {
         (point, None) => Ok(point.clone()),
@@ -113,7 +119,7 @@ pub(crate) async fn find_any_point(
 ) -> Outcome<PointId> {
     let points = verified_points(opened, domain, PointFilter { item: item.cloned(), deleted: true }).await?;
     match (name, name.parse()) {
-        ("latest", _) => Ok(latest(points)?.id),
+        ("latest", _) => Ok(latest(points, item)?.id),
         // What was set aside is in no list; nobody can say of which item it is.
         (_, Ok(id)) if item.is_none() => Ok(id),
         _ => Ok(points.named(name)?.0.id),
@@ -122,8 +128,8 @@ pub(crate) async fn find_any_point(
 
 /// The newest point of the one item that there is. It never stands for an older one: where something newer cannot be trusted, the
 /// user has to say which point is meant.
-fn latest(points: Points) -> Outcome<PointInfo> {
-    let Points { trusted, untrusted, shown, .. } = points;
+fn latest(points: Points, item: Option<&ItemName>) -> Outcome<PointInfo> {
+    let Points { trusted, untrusted, shown, with_points, .. } = points;
     let is_listed = |point: &PointInfo| point.state == PointState::Committed;
     let listed: Vec<PointInfo> = trusted.into_iter().filter(is_listed).collect();
     let untrusted: Vec<_> = untrusted.into_iter().filter(|(point, _)| is_listed(point)).collect();
@@ -151,6 +157,19 @@ fn latest(points: Points) -> Outcome<PointInfo> {
             Err(failure.because(error).with_hint(hint))
         }
         (Some(newest), _) => Ok(newest),
-        (None, _) => Err(Failure::new(Exit::Failed, "there is no point yet").with_hint("'holdfast backup PATH' makes one")),
+        (None, _) => Err(no_point(item, &with_points)),
     }
+}
+
+/// Most items that a hint names.
+const NAMED_MAX: usize = 12;
+
+fn no_point(item: Option<&ItemName>, with_points: &BTreeSet<ItemName>) -> Failure {
+    let Some(item) = item.filter(|_| !with_points.is_empty()) else {
+        return Failure::new(Exit::Failed, "there is no point yet").with_hint("'holdfast backup PATH' makes one");
+    };
+    let names: Vec<&str> = with_points.iter().take(NAMED_MAX).map(ItemName::as_str).collect();
+    let more = if with_points.len() > NAMED_MAX { ", …" } else { "" };
+    Failure::new(Exit::Failed, format!("item '{item}' has no point"))
+        .with_hint(format!("items with points: {}{more}", names.join(", ")))
 }

@@ -8,9 +8,9 @@ use crate::local::{Directories, Opened, VaultPlace, open_to_read};
 use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use clap::{Args, ValueEnum};
 use contract::PointInfo;
+use engine::Progress;
 use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
 use engine::target::Overwrite;
-use engine::{Progress, ReadKeys};
 use format::ItemName;
 use serde_json::{Map, Value};
 use std::os::unix::ffi::OsStrExt;
@@ -141,7 +141,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let request = RestoreRequest {
         domain,
         descriptor: Arc::new(opened.descriptor.clone()),
-        keys: ReadKeys::new(keys.secret, keys.domain),
+        keys: keys.into(),
         point: point.clone(),
         target: Arc::new(target),
         options,
@@ -199,6 +199,9 @@ fn print(global: &Global, point: &PointInfo, report: &RestoreReport, started: In
     list("without all attributes", &report.shortfalls);
     for path in &report.not_found {
         note!("error: the point has no '/{}'", terminal::printable(path));
+    }
+    if !report.not_found.is_empty() {
+        note!("hint: paths begin at the root, and 'holdfast ls POINT PATH' lists what the point holds");
     }
 }
 

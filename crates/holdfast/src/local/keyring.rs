@@ -15,6 +15,7 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::{self, note};
 use api::{Address, Scope, ServiceVault};
 use contract::{Domain, Vault};
+use engine::ReadKeys;
 use format::descriptor::{Descriptor, DomainEntry};
 use format::enrolment::Enrolment;
 use format::wrap::Wrap;
@@ -53,6 +54,12 @@ pub(crate) struct Keys {
 pub(crate) struct DomainKeys {
     pub(crate) domain: DomainId,
     pub(crate) secret: DomainSecret,
+}
+
+impl From<DomainKeys> for ReadKeys {
+    fn from(keys: DomainKeys) -> Self {
+        Self::new(keys.secret, keys.domain)
+    }
 }
 
 /// Keys that can add points and open nothing.
@@ -226,12 +233,16 @@ impl Opened {
         })?;
         let wrap = Wrap::parse(&wrap)?;
         self.same_vault(wrap.vault)?;
-        Ok(seal::unwrap_with_passphrase(&wrap, &passphrase(global)?)?)
+        seal::unwrap_with_passphrase(&wrap, &passphrase(global)?).map_err(|error| {
+            Failure::from(error).with_hint("look for a typing error; the recovery kit opens the vault, too: --recovery-kit FILE")
+        })
     }
 
     fn seed_of_kit(&self, text: &[u8]) -> Outcome<OwnerSeed> {
         let text = Zeroizing::new(String::from_utf8_lossy(text).into_owned());
-        let (vault, seed) = seal::read_kit(&text)?;
+        let (vault, seed) = seal::read_kit(&text).map_err(|error| {
+            Failure::from(error).with_hint("give the file as 'holdfast init' wrote it, or its code typed again from paper")
+        })?;
         self.same_vault(vault)?;
         Ok(seed)
     }
@@ -254,7 +265,8 @@ impl Opened {
         if vault == self.descriptor.vault {
             return Ok(());
         }
-        Err(Failure::new(Exit::WrongKey, format!("the secret is for vault {vault}, this is vault {}", self.descriptor.vault)))
+        Err(Failure::new(Exit::WrongKey, format!("the secret is for vault {vault}, this is vault {}", self.descriptor.vault))
+            .with_hint("give the secret of this vault, or name the other vault with --vault"))
     }
 
     /// The domain that the command line, this machine's configuration, or the lack of others names.
@@ -364,13 +376,25 @@ fn named<'a>(domains: &'a [DomainEntry], wanted: &str) -> Outcome<&'a DomainEntr
     let fits: Vec<&DomainEntry> = domains.iter().filter(|entry| entry.name == wanted).collect();
     match fits.as_slice() {
         [one] => Ok(one),
-        [] => Err(Failure::new(Exit::Usage, format!("the vault has no domain '{wanted}'"))),
+        [] => Err(Failure::new(Exit::Usage, format!("the vault has no domain '{wanted}'")).with_hint(names_of(domains))),
         several => {
             let ids: Vec<String> = several.iter().map(|entry| entry.id.to_string()).collect();
             Err(Failure::new(Exit::Usage, format!("{} domains have the name '{wanted}'", several.len()))
                 .with_hint(format!("name one by its id: {}", ids.join(", "))))
         }
     }
+}
+
+/// Most domains that a hint names.
+const NAMED_MAX: usize = 12;
+
+fn names_of(domains: &[DomainEntry]) -> String {
+    let names = domains.iter().take(NAMED_MAX).map(|entry| terminal::printable(entry.name.as_bytes()));
+    let more = match domains.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("it has: {}{more}", names.collect::<Vec<_>>().join(", "))
 }
 
 /// A secret as bytes on its way to a file.

@@ -14,7 +14,7 @@ mod vault_place;
 pub(crate) use directories::Directories;
 pub(crate) use files::{exists, write_private};
 pub(crate) use keyring::{
-    DomainKeys, Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes, what_it_lacks,
+    Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes, what_it_lacks,
 };
 pub(crate) use login::Login;
 pub(crate) use passphrase::{new_passphrase, text_of, token};

@@ -55,10 +55,8 @@ impl Protector {
         let wanted = match &global.vault {
             Some(VaultPlace::Service(address)) => Some(address.clone()),
             Some(VaultPlace::Directory(_)) => {
-                return Err(Failure::new(
-                    Exit::Usage,
-                    "an agent protects a machine with a vault service, and the vault is in a directory",
-                ));
+                let what = "an agent protects a machine with a vault service, and the vault is in a directory";
+                return Err(Failure::new(Exit::Usage, what).with_hint("name the service: HOLDFAST_VAULT=https://HOST:PORT"));
             }
             None => None,
         };

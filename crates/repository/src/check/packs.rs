@@ -70,7 +70,9 @@ impl Inner {
             for (place, pack) in index.table_packs[number].iter().enumerate() {
                 let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
                 let footer = table.footer(place as u32, self.domain);
-                let mut finding = self.look_at_pack(&pack.row, &footer, options).await?;
+                let is_opened = options.opened.get(&pack.row.name).is_some_and(|blobs| *blobs as usize == footer.entries.len());
+                let read = options.read_data && !(is_opened && pack.damaged.is_empty());
+                let mut finding = self.look_at_pack(&pack.row, &footer, read).await?;
                 finding.lose(&footer, lost);
                 report.packs += 1;
                 report.blobs += footer.entries.len() as u64;
@@ -82,9 +84,9 @@ impl Inner {
         Ok(())
     }
 
-    async fn look_at_pack(&self, row: &PackRow, footer: &Footer, options: &CheckOptions) -> Outcome<Finding> {
+    async fn look_at_pack(&self, row: &PackRow, footer: &Footer, read: bool) -> Outcome<Finding> {
         let all = || (0..footer.entries.len() as u32).collect();
-        match self.look_at_object(row, footer, options).await {
+        match self.look_at_object(row, footer, read).await {
             Err(fault) if fault.is_not_found() => {
                 Ok(Finding { damaged: all(), frame: Some("it is not in storage".to_owned()), ..Finding::default() })
             }
@@ -95,10 +97,10 @@ impl Inner {
         }
     }
 
-    async fn look_at_object(&self, row: &PackRow, footer: &Footer, options: &CheckOptions) -> Outcome<Finding> {
+    async fn look_at_object(&self, row: &PackRow, footer: &Footer, read: bool) -> Outcome<Finding> {
         let name = self.object(names::pack(self.domain, row.name))?;
         let length = self.store.length(&name).await?;
-        if options.read_data {
+        if read {
             return self.look_at_blobs(row, footer, &name, length).await;
         }
         let damaged = footer.entries.iter().enumerate().filter(|(_, entry)| entry.range().end > length);

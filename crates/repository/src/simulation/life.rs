@@ -233,7 +233,9 @@ impl Actor {
             }
             Job::Check => {
                 let rebuilds = self.world.rebuilds.get();
-                let report = repository.check(CheckOptions { read_data: rng.chance(0.5) }, no_progress()).await?;
+                let report = repository
+                    .check(CheckOptions { read_data: rng.chance(0.5), ..CheckOptions::default() }, no_progress())
+                    .await?;
                 let alone = self.world.rebuilds.get() == rebuilds && !self.is_replaced(repository);
                 if !report.is_sound() && alone && self.world.model.borrow().tainted.is_empty() {
                     self.world.violation(format!("check finds damage where there is none: {report:?}"));

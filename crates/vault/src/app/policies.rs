@@ -116,6 +116,7 @@ pub(crate) fn has_other_slots(one: &PolicySettings, other: &PolicySettings) -> b
 
 pub(crate) fn no_such_policy(name: &PolicyName) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no policy '{name}'"))
+        .with_hint("'holdfast policy list' lists them; 'holdfast policy set' makes one")
 }
 
 fn body(row: PolicyRow) -> PolicyBody {

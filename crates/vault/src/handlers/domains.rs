@@ -6,8 +6,10 @@ use crate::http::answer::{Answer, json, lines};
 use crate::http::body::Json;
 use crate::http::failure::Failure;
 use crate::http::segments::Segments;
+use api::limits::CHECK_BYTES_MAX;
 use api::{CheckRequest, CollectRequest, CollectResult, Soundness, Standing};
 use axum::extract::State;
+use contract::CheckOptions;
 use std::sync::Arc;
 
 pub(crate) async fn status(State(app): State<Arc<App>>, segments: Segments) -> Answer {
@@ -22,7 +24,14 @@ pub(crate) async fn collect(State(app): State<Arc<App>>, segments: Segments, Jso
     lines(|progress| async move { domain.collect(request.into(), progress).await.map(CollectResult::from) })
 }
 
-pub(crate) async fn check(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<CheckRequest>) -> Answer {
+pub(crate) async fn check(
+    State(app): State<Arc<App>>,
+    segments: Segments,
+    Json(request): Json<CheckRequest, CHECK_BYTES_MAX>,
+) -> Answer {
+    if request.opened.len() > CheckOptions::OPENED_MAX {
+        return Err(Failure::invalid(format!("opened holds at most {} packs", CheckOptions::OPENED_MAX)));
+    }
     let domain = domain(&app, &segments).await?;
     lines(|progress| async move { domain.check(request.into(), progress).await.map(Soundness::from) })
 }

@@ -111,3 +111,43 @@ async fn wait_for_packs(data: &Path, count: usize) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[test]
+fn a_second_service_does_not_start_in_the_directory_of_the_first_although_there_is_no_vault_yet() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let mut first = Process::start(&data, "127.0.0.1:0");
+    first.says("vault service at ");
+    assert_eq!(
+        refusal(&data, &["--listen", "127.0.0.1:0"]),
+        format!(
+            "error: another vault service uses '{}'\nhint: a directory has one service: end the other one, or name another directory with --data\n",
+            data.display()
+        )
+    );
+    first.kill();
+    let mut again = Process::start(&data, "127.0.0.1:0");
+    again.says("vault service at ");
+    again.kill();
+}
+
+#[test]
+fn what_keeps_a_service_from_starting_is_told_with_what_to_do() {
+    let place = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let said = refusal(&place.path().join("data"), &["--listen", &listen]);
+    assert!(said.contains("another program listens there"), "{said}");
+    let config = place.path().join("config");
+    std::fs::write(&config, "data = '/srv/vault'\nlisten = 8443\n").unwrap();
+    let said = refusal(&place.path().join("data"), &["--config", config.to_str().unwrap()]);
+    assert!(said.starts_with("error: the configuration is wrong: line 2: "), "{said}");
+}
+
+/// What the service says that does not start.
+fn refusal(data: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-vault"));
+    let output = command.arg("serve").arg("--data").arg(data).args(arguments).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}

@@ -29,7 +29,7 @@ async fn a_tree_comes_out_of_the_service_as_it_went_in_also_with_an_agents_token
     let sink: contract::ProgressSink = Arc::new(move |_| {
         counted.fetch_add(1, Ordering::Relaxed);
     });
-    let checked = protected.domain().await.check(CheckOptions { read_data: true }, sink.clone()).await.unwrap();
+    let checked = protected.domain().await.check(CheckOptions::all_data(), sink.clone()).await.unwrap();
     assert!(checked.is_sound() && checked.points == 2, "{checked:?}");
     assert!(checks.load(Ordering::Relaxed) > 0, "progress is told");
     assert!(protected.admin().check().await.unwrap().is_sound());

@@ -5,7 +5,7 @@ use api::{Fingerprint, ServiceOptions, ServiceVault};
 use contract::{ErrorKind, Vault};
 use repository::{EmbeddedOptions, EmbeddedVault};
 use secrecy::SecretString;
-use vault::{Config, Limits, Service};
+use vault::{Config, Limits, Service, ServiceError};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_pins_another_authority_sends_nothing() {
@@ -47,7 +47,7 @@ async fn a_directory_that_a_service_uses_is_not_opened_by_others() {
     let opened = EmbeddedVault::open(&data.join("vault"), EmbeddedOptions::default()).await;
     assert_eq!(opened.err().unwrap().kind(), ErrorKind::Unavailable);
     let config = Config { data: data.clone(), listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
-    assert!(Service::start(config).await.is_err(), "nor by another service");
+    assert!(matches!(Service::start(config).await, Err(ServiceError::InUse { .. })), "nor by another service");
     let directory = protected.running.stop().await;
     EmbeddedVault::open(&directory.path().join("data/vault"), EmbeddedOptions::default()).await.unwrap();
 }

@@ -51,7 +51,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         Some(text) => SecretString::from(text),
         None => token(arguments.token_file.as_deref())?,
     };
-    let token = EnrolmentToken::from_text(text.expose_secret())?;
+    let token = EnrolmentToken::from_text(text.expose_secret())
+        .map_err(|error| Failure::from(error).with_hint("give the whole line that 'holdfast agent token' printed"))?;
     let place = Place::new(&directories, &token.ticket)?;
     if place.home.owner()?.is_some_and(|owner| owner != token.owner) {
         return Err(Failure::new(Exit::Damage, "the token is of another owner than the one that this machine knows"));

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 /// What a command that waited for the job ends with.
 pub(super) fn exit_of(job: &Job) -> Exit {
+    let is_damaged = matches!(&job.result, Some(JobResult::Scrub(found)) if !found.sound);
     match job.state {
         JobState::Waiting | JobState::Running | JobState::Succeeded => Exit::Clean,
-        JobState::Warnings => Exit::Warnings,
-        JobState::Failed | JobState::Interrupted => match &job.result {
-            Some(JobResult::Scrub(found)) if !found.sound => Exit::Damage,
-            _ => Exit::Failed,
-        },
         JobState::Cancelled => Exit::Interrupted,
+        // As 'check' says it.
+        _ if is_damaged => Exit::Damage,
+        JobState::Warnings => Exit::Warnings,
+        JobState::Failed | JobState::Interrupted => Exit::Failed,
     }
 }
 

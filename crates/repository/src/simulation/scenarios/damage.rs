@@ -149,7 +149,7 @@ async fn damage_record(stage: &Stage) -> contract::Result<()> {
 }
 
 async fn check(stage: &Stage) -> contract::Result<CheckReport> {
-    stage.own().check(CheckOptions { read_data: true }, no_progress()).await
+    stage.own().check(CheckOptions::all_data(), no_progress()).await
 }
 
 async fn check_and_heal(stage: &Stage) -> contract::Result<()> {
@@ -297,7 +297,7 @@ async fn report_while_checking(stage: &Stage) -> contract::Result<()> {
             }
         }
     });
-    stage.own().check(CheckOptions { read_data: true }, progress).await?;
+    stage.own().check(CheckOptions::all_data(), progress).await?;
     let rows = ledger.snapshot().await.unwrap().damage(IDENTITY.domain).await.unwrap();
     let reported = *reported.lock().unwrap();
     let stays = reported > 1 && rows.len() == reported && rows.iter().all(|row| row.source == DamageSource::Reported);

@@ -43,7 +43,7 @@ async fn replace_row(stage: &Stage, bytes: Bytes) {
 }
 
 async fn check(stage: &Stage) -> Result<CheckReport> {
-    stage.own().check(CheckOptions { read_data: false }, no_progress()).await
+    stage.own().check(CheckOptions::footers(), no_progress()).await
 }
 
 async fn damage_row(stage: &Stage) -> Result<()> {

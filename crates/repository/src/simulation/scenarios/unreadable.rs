@@ -113,7 +113,7 @@ fn spoil_all(stage: &Stage, prefix: &str) {
 }
 
 async fn check(repository: &Repository) -> Result<CheckReport> {
-    repository.check(CheckOptions { read_data: true }, no_progress()).await
+    repository.check(CheckOptions::all_data(), no_progress()).await
 }
 
 /// Who says of each damaged copy that it is damaged.
@@ -183,7 +183,7 @@ async fn bad_footer(stage: &Stage) -> Result<()> {
 
 async fn write_footer_anew(stage: &Stage) -> Result<()> {
     for read_data in [false, true] {
-        let report = stage.own().check(CheckOptions { read_data }, no_progress()).await?;
+        let report = stage.own().check(CheckOptions { read_data, ..CheckOptions::default() }, no_progress()).await?;
         ensure(report.damaged_packs.len() == 1 && report.damaged_copies.is_empty(), format!("the frame alone: {report:?}"))?;
     }
     stage.collect(&stage.own()).await?;

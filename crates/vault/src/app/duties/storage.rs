@@ -19,7 +19,7 @@ pub(super) async fn collect(app: &App, domain: DomainId, tell: Tell) -> Result<O
 /// Reads storage and verifies it. What is damaged and could not be mended is in the job's log.
 pub(super) async fn scrub(app: &App, domain: DomainId, read_data: bool, tell: Tell) -> Result<Outcome> {
     let repository = app.vault.domain(domain).await?;
-    let report = repository.check(CheckOptions { read_data }, sink(tell)).await?;
+    let report = repository.check(CheckOptions { read_data, ..CheckOptions::default() }, sink(tell)).await?;
     let result = JobResult::Scrub(ScrubResult::from(&report));
     let lines = damage(&report);
     if lines.is_empty() {
