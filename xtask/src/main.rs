@@ -4,7 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod checkout;
+mod counts;
 mod demo;
 mod reference;
 mod suite;
@@ -22,6 +24,11 @@ Tasks of the project: cargo xtask <task>
   demo --end         ends them and removes what they kept
   test [ARGUMENT…]   runs all tests (with cargo-nextest where it is installed); arguments go to the test runner
   tidy               checks the rules of the house: dependency arrows, sizes, names, documents in step with sources
+  bench [DIRECTORY] [--rounds N]
+                     times the hot paths, runs the test of recorded requests, and the program on a generated tree or a
+                     copy of DIRECTORY; prints ratios
+  counts [--write]   counts the instructions of the hot paths (with valgrind) and compares them with those in
+                     bench/instructions.toml, or writes these
   docs               writes docs/cli.md from the program's own help
 ";
 
@@ -43,6 +50,8 @@ fn run(task: &str, rest: &[String]) -> Result<ExitCode> {
         "demo" => demo::run(rest),
         "test" => suite::run(rest),
         "tidy" if rest.is_empty() => tidy::run(),
+        "bench" => bench::run(rest),
+        "counts" => counts::run(rest),
         "docs" if rest.is_empty() => reference::write(),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -77,6 +77,9 @@ pub enum AgentError {
     /// The service cannot be reached, and there is nothing to do without it.
     #[error("the vault service was not reached: {0}")]
     Away(String),
+    /// The service is there and takes nothing.
+    #[error("the vault service takes nothing: {0}")]
+    Stuck(String),
 }
 
 /// Result of this crate's functions.
@@ -90,7 +93,7 @@ impl AgentError {
             Self::Read { .. } | Self::Syntax { .. } | Self::Configuration { .. } | Self::Unguarded { .. } => Kind::Invalid,
             Self::Running { .. } => Kind::Conflict,
             Self::Retired | Self::Denied(_) => Kind::Denied,
-            Self::Write { .. } | Self::Away(_) => Kind::Unavailable,
+            Self::Write { .. } | Self::Away(_) | Self::Stuck(_) => Kind::Unavailable,
             Self::Client(_) => Kind::Internal,
         }
     }

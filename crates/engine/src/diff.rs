@@ -4,12 +4,10 @@ use crate::call::{Calls, on_thread};
 use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use crate::path;
-use crate::read::{ContentReader, Item, OpenPoint, PageReader, ReadKeys, TreeCursor, read_attributes};
+use crate::read::{ContentReader, OpenPoint, PageReader, Pair, ReadKeys, SideBySide, read_attributes};
 use contract::{Domain, PointInfo};
-use format::BlobId;
 use format::descriptor::Descriptor;
-use format::page::{Content, Entry, EntryKind, Extent, TreeEntry, TreeKey, compare_keys};
-use std::cmp::Ordering;
+use format::page::{Content, Entry, EntryKind, Extent};
 use std::sync::Arc;
 
 /// A comparison to be made.
@@ -83,75 +81,43 @@ pub async fn run(request: DiffRequest, mut each: impl FnMut(Change) + Send + 'st
         let calls = Calls::new(request.domain.clone(), runtime);
         let open = |info: &PointInfo| OpenPoint::open(&calls, &request.descriptor, &request.keys, info);
         let (before, after) = (open(&request.before)?, open(&request.after)?);
-        let mut diff = Diff {
-            before: TreeCursor::new(&before.pages, before.files()?.root),
-            after: TreeCursor::new(&after.pages, after.files()?.root),
-            pages: (&before.pages, &after.pages),
-            report: DiffReport::default(),
-        };
-        diff.run(&request.cancel, &mut each)?;
+        let roots = (before.files()?.root, after.files()?.root);
+        let mut trees = SideBySide::new((&before.pages, roots.0), (&after.pages, roots.1));
+        let mut diff = Diff { pages: (&before.pages, &after.pages), report: DiffReport::default() };
+        while let Some(pair) = trees.next(&request.cancel)? {
+            diff.tell(pair, &mut each)?;
+        }
+        diff.report.pages_skipped = trees.pages_skipped;
         Ok(diff.report)
     })
     .await
 }
 
 struct Diff<'a> {
-    before: TreeCursor<'a>,
-    after: TreeCursor<'a>,
     pages: (&'a PageReader, &'a PageReader),
     report: DiffReport,
 }
 
-/// What the next step is.
-enum Step {
-    End,
-    SkipBoth,
-    OpenBefore,
-    OpenAfter,
-    OpenBoth,
-    Removed,
-    Added,
-    Both,
-}
-
 impl Diff<'_> {
-    fn run(&mut self, cancel: &Cancel, each: &mut impl FnMut(Change)) -> Result<()> {
-        loop {
-            match step(self.before.peek(), self.after.peek()) {
-                Step::End => return Ok(()),
-                Step::SkipBoth => {
-                    cancel.check()?;
-                    self.report.pages_skipped += 1;
-                    self.before.take();
-                    self.after.take();
-                }
-                Step::OpenBefore => self.before.open()?,
-                Step::OpenAfter => self.after.open()?,
-                Step::OpenBoth => {
-                    cancel.check()?;
-                    self.before.open()?;
-                    self.after.open()?;
-                }
-                Step::Removed => {
-                    let found = entry(self.before.take())?;
-                    self.report.removed += 1;
-                    each(Change::Removed(path::join(&found.directory, &found.entry.name), found.entry));
-                }
-                Step::Added => {
-                    let found = entry(self.after.take())?;
-                    self.report.added += 1;
-                    each(Change::Added(path::join(&found.directory, &found.entry.name), found.entry));
-                }
-                Step::Both => {
-                    let (left, right) = (entry(self.before.take())?, entry(self.after.take())?);
-                    let differences = self.compare(&left.entry, &right.entry)?;
-                    if differences.any() {
-                        self.report.changed += 1;
-                        each(Change::Changed(path::join(&left.directory, &left.entry.name), differences));
-                    }
+    fn tell(&mut self, pair: Pair, each: &mut impl FnMut(Change)) -> Result<()> {
+        match pair {
+            Pair::Removed(found) => {
+                self.report.removed += 1;
+                each(Change::Removed(path::join(&found.directory, &found.entry.name), found.entry));
+            }
+            Pair::Added(found) => {
+                self.report.added += 1;
+                each(Change::Added(path::join(&found.directory, &found.entry.name), found.entry));
+            }
+            Pair::Both(left, right) => {
+                let differences = self.compare(&left.entry, &right.entry)?;
+                if differences.any() {
+                    self.report.changed += 1;
+                    each(Change::Changed(path::join(&left.directory, &left.entry.name), differences));
                 }
             }
         }
+        Ok(())
     }
 
     fn compare(&self, left: &Entry, right: &Entry) -> Result<Differences> {
@@ -202,73 +168,6 @@ impl Diff<'_> {
             }
         }
     }
-}
-
-fn entry(item: Option<Item>) -> Result<TreeEntry> {
-    match item {
-        Some(Item::Entry(entry)) => Ok(*entry),
-        _ => Err(EngineError::Internal("a cursor does not stand before an entry")),
-    }
-}
-
-fn step(before: Option<&Item>, after: Option<&Item>) -> Step {
-    match (before, after) {
-        (None, None) => Step::End,
-        (Some(Item::Subtree { .. }), None) => Step::OpenBefore,
-        (None, Some(Item::Subtree { .. })) => Step::OpenAfter,
-        (Some(Item::Entry(_)), None) => Step::Removed,
-        (None, Some(Item::Entry(_))) => Step::Added,
-        (Some(Item::Entry(left)), Some(Item::Entry(right))) => {
-            let left = (&*left.directory, left.entry.name.as_slice());
-            match compare_keys(left, (&right.directory, &right.entry.name)) {
-                Ordering::Less => Step::Removed,
-                Ordering::Greater => Step::Added,
-                Ordering::Equal => Step::Both,
-            }
-        }
-        (Some(Item::Entry(left)), Some(Item::Subtree { first, .. })) => {
-            if is_before(left, first.as_ref()) {
-                Step::Removed
-            } else {
-                Step::OpenAfter
-            }
-        }
-        (Some(Item::Subtree { first, .. }), Some(Item::Entry(right))) => {
-            if is_before(right, first.as_ref()) {
-                Step::Added
-            } else {
-                Step::OpenBefore
-            }
-        }
-        (Some(Item::Subtree { first, page, below, .. }), Some(Item::Subtree { first: other, page: same, below: level, .. })) => {
-            step_subtrees((first.as_ref(), page, *below), (other.as_ref(), same, *level))
-        }
-    }
-}
-
-/// Equal pages are skipped. Otherwise the higher one is opened, so that both come to the level where they may be equal, and
-/// of two that are as high the one that starts first.
-fn step_subtrees(before: (Option<&TreeKey>, &BlobId, u8), after: (Option<&TreeKey>, &BlobId, u8)) -> Step {
-    if before.1 == after.1 {
-        return Step::SkipBoth;
-    }
-    match before.2.cmp(&after.2) {
-        Ordering::Greater => Step::OpenBefore,
-        Ordering::Less => Step::OpenAfter,
-        Ordering::Equal => match before.0.cmp(&after.0) {
-            Ordering::Less => Step::OpenBefore,
-            Ordering::Greater => Step::OpenAfter,
-            Ordering::Equal => Step::OpenBoth,
-        },
-    }
-}
-
-/// Whether an entry stands before all of a subtree.
-fn is_before(entry: &TreeEntry, first: Option<&TreeKey>) -> bool {
-    first.is_some_and(|first| {
-        let entry = (&*entry.directory, entry.entry.name.as_slice());
-        compare_keys(entry, (&first.directory, &first.name)) == Ordering::Less
-    })
 }
 
 /// Bytes of a content, blob by blob.

@@ -107,6 +107,17 @@ pub enum EngineError {
 /// Result of the engine's functions.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 impl EngineError {
     /// The kind.
     #[must_use]

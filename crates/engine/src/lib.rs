@@ -12,6 +12,7 @@ pub mod backup;
 pub mod check;
 pub mod cut;
 pub mod diff;
+pub mod find;
 pub mod list;
 pub mod restore;
 pub mod source;

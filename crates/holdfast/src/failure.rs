@@ -139,7 +139,9 @@ impl From<agent::AgentError> for Failure {
         let exit = match error.kind() {
             agent::Kind::Conflict => Exit::Conflict,
             agent::Kind::Denied => Exit::Refused,
-            agent::Kind::Unavailable if matches!(error, agent::AgentError::Away(_)) => Exit::Unavailable,
+            agent::Kind::Unavailable if matches!(error, agent::AgentError::Away(_) | agent::AgentError::Stuck(_)) => {
+                Exit::Unavailable
+            }
             _ => Exit::Failed,
         };
         let mut failure = Self::new(exit, error.to_string());

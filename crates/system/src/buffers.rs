@@ -78,7 +78,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Buffers that are lent and those that are free, together of no more bytes than the limit, unless more are lent.
+/// Buffers that are lent and those that are free, together of no more bytes than the limit; while more are lent, none is free.
 #[derive(Debug)]
 pub struct Buffers {
     bytes_max: usize,
@@ -132,8 +132,7 @@ impl Pool {
     }
 
     fn give_back(&mut self, bytes: Vec<u8>, lent: usize, bytes_max: usize) {
-        let free: usize = self.free.iter().map(Vec::len).sum();
-        if free + lent <= bytes_max && bytes.len() == lent {
+        if self.bytes <= bytes_max && bytes.len() == lent {
             self.free.push(bytes);
         } else {
             self.bytes -= lent;
@@ -173,8 +172,10 @@ mod tests {
         let all = |count: usize, bytes| (0..count).map(|_| buffers.take(bytes)).collect::<Vec<_>>();
         drop(all(8, STEP_BYTES));
         assert_eq!(buffers.pool().free.len(), 8);
-        let large = all(3, 4 * STEP_BYTES);
+        let mut large = all(3, 4 * STEP_BYTES);
         assert_eq!(of(&buffers), (12 * STEP_BYTES, 0));
+        large.pop();
+        assert_eq!(of(&buffers), (MAX, 0), "more were lent than the limit is");
         drop(large);
         assert_eq!(of(&buffers), (MAX, 2));
         let other = buffers.take(STEP_BYTES);

@@ -101,7 +101,10 @@ impl ServiceError {
 /// SQLite says so with a code of its own.
 fn is_full(error: &sqlx::Error) -> bool {
     const SQLITE_FULL: &str = "13";
-    error.as_database_error().is_some_and(|error| error.code().is_some_and(|code| code == SQLITE_FULL))
+    // The index of its log cannot be made: that takes 32 KiB at the first use after a clean end.
+    const SQLITE_IOERR_SHMSIZE: &str = "4874";
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| [SQLITE_FULL, SQLITE_IOERR_SHMSIZE].contains(&code.as_ref()))
 }
 
 impl From<ServiceError> for contract::Error {

@@ -104,6 +104,7 @@ impl Duty {
         let asked = self.claims.asked.take();
         match answer {
             Ok(job) => {
+                self.moved = Instant::now();
                 if let Some(wanted) = again {
                     self.claims.again.retain(|(job, _)| *job != wanted);
                     if job.as_ref().is_none_or(|job| job.job != wanted) {
@@ -128,6 +129,7 @@ impl Duty {
                 }
             }
             Err(error) => {
+                self.refusal = Some(error.to_string());
                 tracing::debug!(%error, "cannot ask for a job");
                 self.claims.after = Some(Instant::now() + AGAIN);
             }

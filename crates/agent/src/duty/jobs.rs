@@ -7,6 +7,7 @@ use crate::state::{Begun, SlotEnd};
 use api::{Job, JobOrigin, JobReport, JobState, Work};
 use format::{ItemName, JobId};
 use policy::Slot;
+use std::time::Instant;
 use tokio::task::JoinError;
 
 impl Duty {
@@ -108,6 +109,7 @@ impl Duty {
     pub(super) fn on_ended(&mut self, ended: Ended) {
         let Some(running) = self.running.remove(&ended.job) else { return };
         self.claims.look_again();
+        self.moved = Instant::now();
         self.retired |= ended.retired;
         if let Some(report) = &ended.report {
             let (job, item) = (ended.job, &running.item);

@@ -96,6 +96,9 @@ pub(crate) struct Duty {
     /// What the clocks showed at the last look.
     looked: (i64, Instant),
     started: Instant,
+    /// When the service last took or gave something, and why it took nothing since.
+    moved: Instant,
+    refusal: Option<String>,
     /// Ends of jobs that the disk has not taken.
     unsaved: Vec<Ended>,
     disk_after: Option<Instant>,
@@ -120,6 +123,8 @@ impl Duty {
             ready_all_ms: now_ms,
             looked: (now_ms, Instant::now()),
             started: Instant::now(),
+            moved: Instant::now(),
+            refusal: None,
             unsaved: Vec::new(),
             disk_after: None,
             retired: false,
@@ -367,6 +372,7 @@ impl Duty {
         match delivery {
             Delivery::Later(why) => {
                 tracing::debug!("a report waits: {why}");
+                self.refusal = Some(why);
                 self.link.deliver_after = Some(Instant::now() + LOOK_EVERY / 3);
                 return;
             }
@@ -374,6 +380,7 @@ impl Duty {
             // To the service the job's item was busy until now.
             Delivery::Taken => self.claims.look_again(),
         }
+        self.moved = Instant::now();
         let dropped = tokio::task::block_in_place(|| self.state.drop_report(number));
         self.is_kept(dropped);
     }
@@ -413,11 +420,14 @@ impl Duty {
                 false => (self.started.elapsed() > ONCE_PATIENCE).then_some(Err(AgentError::Away(why))),
             };
         };
-        if !self.running.is_empty() || !self.answers.is_empty() {
-            return None;
-        }
+        let is_idle = self.running.is_empty() && self.answers.is_empty();
         let is_current = self.state.protection().is_some_and(|protection| protection.revision == notice.revision);
-        (is_current && self.state.reports() == 0 && self.claims.is_done(notice)).then_some(Ok(()))
+        if is_idle && is_current && self.state.reports() == 0 && self.claims.is_done(notice) {
+            return Some(Ok(()));
+        }
+        // It answers and takes nothing, as one whose disk is full, perhaps for days: what waits is for the next start.
+        let is_stuck = self.moved.elapsed() > 2 * ONCE_PATIENCE;
+        is_stuck.then(|| Err(AgentError::Stuck(self.refusal.clone().unwrap_or_else(|| "it gave no reason".to_owned()))))
     }
 
     /// Ends: jobs are stopped, and the service hears of it if it is there.

@@ -48,7 +48,14 @@ impl Session {
             };
             let now = if error.kind() == ErrorKind::Conflict { self.head_now()? } else { None };
             if error.kind() != ErrorKind::Conflict || now == head {
-                return Err(EngineError::Vault { doing: "commit the point", source: error });
+                let source = match error.kind() {
+                    // What was asked for last is the one thing that may be done although nobody heard so.
+                    kind if kind.is_passing() => {
+                        error.with_hint("the point may appear all the same: look at the item's points before you go on")
+                    }
+                    _ => error,
+                };
+                return Err(EngineError::Vault { doing: "commit the point", source });
             }
             head = now;
         }

@@ -9,7 +9,6 @@ use crate::sorter::{Sorted, Sorter};
 use crate::stop::Stop;
 use contract::{CheckOptions, Location};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use format::blob::BlobKind;
 use format::{BlobId, KeyId, PackName};
 use seal::BlobOpener;
 use std::collections::{HashMap, HashSet};
@@ -128,10 +127,10 @@ fn open(blobs: &BlobReader, found: &Found, stop: &Stop, done: &Counter, fetched:
                 found.note_opened(pack);
                 length
             }
-            None => match blobs.read_alone(&mut opener, BlobKind::Data, id) {
-                Ok((_, plaintext)) => {
-                    found.copies_damaged.add(1);
-                    plaintext.len()
+            None => match blobs.check_alone(&mut opener, id) {
+                Ok((length, had_bad_copies)) => {
+                    found.copies_damaged.add(u64::from(had_bad_copies));
+                    length
                 }
                 Err(error) if is_damage(&error) => {
                     lock(&found.damaged).insert(id);

@@ -75,7 +75,7 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// How many blobs of a pack opened where they stand in it; of at most [`contract::CheckOptions::OPENED_MAX`] packs.
     pub opened: HashMap<PackName, u32>,
-    /// Copies that did not open although another one did.
+    /// Blobs of which a copy did not open although another one did.
     pub copies_damaged: u64,
     /// The first blobs of which no copy opens.
     pub damaged: Vec<BlobId>,
@@ -137,15 +137,4 @@ fn check(points: &Points<'_>) -> Result<(CheckReport, bool)> {
     report.damaged = listed;
     let all_there = report.damaged_count == 0 || affected::find(points, &damaged, &mut report)?;
     Ok((report, all_there))
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

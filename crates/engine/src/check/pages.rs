@@ -1,8 +1,8 @@
 //! Opens every page that points reach, each once, and collects the data blobs that they name.
 
 use super::points::{Bad, Points};
-use super::{CheckReport, DamagedBlobs, chain};
-use crate::error::{EngineError, Result};
+use super::{CheckReport, DamagedBlobs};
+use crate::error::{EngineError, Result, chain};
 use crate::read::{decode, is_damage};
 use crate::sorter::Sorter;
 use format::BlobId;

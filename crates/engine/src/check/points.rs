@@ -1,8 +1,8 @@
 //! The points of a check, opened one after the other.
 
-use super::{CheckRequest, chain};
+use super::CheckRequest;
 use crate::call::Calls;
-use crate::error::{EngineError, ErrorKind, Result};
+use crate::error::{EngineError, ErrorKind, Result, chain};
 use crate::read::OpenPoint;
 use format::PointId;
 

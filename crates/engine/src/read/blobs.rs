@@ -94,20 +94,36 @@ impl BlobReader {
         opener.open(&key, self.ring.writer(), kind, id, links, sealed).map_err(EngineError::seal("open a blob"))
     }
 
-    /// A blob by itself, from whichever copy opens; looked up again once if its pack was rewritten meanwhile. Copies that
-    /// do not open are reported.
+    /// A blob by itself, from whichever copy opens. Copies that do not are reported.
     pub(crate) fn read_alone(&self, opener: &mut BlobOpener, kind: BlobKind, id: BlobId) -> Result<(Vec<BlobId>, Vec<u8>)> {
-        let mut unreadable = Vec::new();
+        let mut bad = BadCopies::default();
+        let found = self.search(opener, kind, id, &mut bad);
+        bad.wrong.append(&mut bad.unread);
+        self.report(&bad.wrong);
+        found
+    }
+
+    /// As `read_alone`, for somebody who has the vault look at what storage cannot read: that may pass, and what is reported does not.
+    /// Also answers whether any copy was bad.
+    pub(crate) fn check_alone(&self, opener: &mut BlobOpener, id: BlobId) -> Result<(usize, bool)> {
+        let mut bad = BadCopies::default();
+        let found = self.search(opener, BlobKind::Data, id, &mut bad);
+        self.report(&bad.wrong);
+        found.map(|(_, plaintext)| (plaintext.len(), !bad.wrong.is_empty() || !bad.unread.is_empty()))
+    }
+
+    /// Looked up again once if its pack was rewritten meanwhile.
+    fn search(&self, opener: &mut BlobOpener, kind: BlobKind, id: BlobId, bad: &mut BadCopies) -> Result<(Vec<BlobId>, Vec<u8>)> {
         for _ in 0..2 {
             let mut moved = false;
             for at in self.locate(&[id])?.pop().unwrap_or_default() {
                 match self.try_copy(opener, kind, id, &at) {
-                    Ok(found) => {
-                        self.report(&unreadable);
-                        return Ok(found);
-                    }
+                    Ok(found) => return Ok(found),
                     Err(error) if error.kind() == ErrorKind::NotFound => moved = true,
-                    Err(error) if is_damage(&error) => unreadable.push((at.pack, id)),
+                    Err(error) if is_damage(&error) => match error {
+                        EngineError::Vault { .. } => bad.unread.push((at.pack, id)),
+                        _ => bad.wrong.push((at.pack, id)),
+                    },
                     Err(error) => return Err(error),
                 }
             }
@@ -115,7 +131,6 @@ impl BlobReader {
                 break;
             }
         }
-        self.report(&unreadable);
         self.unopened.note(id);
         Err(EngineError::Damaged { what: if kind == BlobKind::Page { "page" } else { "data blob" }, id })
     }
@@ -137,6 +152,15 @@ impl BlobReader {
             tracing::warn!(%error, "damaged blobs could not be reported to the vault");
         }
     }
+}
+
+/// Copies of a blob that were of no use.
+#[derive(Default)]
+struct BadCopies {
+    /// Read, and not opened.
+    wrong: Vec<(PackName, BlobId)>,
+    /// Not read.
+    unread: Vec<(PackName, BlobId)>,
 }
 
 /// Whether an error says that this copy is bad, rather than that the vault cannot be reached.

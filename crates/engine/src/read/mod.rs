@@ -11,6 +11,7 @@ mod open;
 mod packs;
 mod pages;
 mod session;
+mod side_by_side;
 mod tree;
 
 pub use keys::ReadKeys;
@@ -22,4 +23,4 @@ pub(crate) use leaves::{LeafFilter, LeafStream};
 pub(crate) use open::OpenPoint;
 pub(crate) use packs::{ENDED_EARLY, Fetched, PackRead, group_by_pack, start_readers};
 pub(crate) use pages::{FILES_PART, PageReader, decode, files_part};
-pub(crate) use tree::{Item, TreeCursor};
+pub(crate) use side_by_side::{Pair, SideBySide};

@@ -189,3 +189,15 @@ async fn a_pack_with_known_damage_is_read_whole_whatever_was_opened() {
     let healed = check(CheckOptions { opened, ..CheckOptions::all_data() }).await.unwrap();
     assert!(healed.is_sound(), "it was read and is right again: {healed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_header_is_found_whatever_was_opened_and_stays_on_record() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    vault.flip(&vault.packs(1)[0], 3);
+    let opened = vault.check(true).await.opened;
+    for options in [CheckOptions::footers(), CheckOptions::all_data(), CheckOptions { opened, ..CheckOptions::all_data() }] {
+        let found = vault.domain.check(options, Arc::new(|_| ())).await.unwrap();
+        assert_eq!(found.damaged_packs.len(), 1, "{found:?}");
+    }
+}

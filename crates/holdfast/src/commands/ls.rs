@@ -112,7 +112,19 @@ fn owner_text(owner: &Owner) -> String {
     owner.name.as_ref().map_or_else(|| owner.id.to_string(), |name| terminal::printable(name))
 }
 
-fn milliseconds(time: Timestamp) -> i64 {
+/// A kind's word in JSON.
+pub(super) fn kind_word(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::File => "file",
+        EntryKind::Directory => "directory",
+        EntryKind::Symlink => "symlink",
+        EntryKind::Fifo => "fifo",
+        EntryKind::CharacterDevice => "character_device",
+        EntryKind::BlockDevice => "block_device",
+    }
+}
+
+pub(super) fn milliseconds(time: Timestamp) -> i64 {
     time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanoseconds) / 1_000_000)
 }
 
@@ -120,15 +132,7 @@ fn entry_json(listed: &Listed) -> Value {
     let (entry, metadata) = (&listed.entry, &listed.entry.metadata);
     let mut object = Map::new();
     name_json(&mut object, "path", &listed.path);
-    let kind = match metadata.kind {
-        EntryKind::File => "file",
-        EntryKind::Directory => "directory",
-        EntryKind::Symlink => "symlink",
-        EntryKind::Fifo => "fifo",
-        EntryKind::CharacterDevice => "character_device",
-        EntryKind::BlockDevice => "block_device",
-    };
-    object.insert("kind".to_owned(), kind.into());
+    object.insert("kind".to_owned(), kind_word(metadata.kind).into());
     object.insert("mode".to_owned(), metadata.mode.into());
     object.insert("uid".to_owned(), metadata.user.id.into());
     object.insert("gid".to_owned(), metadata.group.id.into());

@@ -9,6 +9,7 @@ pub(crate) mod collect;
 pub(crate) mod diff;
 mod docs;
 pub(crate) mod expire;
+pub(crate) mod find;
 pub(crate) mod init;
 mod interrupt;
 pub(crate) mod item;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
         Command::Backup(arguments) => backup::run(global, arguments).await,
         Command::Points(arguments) => points::run(global, arguments).await,
         Command::Ls(arguments) => ls::run(global, arguments).await,
+        Command::Find(arguments) => find::run(global, arguments).await,
         Command::Restore(arguments) => restore::run(global, arguments).await,
         Command::Diff(arguments) => diff::run(global, arguments).await,
         Command::Check(arguments) => check::run(global, arguments).await,

@@ -85,19 +85,25 @@ impl From<OverwriteArgument> for Overwrite {
     }
 }
 
-/// Nothing is restored into what Holdfast itself lives in: a restored file could stand where one of its own has to.
-fn refuse_own(opened: &Opened, to: &Path) -> Outcome<()> {
+/// Nothing is restored into what Holdfast itself lives in: a restored file could stand where one of its own has to. Answers what of
+/// that lies below the destination.
+fn refuse_own(opened: &Opened, to: &Path) -> Outcome<Vec<Vec<u8>>> {
     let Directories { config, state, cache } = &opened.directories;
     let vault = match &opened.place {
         VaultPlace::Directory(vault) => Some(vault),
         VaultPlace::Service(_) => None,
     };
     let to = resolved(to);
-    match [config, state, cache].into_iter().chain(vault).find(|own| to.starts_with(resolved(own))) {
-        Some(own) => Err(Failure::new(Exit::Refused, format!("'{}' belongs to Holdfast itself", own.display()))
-            .with_hint("restore into another directory")),
-        None => Ok(()),
+    let mut below = Vec::new();
+    for own in [config, state, cache].into_iter().chain(vault) {
+        let real = resolved(own);
+        if to.starts_with(&real) {
+            return Err(Failure::new(Exit::Refused, format!("'{}' belongs to Holdfast itself", own.display()))
+                .with_hint("restore into another directory"));
+        }
+        below.extend(real.strip_prefix(&to).map(|rest| rest.as_os_str().as_bytes().to_vec()));
     }
+    Ok(below)
 }
 
 /// Where a path leads: what is there of it resolved, and the rest, which has no symlinks, as it is written.
@@ -119,8 +125,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let (opened, keys) = open_to_read(global).await?;
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
-    refuse_own(&opened, &arguments.to)?;
+    let own = refuse_own(&opened, &arguments.to)?;
     let mut target = TargetOptions::new(&arguments.to);
+    target.keep_off = own;
     target.overwrite = arguments.overwrite.into();
     target.resume = arguments.resume;
     target.numeric_owner = arguments.numeric_owner;

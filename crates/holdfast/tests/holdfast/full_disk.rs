@@ -4,6 +4,7 @@
 
 use crate::machine::{Machine, assert_equal};
 use crate::service_process::ServiceProcess;
+use crate::threat_model::change_row;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -227,4 +228,30 @@ fn a_service_whose_disk_was_full_takes_backups_and_changes_again_once_there_is_r
     owner.ok(&["check", "--read-data"]);
     owner.ok(&["restore", "latest", "--to", &owner.text("out")]);
     assert_equal(&owner.path("source"), &owner.restored("out"));
+}
+
+#[test]
+fn a_service_that_died_in_a_job_of_its_own_starts_on_a_full_disk_and_ends_the_job_once_there_is_room() {
+    let machine = Machine::new();
+    let Some(disk) = SmallDisk::mount(machine.path("service"), 24_000) else { return };
+    let mut service = ServiceProcess::start(&machine, "");
+    let owner = service.take(machine);
+    write_noise(&owner, "one", 500, 1);
+    owner.ok(&["backup", &owner.text("source"), "--item", "files"]);
+    owner.ok(&["job", "scrub", "--follow"]);
+    let state = || owner.ok(&["job", "list", "--kind", "scrub"])["jobs"][0]["state"].as_str().unwrap().to_owned();
+    assert_eq!(state(), "succeeded");
+    service.kill_and_start_with(|database| {
+        change_row(database, "UPDATE jobs SET state = 'running', ended_ms = NULL, result = NULL WHERE kind = 'scrub'");
+        // Room for the index of the database's log, and not for a change.
+        disk.fill_but(36);
+    });
+    assert_eq!(state(), "running", "the disk has no room to end it");
+    disk.make_room();
+    let started = std::time::Instant::now();
+    while state() != "interrupted" {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "it is never ended: {}", state());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    owner.ok(&["job", "scrub", "--follow"]);
 }

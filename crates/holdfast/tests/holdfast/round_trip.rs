@@ -224,3 +224,18 @@ fn nothing_is_restored_into_what_holdfast_itself_lives_in() {
     }
     assert!(!machine.vault().join("objects/new").exists() && !machine.path("none").exists());
 }
+
+#[test]
+fn what_holdfast_lives_in_is_kept_when_the_directory_above_it_is_restored() {
+    let machine = Machine::with_vault();
+    let (above, name) = (machine.vault().parent().unwrap(), machine.vault().file_name().unwrap().to_str().unwrap());
+    machine.write(&format!("{name}/vault.db"), "not a database");
+    machine.write("beside", "content");
+    machine.backup("item");
+    let strip = machine.path("source").components().count() - 1;
+    let (strip, to) = (strip.to_string(), above.to_str().unwrap());
+    let report = machine.ends(1, &["restore", "latest", "--strip", &strip, "--to", to, "--overwrite", "always"]);
+    assert!(report["failed"].to_string().contains("vault.db"), "{report}");
+    assert_eq!(fs::read(above.join("beside")).unwrap(), b"content");
+    machine.ok(&["check", "--read-data"]);
+}

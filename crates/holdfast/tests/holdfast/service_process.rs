@@ -84,14 +84,21 @@ impl ServiceProcess {
             if let Some(rest) = whole.lines().find_map(|line| line.strip_prefix(beginning)) {
                 return rest.to_owned();
             }
-            assert!(started.elapsed() < Duration::from_secs(30), "{said}");
+            let log = || fs::read_to_string(self.said.with_extension("log")).unwrap_or_default();
+            assert!(started.elapsed() < Duration::from_secs(30), "{said}\n{}", log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     pub(crate) fn kill_and_start_again(&mut self) {
+        self.kill_and_start_with(|_| ());
+    }
+
+    /// What is done meanwhile is told the service's own database.
+    pub(crate) fn kill_and_start_with(&mut self, meanwhile: impl FnOnce(&Path)) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        meanwhile(&self.data.join("service.db"));
         self.child = Self::spawn(&self.data, &self.config, &self.said, &self.listen);
         self.line("vault service at https://");
     }

@@ -8,7 +8,7 @@ use format::{ItemName, PointId};
 use seal::{AgentSigner, OwnerSeed};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn seed(machine: &Machine) -> OwnerSeed {
     seal::read_kit(&fs::read_to_string(machine.path("kit")).unwrap()).unwrap().1
@@ -189,10 +189,15 @@ fn forge_signature(machine: &Machine, point: &str) {
     change_database(machine, &forged);
 }
 
-/// Changes one row of the database.
+/// Changes one row of the vault's database.
 fn change_database(machine: &Machine, change: &str) {
+    change_row(&machine.vault().join("vault.db"), change);
+}
+
+/// Changes one row of a database that nobody else has open.
+pub(crate) fn change_row(database: &Path, change: &str) {
     use sqlx::{Connection, Executor, SqliteConnection};
-    let path = format!("sqlite://{}", machine.vault().join("vault.db").display());
+    let path = format!("sqlite://{}", database.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let done = runtime.block_on(async {
         let mut connection = SqliteConnection::connect(&path).await.unwrap();

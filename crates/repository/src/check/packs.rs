@@ -6,7 +6,8 @@ use crate::ledger::{DamageRow, DamageSource, PackRow, PackState};
 use crate::repository::Inner;
 use crate::stored::StoredCopy;
 use contract::{CheckOptions, CheckReport, DamagedPack, Progress, ProgressSink};
-use format::pack::{self, Footer};
+use format::blob::BlobKind;
+use format::pack::{self, Footer, HEADER_BYTES};
 use format::{BlobId, names};
 use std::collections::BTreeMap;
 use storage::ObjectName;
@@ -71,7 +72,7 @@ impl Inner {
                 let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
                 let footer = table.footer(place as u32, self.domain);
                 let is_opened = options.opened.get(&pack.row.name).is_some_and(|blobs| *blobs as usize == footer.entries.len());
-                let read = options.read_data && !(is_opened && pack.damaged.is_empty());
+                let read = options.read_data && !(is_opened && pack.damaged.is_empty() && !pack.row.frame_damaged);
                 let mut finding = self.look_at_pack(&pack.row, &footer, read).await?;
                 finding.lose(&footer, lost);
                 report.packs += 1;
@@ -105,7 +106,7 @@ impl Inner {
         }
         let damaged = footer.entries.iter().enumerate().filter(|(_, entry)| entry.range().end > length);
         let damaged = damaged.map(|(place, _)| place as u32).collect();
-        let frame = self.look_at_frame(row, length).await?;
+        let frame = self.look_at_frame(row, footer.kind, length).await?;
         Ok(Finding { bytes_read: footer.entries.len() as u64 * 60, damaged, frame, ..Finding::default() })
     }
 
@@ -122,7 +123,7 @@ impl Inner {
             places.push(place as u32);
         }
         finding.frame = match whole.as_ref().map(|bytes| pack::parse(bytes)) {
-            None => self.look_at_frame(row, length).await?,
+            None => self.look_at_frame(row, footer.kind, length).await?,
             Some(Ok(parsed)) if parsed.footer_hash == row.footer_hash => None,
             Some(Ok(_)) => Some(another_pack()),
             Some(Err(error)) => Some(error.to_string()),
@@ -130,14 +131,28 @@ impl Inner {
         Ok(finding)
     }
 
-    /// What is wrong with the footer that stands in storage.
-    async fn look_at_frame(&self, row: &PackRow, length: u64) -> Outcome<Option<String>> {
+    /// What is wrong with header and footer as they stand in storage.
+    async fn look_at_frame(&self, row: &PackRow, kind: BlobKind, length: u64) -> Outcome<Option<String>> {
         match self.stored_footer(row.name).await {
-            Ok((_, trailer)) if trailer.footer_hash == row.footer_hash && length == row.length => Ok(None),
+            Ok((_, trailer)) if trailer.footer_hash == row.footer_hash && length == row.length => {
+                self.look_at_header(row, kind).await
+            }
             Ok(_) => Ok(Some(another_pack())),
             Err(Fault::Format(error)) => Ok(Some(error.to_string())),
             Err(fault) if fault.is_unreadable() => Ok(Some(unreadable())),
             Err(fault) => Err(fault),
+        }
+    }
+
+    async fn look_at_header(&self, row: &PackRow, kind: BlobKind) -> Outcome<Option<String>> {
+        let name = self.object(names::pack(self.domain, row.name))?;
+        match self.store.get(&name, Some(0..HEADER_BYTES as u64)).await {
+            Ok(header) if header[..] == pack::header(row.name, kind) => Ok(None),
+            Ok(_) => Ok(Some("its header is damaged".to_owned())),
+            Err(error) => match Fault::from(error) {
+                fault if fault.is_unreadable() => Ok(Some(unreadable())),
+                fault => Err(fault),
+            },
         }
     }
 

@@ -11,6 +11,7 @@ mod jobs;
 mod openapi;
 mod program;
 mod protection;
+mod recorded;
 mod requests;
 mod retention;
 mod running;

@@ -85,7 +85,15 @@ impl Check<'_> {
     /// packs that are partly that. If anything does not open, the vault looks at everything, puts on record what is damaged and
     /// takes off what is no more; then it is tried again, as a restore would find it.
     async fn both(&self, keys: &ReadKeys, points: &Points) -> Outcome<(Option<CheckReport>, Option<KeyedReport>)> {
-        let mut keyed = self.with_keys(keys, points).await?;
+        let mut keyed = match self.with_keys(keys, points).await {
+            Ok(keyed) => keyed,
+            Err(failure) if self.cancel.is_cancelled() => return Err(failure),
+            Err(failure) => {
+                // What the vault finds and mends by itself does not depend on what stopped this half.
+                self.without_keys(HashMap::new()).await?;
+                return Err(failure);
+            }
+        };
         if keyed.is_sound() && keyed.copies_damaged == 0 {
             let keyless = self.without_keys(std::mem::take(&mut keyed.opened)).await?;
             return Ok((Some(keyless), Some(keyed)));

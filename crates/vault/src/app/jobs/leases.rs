@@ -3,7 +3,7 @@
 //! Time is the process's running time: no jump of the system's clock ends a lease. They are in memory only; after a restart every
 //! job that runs gets one full lease.
 
-use super::{Jobs, Live, interrupted};
+use super::{Jobs, Live, interrupt_own, interrupted};
 use api::JobState;
 use contract::Result;
 use format::{DomainId, JobId};
@@ -36,7 +36,9 @@ impl Jobs {
         }
         let row = change.job(key.0, key.1).await?;
         let Some(mut row) = row.filter(|row| row.job.state == JobState::Running) else { return Ok(()) };
-        if row.heard {
+        if !row.job.work.kind().is_agents() {
+            interrupt_own(&mut row, self.time.wall_ms());
+        } else if row.heard {
             (row.job.state, row.lapsed) = (JobState::Interrupted, true);
             row.job.problem = Some(interrupted("its agent was not heard of for longer than the job's lease"));
         } else if row.job.cancelling {
@@ -65,7 +67,7 @@ impl Jobs {
 }
 
 impl Live {
-    fn ran_out(now: Duration) -> Self {
+    pub(super) fn ran_out(now: Duration) -> Self {
         Self { until: Some(now), fence: 0, progress: None, warnings_count: 0, lines: 0 }
     }
 }

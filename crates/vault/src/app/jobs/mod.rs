@@ -69,6 +69,18 @@ pub(crate) struct Waiting {
     pub(crate) cancel: Vec<JobId>,
 }
 
+/// What this program, or the one before it, did itself and did not end.
+fn interrupt_own(row: &mut JobRow, now_ms: i64) {
+    (row.job.state, row.job.ended_ms) = (JobState::Interrupted, Some(now_ms));
+    row.job.problem = Some(interrupted("the vault service ended while it did the job"));
+}
+
+async fn store(database: &Database, row: &JobRow) -> Result<(), ServiceError> {
+    let mut change = database.change().await?;
+    change.update_job(row).await?;
+    change.commit().await
+}
+
 impl Jobs {
     /// Takes over what an earlier process left. What an agent does goes on with one full lease; what that process did itself was
     /// interrupted with it.
@@ -86,11 +98,12 @@ impl Jobs {
                 live.insert(row.key(), Live::new(&row, Some(until)));
                 continue;
             }
-            (row.job.state, row.job.ended_ms) = (JobState::Interrupted, Some(time.wall_ms()));
-            row.job.problem = Some(interrupted("the vault service ended while it did the job"));
-            let mut change = database.change().await?;
-            change.update_job(&row).await?;
-            change.commit().await?;
+            interrupt_own(&mut row, time.wall_ms());
+            match store(&database, &row).await {
+                // What a full disk needs is a service that runs. The job is ended as one whose lease ran out, once there is room.
+                Err(error) if error.kind() == ErrorKind::Full => drop(live.insert(row.key(), Live::ran_out(time.running()))),
+                stored => stored?,
+            }
         }
         let (duty_waits, duty_cancelled) = (Notify::new(), Notify::new());
         let (kept, new_runs, live) = (limits.jobs_kept, NewRuns::default(), Mutex::new(live));

@@ -27,6 +27,8 @@ pub struct RestoreOptions {
     pub numeric_owner: bool,
     /// Set owners at all. Without, an entry whose owner would be another one is reported, and loses its set-id bits.
     pub owners: bool,
+    /// Paths below the destination at and below which nothing is made or changed: their entries are reported.
+    pub keep_off: Vec<Vec<u8>>,
 }
 
 impl RestoreOptions {
@@ -39,6 +41,7 @@ impl RestoreOptions {
             resume: false,
             numeric_owner: false,
             owners: platform::effective_user_is_root(),
+            keep_off: Vec::new(),
         }
     }
 }
@@ -58,10 +61,16 @@ pub(super) struct Policy {
     resume: bool,
     numeric_owner: bool,
     pub(super) owners: bool,
+    keep_off: Vec<Vec<u8>>,
     names: Owners,
 }
 
 impl Policy {
+    fn keeps_off(&self, path: &[u8]) -> bool {
+        let is_within = |rest: &[u8]| rest.is_empty() || rest[0] == b'/';
+        self.keep_off.iter().any(|off| path.strip_prefix(off.as_slice()).is_some_and(is_within))
+    }
+
     /// Numbers of an entry's user and group on this machine.
     pub(super) fn local_owner(&self, metadata: &Metadata) -> (u32, u32) {
         let user = self.names.local_user(&metadata.user, self.numeric_owner);
@@ -99,6 +108,7 @@ impl RestoreTarget {
             resume: options.resume,
             numeric_owner: options.numeric_owner,
             owners: options.owners,
+            keep_off: options.keep_off,
             names: Owners::of_this_machine(),
         };
         let target = Self {
@@ -113,6 +123,9 @@ impl RestoreTarget {
 
     fn find<'a>(&self, path: &'a [u8]) -> io::Result<Place<'a>> {
         platform::split_components(path)?;
+        if self.policy.keeps_off(path) {
+            return Err(io::Error::new(ErrorKind::PermissionDenied, "nothing is restored there: it is kept as it is"));
+        }
         let (parent, name) = platform::split_name(path);
         Ok(Place { parent: self.directories.get(parent)?, name })
     }
