@@ -5,7 +5,7 @@ use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::{Opened, open_keyless};
 use crate::terminal::{self, Json, Table, note};
-use api::ItemPoint;
+use api::{Completeness, ItemPoint};
 use clap::Args;
 use contract::{PointFilter, PointInfo, PointState};
 use format::{DomainId, ItemName, PointId};
@@ -42,6 +42,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
                 "state": state_word(point.state),
                 "expires": fates.get(&point.id).and_then(|fate| fate.expires_ms).map(terminal::utc),
                 "kept_as": fates.get(&point.id).map(|fate| &fate.reason),
+                "completeness": fates.get(&point.id).map(|fate| fate.completeness.as_str()),
             })
         });
         let mut json = Json::new("points");
@@ -58,8 +59,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let mut table = Table::new(&heading[..columns]);
     for point in &points.trusted {
         let id = point.id.to_string()[..points.shown].to_owned();
-        let fate = fates.get(&point.id).map(expires).unwrap_or_default();
-        let row = [id, point.item.to_string(), terminal::local(point.time_ms), state_word(point.state).to_owned(), fate];
+        let fate = fates.get(&point.id);
+        let incomplete = fate.is_some_and(|fate| fate.completeness == Completeness::Incomplete);
+        let state = format!("{}{}", state_word(point.state), if incomplete { ", INCOMPLETE" } else { "" });
+        let expires = fate.map(expires).unwrap_or_default();
+        let row = [id, point.item.to_string(), terminal::local(point.time_ms), state, expires];
         table.row(row[..columns].to_vec());
     }
     if points.trusted.is_empty() {

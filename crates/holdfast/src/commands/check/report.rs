@@ -2,7 +2,7 @@
 
 use crate::terminal::{self, Json, name_json, say};
 use contract::CheckReport;
-use engine::check::CheckReport as KeyedReport;
+use engine::check::{AFFECTED_MAX, CheckReport as KeyedReport};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -23,12 +23,13 @@ pub(super) fn print(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, 
         for (point, why) in &keyed.bad_points {
             say!("damaged: point {}: {why}", &point.to_string()[..8]);
         }
-        for affected in &keyed.affected {
+        for affected in keyed.affected.iter().take(LINES_MAX) {
             let path = terminal::printable(&affected.path);
             say!("affected: {} in point {}: /{path}: {}", affected.item, &affected.point.to_string()[..8], affected.what);
         }
-        if keyed.affected_count > keyed.affected.len() as u64 {
-            say!("and {} more paths", keyed.affected_count - keyed.affected.len() as u64);
+        let told = keyed.affected.len().min(LINES_MAX) as u64;
+        if keyed.affected_count > told {
+            say!("and {} more paths: '--json' lists the first {AFFECTED_MAX}", keyed.affected_count - told);
         }
     }
 }
@@ -42,6 +43,16 @@ pub(super) fn verdict(sound: bool, read_data: bool, keyless: bool, keyed: bool) 
             "what was looked at is sound; half of the check was not run, and --read-data reads the contents, too"
         }
         (false, ..) => "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again",
+    }
+}
+
+/// Most lines of a kind that are printed; JSON has all.
+const LINES_MAX: usize = 100;
+
+fn list<T>(all: &[T], what: &str, line: impl Fn(&T) -> String) {
+    all.iter().take(LINES_MAX).for_each(|one| say!("{}", line(one)));
+    if all.len() > LINES_MAX {
+        say!("and {} more {what}: '--json' lists all", all.len() - LINES_MAX);
     }
 }
 
@@ -59,22 +70,18 @@ fn print_keyless(keyless: &CheckReport, bytes_read: u64, started: Instant) {
         terminal::bytes(bytes_read),
         terminal::seconds(started.elapsed())
     );
-    keyless.mended.iter().for_each(|object| say!("mended: {object}"));
-    for pack in &keyless.damaged_packs {
-        say!("damaged: pack {}: {}", pack.pack, pack.what);
-    }
-    for copy in &keyless.damaged_copies {
+    list(&keyless.mended, "objects mended", |object| format!("mended: {object}"));
+    list(&keyless.damaged_packs, "damaged packs", |pack| format!("damaged: pack {}: {}", pack.pack, pack.what));
+    list(&keyless.damaged_copies, "damaged blobs", |copy| {
         let other = if copy.other_copy { " (another copy is sound)" } else { "" };
-        say!("damaged: blob {} in pack {}{other}", copy.blob, copy.pack);
-    }
-    keyless.missing.iter().for_each(|blob| say!("missing: blob {blob}"));
-    for (object, what) in &keyless.damaged_objects {
-        say!("damaged: {object}: {what}");
-    }
-    for aside in &keyless.set_aside {
+        format!("damaged: blob {} in pack {}{other}", copy.blob, copy.pack)
+    });
+    list(&keyless.missing, "missing blobs", |blob| format!("missing: blob {blob}"));
+    list(&keyless.damaged_objects, "damaged objects", |(object, what)| format!("damaged: {object}: {what}"));
+    list(&keyless.set_aside, "records set aside", |aside| {
         let point = aside.point.map_or(String::new(), |point| format!(" (point {point})"));
-        say!("set aside: record {}{point}: {}", aside.number, aside.why);
-    }
+        format!("set aside: record {}{point}: {}", aside.number, aside.why)
+    });
 }
 
 pub(super) fn print_json(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, sound: bool, started: Instant) {
