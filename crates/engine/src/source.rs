@@ -151,4 +151,9 @@ pub trait SourceFile: Send {
 
     /// Fills `buffer` from `offset`; fewer bytes only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Its attributes, where what is open can be asked for them; otherwise its directory is.
+    fn details(&self) -> Option<Details> {
+        None
+    }
 }

@@ -115,9 +115,9 @@ impl Buffers {
 }
 
 impl Pool {
-    /// A free buffer of about this length; without one the room for a new one is made and counted.
+    /// A free buffer that is long enough and not out of all proportion; without one the room for a new one is made and counted.
     fn take(&mut self, length: usize, bytes_max: usize) -> Option<Vec<u8>> {
-        let fits = |buffer: &Vec<u8>| (length..=length + length / 2).contains(&buffer.len());
+        let fits = |buffer: &Vec<u8>| (length..=length * 4).contains(&buffer.len());
         let best = (0..self.free.len()).filter(|at| fits(&self.free[*at])).min_by_key(|at| self.free[*at].len());
         if let Some(at) = best {
             return Some(self.free.swap_remove(at));
@@ -178,9 +178,12 @@ mod tests {
         assert_eq!(of(&buffers), (MAX, 0), "more were lent than the limit is");
         drop(large);
         assert_eq!(of(&buffers), (MAX, 2));
-        let other = buffers.take(STEP_BYTES);
-        assert_eq!(of(&buffers), (5 * STEP_BYTES, 1));
-        drop(other);
+        let fitting = buffers.take(STEP_BYTES);
+        assert_eq!(of(&buffers), (MAX, 1), "four times as long does");
+        drop(fitting);
+        let longer = buffers.take(5 * STEP_BYTES);
+        assert_eq!(of(&buffers), (5 * STEP_BYTES, 0), "others make room for one that is longer");
+        drop(longer);
     }
 
     #[test]

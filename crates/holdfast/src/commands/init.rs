@@ -205,9 +205,9 @@ fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Pa
         say!("Write the passphrase above down: it is shown this once.");
     }
     if !global.quiet {
-        say!(
-            "Print the recovery kit, put it in a safe place and delete the file: without it and without the passphrase, nothing"
-        );
-        say!("in the vault can ever be read again. Next: holdfast backup PATH");
+        let passphrase =
+            if has_shown { "the passphrase opens it anywhere, too" } else { "the passphrase opens it on this machine" };
+        say!("Print the recovery kit, put it in a safe place and delete the file: it opens the vault anywhere, {passphrase},");
+        say!("and without either nothing in it can ever be read again. Next: holdfast backup PATH");
     }
 }

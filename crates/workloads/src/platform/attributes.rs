@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// The access ACL of an entry.
 pub(crate) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
@@ -67,8 +67,13 @@ fn read_without_proc(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Vec<
         Ok(file) => file,
         Err(error) => return Ok((Vec::new(), Some(error.to_string()))),
     };
-    let list = grow(|buffer| flistxattr(&file, buffer), || flistxattr_query(&file));
-    Ok(gather(list, |attribute| grow(|buffer| fgetxattr(&file, attribute, buffer), || fgetxattr_query(&file, attribute))))
+    Ok(read_open_attributes(file.as_fd()))
+}
+
+/// As `read_attributes`, of what is open.
+pub(crate) fn read_open_attributes(file: BorrowedFd<'_>) -> (Vec<Attribute>, Option<String>) {
+    let list = grow(|buffer| flistxattr(file, buffer), || flistxattr_query(file));
+    gather(list, |attribute| grow(|buffer| fgetxattr(file, attribute, buffer), || fgetxattr_query(file, attribute)))
 }
 
 /// The attributes of a list, and what went wrong.

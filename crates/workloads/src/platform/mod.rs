@@ -14,7 +14,8 @@ mod placing;
 mod stat;
 
 pub(crate) use attributes::{
-    ACL_ACCESS, ACL_DEFAULT, has_default_acl, is_privileged_attribute, read_attributes, remove_attribute, set_attribute,
+    ACL_ACCESS, ACL_DEFAULT, has_default_acl, is_privileged_attribute, read_attributes, read_open_attributes, remove_attribute,
+    set_attribute,
 };
 pub(crate) use content::{read_at, segment, truncate, write_at};
 pub use limits::raise_open_files;

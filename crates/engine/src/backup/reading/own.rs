@@ -8,7 +8,7 @@ use crate::backup::stream_builder::ContentBuilder;
 use crate::cut::Cutter;
 use crate::error::{EngineError, Result};
 use crate::progress::FileUnderWay;
-use crate::source::{Segment, SourceFile, WarningKind};
+use crate::source::{Details, Segment, SourceFile, WarningKind};
 use format::page::{Content, EntryKind, Extent, Metadata};
 use std::io;
 use std::ops::Range;
@@ -28,6 +28,7 @@ struct OwnContent {
     metadata: Metadata,
     begun_ns: i128,
     content: Content,
+    details: Option<Details>,
     changed: bool,
 }
 
@@ -61,11 +62,11 @@ impl OwnReader {
             return Ok(());
         }
         match self.read_content(shared, &task) {
-            Ok(OwnContent { metadata, begun_ns, content, changed }) => {
+            Ok(OwnContent { metadata, begun_ns, content, details, changed }) => {
                 if changed {
                     shared.notices.warn(task.warning(WarningKind::Changed, "it changed while it was read"));
                 }
-                match read_details(shared, &task) {
+                match details.or_else(|| read_details(shared, &task)) {
                     Some(details) => keep(shared, job, task, Read { metadata, begun_ns, content, details, changed }),
                     None => Ok(()),
                 }
@@ -119,7 +120,8 @@ impl OwnReader {
         let read = content.bytes();
         let changed = !same || read != after.size;
         after.size = read;
-        Ok(OwnContent { metadata: after, begun_ns, content: content.finish(&shared.store)?, changed })
+        let (content, details) = (content.finish(&shared.store)?, file.details());
+        Ok(OwnContent { metadata: after, begun_ns, content, details, changed })
     }
 
     /// Room for a read behind the bytes that are there: a piece that is longer than most makes the buffer grow.

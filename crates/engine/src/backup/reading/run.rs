@@ -4,7 +4,7 @@ use super::details::{Read, keep, read_details};
 use crate::backup::leaf_job::{LeafJob, Task};
 use crate::backup::shared::{Shared, now_ns, same_state};
 use crate::error::Result;
-use crate::source::{Segment, SourceFile, WarningKind};
+use crate::source::{Details, Segment, SourceFile, WarningKind};
 use format::page::{Content, EntryKind, Extent, Metadata};
 use format::{BlobId, limits};
 use std::io;
@@ -26,8 +26,8 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
     for task in tasks {
         let start = buffer.len();
         match read_file(&task, &mut buffer, bytes) {
-            Ok(Outcome::Read { metadata, begun_ns, extents, changed }) => {
-                let Some(details) = read_details(shared, &task) else {
+            Ok(Outcome::Read { metadata, begun_ns, extents, details, changed }) => {
+                let Some(details) = details.or_else(|| read_details(shared, &task)) else {
                     buffer.truncate(start);
                     continue;
                 };
@@ -78,6 +78,7 @@ enum Outcome {
         metadata: Metadata,
         begun_ns: i128,
         extents: Vec<Extent>,
+        details: Option<Details>,
         /// It kept changing while it was read.
         changed: bool,
     },
@@ -103,7 +104,7 @@ fn read_file(task: &Task, buffer: &mut Buffer, fits: usize) -> io::Result<Outcom
             // what was read is what can be restored
             metadata.size = extents.iter().map(Extent::length).sum();
             let changed = !same || metadata.size != before.size;
-            return Ok(Outcome::Read { metadata, begun_ns, extents, changed });
+            return Ok(Outcome::Read { metadata, begun_ns, extents, details: file.details(), changed });
         }
         // in room that others count on, it could not be read; nor does a file that got a second name belong into a run
         if start as u64 + metadata.size > fits as u64 || metadata.names > 1 {

@@ -2,7 +2,7 @@
 
 use super::directory::Machine;
 use crate::platform;
-use engine::source::{Segment, SourceFile};
+use engine::source::{Details, Segment, SourceFile};
 use format::page::Metadata;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,5 +50,11 @@ impl SourceFile for File {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         platform::read_at(self.file.as_fd(), buffer, offset)
+    }
+
+    /// One call, where its name would have to be looked up again.
+    fn details(&self) -> Option<Details> {
+        let (attributes, unreadable) = platform::read_open_attributes(self.file.as_fd());
+        Some(Details { attributes, target: Vec::new(), unreadable })
     }
 }
