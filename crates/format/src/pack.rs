@@ -273,7 +273,7 @@ pub fn header(name: PackName, kind: BlobKind) -> [u8; HEADER_BYTES] {
 
 /// A sealed blob on its way into a pack.
 #[derive(Debug, Clone)]
-pub struct SealedBlob {
+pub struct SealedBlob<B = Vec<u8>> {
     /// The blob's id.
     pub id: BlobId,
     /// The key that it is sealed with.
@@ -281,10 +281,10 @@ pub struct SealedBlob {
     /// The blobs that it names, sorted and unique.
     pub links: Vec<BlobId>,
     /// The sealed bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: B,
 }
 
-impl SealedBlob {
+impl<B> SealedBlob<B> {
     /// No footer grows by more than this many bytes when the blob is added to its pack, keys included.
     #[must_use]
     pub fn footer_bytes_max(&self) -> usize {
@@ -296,25 +296,31 @@ impl SealedBlob {
 ///
 /// The caller keeps to [`limits::PACK_ENTRIES_MAX`], [`limits::PACK_BYTES_MAX`] and, with [`SealedBlob::footer_bytes_max`],
 /// to [`limits::FOOTER_BYTES_MAX`]; what is over is an error.
-pub fn assemble(domain: DomainId, name: PackName, kind: BlobKind, mut blobs: Vec<SealedBlob>) -> Result<Vec<u8>> {
+pub fn assemble<B: AsRef<[u8]>>(
+    domain: DomainId,
+    name: PackName,
+    kind: BlobKind,
+    mut blobs: Vec<SealedBlob<B>>,
+) -> Result<Vec<u8>> {
     within("blobs in a pack", blobs.len(), limits::PACK_ENTRIES_MAX)?;
     blobs.sort_unstable_by_key(|blob| blob.id);
     let mut keys: Vec<KeyId> = blobs.iter().map(|blob| blob.key).collect();
     keys.sort_unstable();
     keys.dedup();
     within("keys of a pack", keys.len(), limits::PACK_KEYS_MAX)?;
-    let content: usize = blobs.iter().map(|blob| blob.bytes.len()).sum();
+    let content: usize = blobs.iter().map(|blob| blob.bytes.as_ref().len()).sum();
     within("pack", HEADER_BYTES + content, limits::PACK_BYTES_MAX)?;
     let mut pack = Vec::with_capacity(HEADER_BYTES + content + blobs.len() * 80 + 4096);
     pack.extend_from_slice(&header(name, kind));
     let mut entries = Vec::with_capacity(blobs.len());
     for blob in blobs {
         check_links(kind, &blob.links)?;
-        check_sealed_length(blob.bytes.len())?;
+        let bytes = blob.bytes.as_ref();
+        check_sealed_length(bytes.len())?;
         let key = keys.binary_search(&blob.key).expect("each key was put into the table") as u16;
-        let (offset, length) = (pack.len() as u32, blob.bytes.len() as u32);
-        entries.push(FooterEntry { id: blob.id, key, offset, length, checksum: Checksum::of(&blob.bytes), links: blob.links });
-        pack.extend_from_slice(&blob.bytes);
+        let (offset, length) = (pack.len() as u32, bytes.len() as u32);
+        pack.extend_from_slice(bytes);
+        entries.push(FooterEntry { id: blob.id, key, offset, length, checksum: Checksum::of(bytes), links: blob.links });
     }
     if entries.windows(2).any(|pair| pair[0].id == pair[1].id) {
         return Err(FormatError::Invalid("a blob stands twice in a pack"));

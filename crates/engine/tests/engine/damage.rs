@@ -109,7 +109,10 @@ async fn a_damaged_page_costs_its_part_of_the_tree_only() {
         source.file(&format!("d/{number:05}"), number.to_string());
     }
     let (mut hits, mut without_directory) = (0, 0);
-    for step in 1..24 {
+    // Where pages lie in a pack depends on the domain's keys. The one with the directory's own entry is one of some ten: that it is missed
+    // so often has a chance of one in a billion.
+    for attempt in 0..250 {
+        let step = 1 + attempt % 23;
         let vault = TestVault::new().await;
         vault.backup(source.shared()).await;
         // somewhere in the pages: mostly a leaf, sometimes the root of all

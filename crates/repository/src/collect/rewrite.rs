@@ -86,7 +86,7 @@ impl Inner {
         pack: &Pack,
         footer: &Footer,
         gone: &BTreeSet<u32>,
-    ) -> Outcome<(Vec<SealedBlob>, BTreeMap<u32, u32>)> {
+    ) -> Outcome<(Vec<SealedBlob<Bytes>>, BTreeMap<u32, u32>)> {
         let object = self.object(names::pack(self.domain, pack.row.name))?;
         let whole = self.read_whole(&object).await?;
         let (mut blobs, mut places, mut damaged) = (Vec::with_capacity(footer.entries.len()), BTreeMap::new(), Vec::new());
@@ -95,7 +95,7 @@ impl Inner {
                 StoredCopy::Sound(sealed) => {
                     let key = footer.keys[usize::from(entry.key)];
                     places.insert(place, blobs.len() as u32);
-                    blobs.push(SealedBlob { id: entry.id, key, links: entry.links.clone(), bytes: sealed.to_vec() });
+                    blobs.push(SealedBlob { id: entry.id, key, links: entry.links.clone(), bytes: sealed });
                     continue;
                 }
                 StoredCopy::Wrong => DamageSource::Verified,
