@@ -12,8 +12,8 @@ use std::process::{Command, ExitCode};
 
 /// Where they are written down.
 const PATH: &str = "bench/instructions.toml";
-/// More than this share above what is written down is a regression; less than it below is news that belongs into the file.
-const TOLERANCE: f64 = 0.03;
+/// More than this share above what is written down is a regression. How the compiler shares the code out moves some counts by 2 or 3 %.
+const TOLERANCE: f64 = 0.05;
 
 /// What is written down.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,9 +66,7 @@ fn compare(written: &BTreeMap<String, u64>, counted: &BTreeMap<String, u64>) -> 
             findings
                 .push(format!("{part}: {now} instructions instead of {before}; if that is meant, 'cargo xtask counts --write'"));
         } else if ratio < 1.0 - TOLERANCE {
-            findings.push(format!(
-                "{part}: {now} instructions instead of {before}: better; 'cargo xtask counts --write' keeps it so"
-            ));
+            println!("{part}: better than what is written down; 'cargo xtask counts --write' keeps it so");
         }
     }
     let gone = written.keys().filter(|part| !counted.contains_key(*part));
@@ -124,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_slower_or_faster_than_written_down_is_found_and_noise_is_not() {
-        assert!(compare(&counts(1000), &counts(1020)).is_empty());
+    fn what_is_slower_than_written_down_is_found_and_noise_is_not() {
+        assert!(compare(&counts(1000), &counts(1040)).is_empty());
         assert!(compare(&counts(1000), &counts(1100))[0].contains("1100 instructions instead of 1000"));
-        assert!(compare(&counts(1000), &counts(900))[0].contains("better"));
+        assert!(compare(&counts(1000), &counts(900)).is_empty(), "nobody has to stay slow");
         assert_eq!(compare(&BTreeMap::new(), &counts(1)).len(), 1);
         assert_eq!(compare(&counts(1), &BTreeMap::new()).len(), 1);
     }
