@@ -72,13 +72,14 @@ pub async fn run(request: FindRequest) -> Result<FindReport> {
     on_thread(move |runtime| {
         let calls = Calls::new(request.domain.clone(), runtime);
         let mut history = History::default();
-        let mut before: Option<OpenPoint> = None;
+        // The first one stays pinned until the end: the others are read in its session.
+        let (mut keeper, mut before): (Option<OpenPoint>, Option<OpenPoint>) = (None, None);
         for info in &request.points {
             request.cancel.check()?;
-            match look_through(&request, &calls, before.as_ref(), info) {
+            match look_through(&request, &calls, keeper.as_ref(), before.as_ref().or(keeper.as_ref()), info) {
                 Ok((point, steps)) => {
                     history.add(info.id, steps);
-                    before = Some(point);
+                    *if keeper.is_none() { &mut keeper } else { &mut before } = Some(point);
                 }
                 Err(error) if is_damage(&error) => history.report.unread.push((info.id, chain(&error))),
                 Err(error) => return Err(error),
@@ -109,11 +110,12 @@ impl Steps {
 fn look_through(
     request: &FindRequest,
     calls: &Calls,
+    keeper: Option<&OpenPoint>,
     before: Option<&OpenPoint>,
     info: &PointInfo,
 ) -> Result<(OpenPoint, Steps)> {
-    let point = match before {
-        Some(before) => before.open_beside(&request.descriptor, info)?,
+    let point = match keeper {
+        Some(keeper) => keeper.open_beside(&request.descriptor, info)?,
         None => OpenPoint::open(calls, &request.descriptor, &request.keys, info)?,
     };
     let root_before = before.map(OpenPoint::files).transpose()?.and_then(|part| part.root);

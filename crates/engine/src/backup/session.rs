@@ -51,7 +51,10 @@ impl Session {
                 let source = match error.kind() {
                     // What was asked for last is the one thing that may be done although nobody heard so.
                     kind if kind.is_passing() => {
-                        error.with_hint("the point may appear all the same: look at the item's points before you go on")
+                        let first = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
+                        error.with_hint(format!(
+                            "{first}the point may appear all the same: look at the item's points before you go on"
+                        ))
                     }
                     _ => error,
                 };

@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// Find a file in all recovery points, with every version of it.
 ///
 /// Looks at names only: no content is read, and of each point only what the one before did not have. A version is the same until
-/// kind, size, modification time or content change. To have one back: 'holdfast restore LAST --path PATH --to DIR'.
+/// kind, size, modification time or content change. Ends with 1 if there is nothing of that name. To have one back: 'holdfast restore LAST --path PATH --to DIR'.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A name such as 'report.odt', or a pattern such as '*.odt'; with a slash the whole path, such as '/home/*/notes/**'.

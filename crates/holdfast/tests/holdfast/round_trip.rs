@@ -27,6 +27,7 @@ on_both!(
     a_directory_on_the_way_stays_as_it_is,
     the_scope_of_a_point_is_where_its_paths_are_and_not_how_they_are_written,
     points_are_named_by_prefix_or_as_the_latest_of_an_item,
+    every_version_of_a_file_is_found_over_many_points,
     points_expire_come_back_and_are_purged,
 );
 
@@ -187,6 +188,25 @@ fn points_are_named_by_prefix_or_as_the_latest_of_an_item(machine: &Machine) {
     assert_eq!(machine.run(&["backup", &machine.text("source"), "--item", "Not A Name"]).code, 2);
     let listed = machine.ok(&["points", "--item", "one"]);
     assert_eq!(listed["points"].as_array().unwrap().len(), 1);
+}
+
+fn every_version_of_a_file_is_found_over_many_points(machine: &Machine) {
+    let mut points = Vec::new();
+    for number in 0..5 {
+        machine.write("deep/a\nname.txt", format!("version {}", number / 2).repeat(1 + number / 2));
+        machine.write("other", number.to_string());
+        points.push(machine.backup("item"));
+    }
+    let found = machine.ok(&["find", "a\nname.*", "--below", &machine.text("source"), "--type", "file"]);
+    assert_eq!(found["points"], 5, "{found}");
+    let versions = found["versions"].as_array().unwrap();
+    let (first, last) = (&versions[0], versions.last().unwrap());
+    assert_eq!((first["first_point"].as_str(), last["last_point"].as_str()), (Some(&*points[0]), Some(&*points[4])), "{found}");
+    assert_eq!((first["in_newest"].as_bool(), last["in_newest"].as_bool()), (Some(false), Some(true)), "{found}");
+    let said = machine.run(&["find", "A*.TXT", "--ignore-case"]);
+    assert!(said.code == 0 && said.out.contains("name.txt"), "{}", said.out);
+    assert!(!said.out.contains("a\nname"), "a name breaks no line: {}", said.out);
+    machine.ends(1, &["find", "nothing-of-that-name"]);
 }
 
 fn points_expire_come_back_and_are_purged(machine: &Machine) {

@@ -399,8 +399,9 @@ fn refuse_what_is_there(directory: &Path) -> Result<()> {
         Error::new(ErrorKind::Unavailable, format!("cannot look into '{}'", directory.display())).with_source(error)
     });
     if directory.join("vault.db").exists() {
-        return Err(Error::new(ErrorKind::Conflict, format!("a vault is in '{}' already", directory.display()))
-            .with_hint("'holdfast status' shows it; another vault is made in an empty or new directory"));
+        return Err(Error::new(ErrorKind::Conflict, format!("a vault is in '{}' already", directory.display())).with_hint(
+            "'holdfast status' shows it, if it was made to its end; another one is made in an empty or new directory",
+        ));
     }
     let is_lock = |entry: &io::Result<fs::DirEntry>| entry.as_ref().is_ok_and(|entry| entry.file_name() == MAKING);
     if entries?.all(|entry| is_lock(&entry)) {
