@@ -7,7 +7,6 @@
 
 use crate::fault::{Fault, Outcome};
 use crate::heavy::compute;
-use crate::index::TAILS_MAX;
 use crate::ledger::{
     CondemnedRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, PointRowState, SessionKind,
     SessionRow, SessionState, Transaction,
@@ -22,6 +21,9 @@ use format::record::{RecordKind, SignedRecord};
 use format::{BlobId, DomainId, ItemName, PackName, Sequence, SessionId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
+
+/// Links that are looked up together, at least.
+const LINKS_TOGETHER: usize = 32 << 10;
 
 /// What a proof covers.
 struct Proof {
@@ -61,7 +63,7 @@ impl Inner {
         self.fence(JournalEntry::parse(&entry.bytes)?.incarnation).await?;
         if kind == RecordKind::Point {
             self.forget_view(session);
-            if let Err(fault) = self.merge_tails(TAILS_MAX).await {
+            if let Err(fault) = self.merge_some().await {
                 // The point is committed all the same; the next one merges.
                 tracing::warn!(%fault, "cannot merge footers into an index segment");
             }
@@ -122,11 +124,10 @@ impl Inner {
         if sabotaged(Sabotage::CommitWithoutProof) {
             return Ok(proof);
         }
-        let resolves = |id: &BlobId| own.contains(id) || view.index.is_visible(id);
-        if let Some(id) = first_unresolved(&own, self.domain, root, resolves) {
+        if let Some(id) = first_unresolved(&own, self.domain, root, |ids| own.or_in(ids, &view.index)) {
             return Err(incomplete(&id));
         }
-        let reached = reached_pages(&own, root);
+        let reached = reached_pages(&own, self.domain, root);
         let _ = own.each_page(self.domain, |pack, place, id, _| {
             if !reached.contains(&id) {
                 proof.unreached.entry(pack).or_default().push(place);
@@ -317,26 +318,35 @@ impl Inner {
     }
 }
 
-/// The root or a link of the session's own pages that does not resolve. The first one ends the search: pages may name any number.
-fn first_unresolved(own: &OwnTables, domain: DomainId, root: BlobId, resolves: impl Fn(&BlobId) -> bool) -> Option<BlobId> {
-    if !resolves(&root) {
-        return Some(root);
-    }
-    let looked = own.each_page(domain, |_, _, _, links| match links.iter().find(|link| !resolves(link)) {
-        Some(link) => ControlFlow::Break(*link),
-        None => ControlFlow::Continue(()),
+/// The root or a link of the session's own pages that does not resolve. The first one found ends the search: pages may name any number.
+fn first_unresolved(own: &OwnTables, domain: DomainId, root: BlobId, resolve: impl Fn(&[BlobId]) -> Vec<bool>) -> Option<BlobId> {
+    let first = |ids: &[BlobId]| resolve(ids).iter().position(|resolved| !resolved).map(|place| ids[place]);
+    let mut links = vec![root];
+    let looked = own.each_page(domain, |_, _, _, more| {
+        links.extend_from_slice(more);
+        if links.len() < LINKS_TOGETHER {
+            return ControlFlow::Continue(());
+        }
+        let unresolved = first(&links);
+        links.clear();
+        unresolved.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     });
-    looked.break_value()
+    looked.break_value().or_else(|| first(&links))
 }
 
 /// The session's own pages that the root reaches. Nothing else that they name is remembered: a session has as many pages as it
 /// sent, and they may name 4,096 times as many blobs.
-fn reached_pages(own: &OwnTables, root: BlobId) -> HashSet<BlobId> {
-    let mut reached: HashSet<BlobId> = [root].into_iter().filter(|root| own.is_page(root)).collect();
+fn reached_pages(own: &OwnTables, domain: DomainId, root: BlobId) -> HashSet<BlobId> {
+    let mut pages = HashSet::new();
+    let _ = own.each_page(domain, |_, _, id, _| {
+        pages.insert(id);
+        ControlFlow::Continue::<()>(())
+    });
+    let mut reached: HashSet<BlobId> = [root].into_iter().filter(|root| pages.contains(root)).collect();
     let mut todo: Vec<BlobId> = reached.iter().copied().collect();
     while let Some(id) = todo.pop() {
         let links = own.find(&id).map(|page| page.links).unwrap_or_default();
-        todo.extend(links.into_iter().filter(|link| own.is_page(link) && reached.insert(*link)));
+        todo.extend(links.into_iter().filter(|link| pages.contains(link) && reached.insert(*link)));
     }
     reached
 }
@@ -390,19 +400,21 @@ mod tests {
     #[test]
     fn a_proof_remembers_pages_of_the_session_and_nothing_else_that_they_name() {
         let own = hostile_session(4_000).own_tables();
-        assert_eq!(reached_pages(&own, id(1)), HashSet::from([id(1), id(2)]));
-        assert_eq!(reached_pages(&own, id(7)), HashSet::new());
+        assert_eq!(reached_pages(&own, DOMAIN, id(1)), HashSet::from([id(1), id(2)]));
+        assert_eq!(reached_pages(&own, DOMAIN, id(7)), HashSet::new());
     }
 
     #[test]
-    fn a_proof_ends_at_the_first_link_that_does_not_resolve() {
-        let own = hostile_session(4_000).own_tables();
+    fn a_proof_ends_at_the_first_links_that_do_not_resolve() {
+        let links = LINKS_TOGETHER as u32;
+        let own = hostile_session(links).own_tables();
         let asked = Cell::new(0);
-        let resolves = |link: &BlobId| {
-            asked.set(asked.get() + 1);
-            own.contains(link)
+        let resolve = |ids: &[BlobId]| {
+            asked.set(asked.get() + ids.len());
+            own.or_in(ids, &Index::default())
         };
-        assert_eq!(first_unresolved(&own, DOMAIN, id(1), resolves), Some(id(1_000_001)));
-        assert_eq!(asked.get(), 3, "the root, a page of its own, the first that nobody has");
+        assert_eq!(first_unresolved(&own, DOMAIN, id(1), resolve), Some(id(1_000_001)));
+        assert!(asked.get() <= LINKS_TOGETHER + 2, "the root and one page's links: {}", asked.get());
+        assert_eq!(first_unresolved(&own, DOMAIN, id(9), |ids| own.or_in(ids, &Index::default())), Some(id(9)));
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::environment::Held;
 use crate::fault::{Fault, Outcome};
+use crate::heavy::compute;
 use crate::index::{Index, Table};
 use crate::ledger::{
     CondemnedRow, DomainRow, PackRow, PackState, PointRow, PointRowState, SessionKind, SessionRow, SessionState, Transaction,
@@ -269,7 +270,7 @@ impl Inner {
             return Err(Fault::answer(ErrorKind::Invalid, format!("at most {MISSING_MAX} ids are asked for at once")));
         }
         let view = self.view(session)?;
-        Ok(ids.iter().map(|id| !view.is_visible(id)).collect())
+        Ok(compute(|| view.visible(ids)).into_iter().map(|visible| !visible).collect())
     }
 
     pub(crate) async fn abandon_session(&self, session: SessionId) -> Outcome<()> {

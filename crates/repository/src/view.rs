@@ -107,13 +107,9 @@ impl SessionView {
         OwnTables(tails.chain(own.merged.iter().cloned()).collect())
     }
 
-    /// Whether the session may count on the blob.
-    pub(crate) fn is_visible(&self, id: &BlobId) -> bool {
-        let own = {
-            let own = self.own();
-            own.tails.values().any(|table| table.contains(id)) || own.merged.iter().any(|table| table.find(id).is_some())
-        };
-        own || self.index.is_visible(id)
+    /// For each id, whether the session may count on the blob.
+    pub(crate) fn visible(&self, ids: &[BlobId]) -> Vec<bool> {
+        self.own_tables().or_in(ids, &self.index)
     }
 }
 
@@ -143,15 +139,18 @@ impl OwnTables {
         Some(OwnBlob { pack, offset: entry.offset, length: entry.length, key: entry.key, links })
     }
 
-    /// Whether the blob is in the session's own packs.
-    pub(crate) fn contains(&self, id: &BlobId) -> bool {
-        self.0.iter().any(|own| own.find(id).is_some())
-    }
-
-    /// Whether it is there, and a page.
-    pub(crate) fn is_page(&self, id: &BlobId) -> bool {
-        let found = self.0.iter().find_map(|own| own.find(id).map(|entry| own.table.pack_at(entry.pack).1));
-        found == Some(BlobKind::Page)
+    /// For each id, whether the blob is there, or visible in an index.
+    pub(crate) fn or_in(&self, ids: &[BlobId], index: &Index) -> Vec<bool> {
+        let mut places: Vec<usize> = (0..ids.len()).collect();
+        places.sort_by_key(|place| ids[*place]);
+        let sorted: Vec<BlobId> = places.iter().map(|place| ids[*place]).collect();
+        let mut found = index.visible(&sorted);
+        for own in &self.0 {
+            own.table.find_batch(&sorted, |place, entry| found[place] |= own.is_own(entry.pack));
+        }
+        let mut visible = vec![false; ids.len()];
+        places.into_iter().zip(found).for_each(|(place, found)| visible[place] = found);
+        visible
     }
 
     /// Names of the packs.

@@ -8,6 +8,8 @@
 
 /// Blocks from this size on come from the system and go back to it when they are freed.
 const MAPPED_FROM_BYTES: libc::c_int = 128 << 10;
+/// What an arena keeps of the memory at its end: with less, the frames of every answer are given back to the system and fetched anew.
+const KEPT_BYTES: libc::c_int = 4 << 20;
 /// Arenas for smaller blocks.
 const ARENAS: libc::c_int = 4;
 
@@ -17,6 +19,7 @@ pub fn configure_allocator() {
     // SAFETY: mallopt only sets parameters of the allocator; no other thread runs yet.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
         libc::mallopt(libc::M_ARENA_MAX, ARENAS);
     }
 }

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 /// Ranges closer to each other than this are read as one.
 const GAP_BYTES_MAX: u64 = 128 << 10;
 /// Most bytes that are read by one call.
-const READ_BYTES_MAX: u64 = 8 << 20;
+const READ_BYTES_MAX: u64 = 4 << 20;
 /// Packs that are read at once: one is used while the answers of the others are on their way.
 const READERS: usize = 3;
 
@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn blobs_are_grouped_by_pack_in_order_and_bounded() {
-        let blobs = [location(2, 50, 10), location(1, 32, 3 << 20), location(1, 3 << 20, 3 << 20), location(1, 6 << 20, 3 << 20)];
+        let third = READ_BYTES_MAX as u32 / 8 * 3;
+        let blobs = [location(2, 50, 10), location(1, 32, third), location(1, third, third), location(1, 2 * third, third)];
         let reads = group_by_pack(blobs.map(|location| (location, ())));
         let shape: Vec<_> = reads.iter().map(|read| (read.pack.0[0], read.blobs.len())).collect();
         assert_eq!(shape, vec![(1, 2), (1, 1), (2, 1)]);

@@ -11,6 +11,7 @@ mod memory_source;
 mod memory_target;
 mod real_files;
 mod restores;
+mod scale;
 mod searches;
 mod shapes;
 mod trust;

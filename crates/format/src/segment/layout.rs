@@ -239,10 +239,16 @@ impl Layout {
     }
 
     /// Places in the order between which a prefix would stand.
-    pub(super) fn bucket(&self, fan_out: &[u8], prefix: u64) -> (usize, usize) {
+    pub(super) fn bucket(&self, fan_out: &[u8], prefix: u64) -> Range<usize> {
         let bucket = bucket_of(prefix, self.fan_out_bits);
         let at = |place| record::<4>(fan_out, place).map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
-        (at(bucket), at(bucket + 1))
+        at(bucket)..at(bucket + 1)
+    }
+
+    /// Where in its bucket of so many entries a prefix is expected.
+    pub(super) fn expected(&self, prefix: u64, entries: usize) -> usize {
+        let behind = prefix << self.fan_out_bits;
+        ((u128::from(behind) * entries as u128) >> 64) as usize
     }
 
     fn read_packs(&mut self, bytes: &[u8]) -> Result<()> {

@@ -27,6 +27,11 @@ use crate::pack::{Checksum, Footer, FooterEntry};
 use layout::{LINK_BYTES, Layout, ORDER_BYTES, ROW_BYTES, Row, Section};
 use std::ops::Range;
 
+/// Ids that are looked up together: few enough that their rows stay near the processor.
+const TOGETHER: usize = 256;
+/// Ids are spread evenly, so most stand within so many places of where they are expected in a bucket.
+const NEAR: usize = 8;
+
 /// A pack that a segment covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentPack {
@@ -133,17 +138,26 @@ impl<B: AsRef<[u8]>> Segment<B> {
 
     /// Calls `found` for all copies of a blob, lowest pack number first.
     pub fn find_each(&self, id: &BlobId, mut found: impl FnMut(SegmentEntry)) {
-        if self.contains_maybe(id) {
-            self.search(id, &mut found);
+        if self.contains_maybe(id)
+            && let Some(at) = self.first(id)
+        {
+            self.each_from(at, id, &mut found);
         }
     }
 
     /// Looks up many ids, best sorted: calls `found` with an id's place in `ids` for each of its copies. Asks the filter for
-    /// all before the first row is read, so that ids that are not here cost no reads.
+    /// all of some before the first row of these is read, so that ids that are not here cost no reads.
     pub fn find_batch(&self, ids: &[BlobId], mut found: impl FnMut(usize, SegmentEntry)) {
-        let likely: Vec<usize> = (0..ids.len()).filter(|place| self.contains_maybe(&ids[*place])).collect();
-        for place in likely {
-            self.search(&ids[place], &mut |entry| found(place, entry));
+        let mut likely: Vec<(usize, usize)> = Vec::with_capacity(TOGETHER);
+        for (number, some) in ids.chunks(TOGETHER).enumerate() {
+            let maybe = (0..).zip(some).filter(|(_, id)| self.contains_maybe(id));
+            likely.clear();
+            likely.extend(maybe.filter_map(|(place, id)| Some((place, self.first(id)?))));
+            // Rows lie anywhere in memory: those that are asked for one right behind the other are on their way together.
+            likely.retain(|(place, at)| self.order(*at).is_some_and(|(_, ordinal)| self.is_row_of(ordinal, &some[*place])));
+            for (place, at) in &likely {
+                self.each_from(*at, &some[*place], |entry| found(number * TOGETHER + place, entry));
+            }
         }
     }
 
@@ -252,24 +266,53 @@ impl<B: AsRef<[u8]>> Segment<B> {
         record::<ORDER_BYTES>(self.section(Section::Order), place).map(layout::read_order)
     }
 
-    fn search(&self, id: &BlobId, found: &mut impl FnMut(SegmentEntry)) {
+    /// The place in the order of the first entry with this id, as far as prefixes and, where several are the same, rows tell.
+    fn first(&self, id: &BlobId) -> Option<usize> {
         let prefix = layout::prefix(id);
-        let (mut low, mut high) = self.layout.bucket(self.section(Section::FanOut), prefix);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let Some((at, ordinal)) = self.order(middle) else { return };
-            let before = at < prefix || at == prefix && self.row(ordinal).is_some_and(|row| row.id < *id);
-            if before { low = middle + 1 } else { high = middle }
+        let places = self.layout.bucket(self.section(Section::FanOut), prefix);
+        let bucket = self.section(Section::Order).as_chunks::<ORDER_BYTES>().0.get(places.clone())?;
+        let at = first_from(bucket, prefix, self.layout.expected(prefix, bucket.len()));
+        let is_same = |at: usize| bucket.get(at).is_some_and(|order| layout::read_order(order).0 == prefix);
+        if !is_same(at) {
+            return None;
         }
-        while let Some((at, ordinal)) = self.order(low)
-            && at == prefix
-        {
-            match self.try_entry(ordinal) {
+        if !is_same(at + 1) {
+            return Some(places.start + at);
+        }
+        // Several copies, or ids that somebody chose to begin alike.
+        let several = &bucket[at..];
+        let several = &several[..several.partition_point(|order| layout::read_order(order).0 == prefix)];
+        let before = several.partition_point(|order| self.row(layout::read_order(order).1).is_some_and(|row| row.id < *id));
+        Some(places.start + at + before)
+    }
+
+    /// The entries with this id, from a place in the order on.
+    fn each_from(&self, at: usize, id: &BlobId, mut found: impl FnMut(SegmentEntry)) {
+        let prefix = layout::prefix(id);
+        for at in at.. {
+            match self.order(at).filter(|(same, _)| *same == prefix).and_then(|(_, ordinal)| self.try_entry(ordinal)) {
                 Some(entry) if entry.id == *id => found(entry),
                 _ => return,
             }
-            low += 1;
         }
+    }
+
+    fn is_row_of(&self, ordinal: u32, id: &BlobId) -> bool {
+        let row = record::<ROW_BYTES>(self.section(Section::Rows), ordinal as usize);
+        row.is_some_and(|row| row.starts_with(id.as_bytes()))
+    }
+}
+
+/// The first place of a bucket whose prefix is at least this, looked for near where it is expected first.
+fn first_from(bucket: &[[u8; ORDER_BYTES]], prefix: u64, expected: usize) -> usize {
+    let is_before = |at: usize| layout::read_order(&bucket[at]).0 < prefix;
+    let mut step = NEAR;
+    loop {
+        let (low, high) = (expected.saturating_sub(step), bucket.len().min(expected + step));
+        if (low == 0 || is_before(low - 1)) && (high == bucket.len() || !is_before(high)) {
+            return low + bucket[low..high].partition_point(|order| layout::read_order(order).0 < prefix);
+        }
+        step *= 2;
     }
 }
 

@@ -6,14 +6,16 @@
 
 use super::roots::Root;
 use crate::fault::{Fault, Outcome};
-use crate::index::{BlobCopy, Index, Slot};
+use crate::index::{Index, PlacedCopy, Slot};
 use crate::ledger::{CondemnedRow, DamageSource};
 use contract::{ErrorKind, Progress, ProgressSink};
 use format::BlobId;
 use format::blob::BlobKind;
 
+/// Blobs that are looked up together, at least while there are more.
+const TOGETHER: usize = 256 << 10;
 /// Pages between two words about progress.
-const PROGRESS_EVERY: u64 = 4096;
+const PROGRESS_EVERY: u64 = 256;
 
 /// Which entries of an index are reached.
 pub(crate) struct Marks {
@@ -46,39 +48,65 @@ impl Marks {
     /// Marks everything that a root reaches. A blob without any copy is an error, unless the root was set aside.
     pub(crate) fn reach(&mut self, index: &Index, root: Root, progress: &ProgressSink) -> Outcome<()> {
         let mut todo = vec![root.page];
-        while let Some(id) = todo.pop() {
-            let copies = index.copies(&id);
-            if copies.is_empty() {
-                self.missing.push(id);
-                if root.set_aside {
-                    continue;
-                }
-                return Err(Fault::answer(
-                    ErrorKind::Corrupt,
-                    format!(
-                        "blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"
-                    ),
-                ));
-            }
-            let newly: Vec<BlobCopy> = kept_copies(index, &copies).filter(|copy| self.mark(copy.slot)).copied().collect();
-            // Copies that are kept beside each other may name different blobs: only a reader can tell which one is right.
-            for page in newly.iter().filter(|copy| index.packs[copy.pack as usize].row.kind == Some(BlobKind::Page)) {
-                todo.extend(index.links(page.slot));
+        // What pages name is fetched when there is room for it: all that the pages of a level name may be all that there is.
+        let mut pages: Vec<Slot> = Vec::new();
+        loop {
+            while todo.len() < TOGETHER
+                && let Some(page) = pages.pop()
+            {
+                todo.extend(index.links(page));
                 self.pages += 1;
                 if self.pages.is_multiple_of(PROGRESS_EVERY) {
                     progress(Progress { phase: "marking", done: self.pages, total: None, bytes: 0 });
                 }
             }
+            if todo.is_empty() {
+                return Ok(());
+            }
+            // Of each page they are sorted already, which this makes use of.
+            todo.sort();
+            todo.dedup();
+            self.reach_some(index, root, &todo, &mut pages)?;
+            todo.clear();
         }
-        Ok(())
+    }
+
+    /// Marks the copies of these blobs that are kept, and adds those of pages that were not marked before.
+    fn reach_some(&mut self, index: &Index, root: Root, ids: &[BlobId], pages: &mut Vec<Slot>) -> Outcome<()> {
+        let copies = index.copies_of(ids);
+        let mut expected = 0;
+        for copies in copies.chunk_by(|left, right| left.asked == right.asked) {
+            let place = copies[0].asked as usize;
+            self.lack(&ids[expected..place], root)?;
+            expected = place + 1;
+            for copy in kept_copies(index, copies) {
+                // Copies that are kept beside each other may name different blobs: only a reader can tell which one is right.
+                if self.mark(copy.slot) && index.packs[copy.pack as usize].row.kind == Some(BlobKind::Page) {
+                    pages.push(copy.slot);
+                }
+            }
+        }
+        self.lack(&ids[expected..], root)
+    }
+
+    /// Blobs that are in no pack.
+    fn lack(&mut self, ids: &[BlobId], root: Root) -> Outcome<()> {
+        self.missing.extend_from_slice(ids);
+        match ids.first() {
+            Some(id) if !root.set_aside => Err(Fault::answer(
+                ErrorKind::Corrupt,
+                format!("blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
 /// The copies that are kept of a blob that is reached.
-fn kept_copies<'a>(index: &'a Index, copies: &'a [BlobCopy]) -> impl Iterator<Item = &'a BlobCopy> {
-    let damage = |copy: &BlobCopy| index.packs[copy.pack as usize].damaged.get(&copy.place).copied();
+fn kept_copies<'a>(index: &'a Index, copies: &'a [PlacedCopy]) -> impl Iterator<Item = &'a PlacedCopy> {
+    let damage = |copy: &PlacedCopy| index.packs[copy.pack as usize].damaged.get(&copy.place).copied();
     // A page whose links do not resolve is seen by nobody: it must not displace one whose do.
-    let hidden = |copy: &BlobCopy| index.packs[copy.pack as usize].condemned.get(&copy.place) == Some(&CondemnedRow::UNPROVEN);
+    let hidden = |copy: &PlacedCopy| index.packs[copy.pack as usize].condemned.get(&copy.place) == Some(&CondemnedRow::UNPROVEN);
     let sound = || copies.iter().filter(|copy| damage(copy).is_none());
     let winner = sound().find(|copy| !hidden(copy)).or_else(|| sound().next());
     let only_damaged = copies.iter().all(|copy| damage(copy) == Some(DamageSource::Verified));

@@ -62,7 +62,7 @@ impl Inner {
         }
         self.condemn(&mut report, progress).await?;
         self.sweep(options, &mut report, progress).await?;
-        self.merge_tails(0).await?;
+        self.merge_all().await?;
         self.forget_index();
         Ok(report)
     }

@@ -21,11 +21,11 @@ use std::io;
 use std::sync::Arc;
 
 /// Tails of all sessions that are left before they are merged.
-pub(crate) const TAILS_MAX: usize = in_tests(6, 64);
+const TAILS_MAX: usize = in_tests(6, 64);
 /// Segments that are left before the smaller ones are merged.
 const SEGMENTS_MAX: usize = in_tests(3, 12);
-/// A segment with more entries than this is left alone.
-const SMALL_SEGMENT_ENTRIES: u64 = 4 << 20;
+/// Entries that are merged while somebody waits for a commit: less than a second's work. Larger merges are left to collections.
+const WAITED_FOR_ENTRIES_MAX: u64 = 1 << 20;
 
 impl Inner {
     /// Merges the session's own packs, which nobody else looks up one by one afterwards either.
@@ -42,15 +42,26 @@ impl Inner {
         Ok(())
     }
 
-    /// Merges tails into a segment if there are more than `most`, and small segments if there are many.
-    pub(crate) async fn merge_tails(&self, most: usize) -> Outcome<()> {
+    /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much.
+    pub(crate) async fn merge_some(&self) -> Outcome<()> {
+        self.merge_tails(TAILS_MAX).await?;
+        self.merge_segments(WAITED_FOR_ENTRIES_MAX).await
+    }
+
+    /// Merges all tails, and segments as there are too many.
+    pub(crate) async fn merge_all(&self) -> Outcome<()> {
+        self.merge_tails(0).await?;
+        self.merge_segments(u64::MAX).await
+    }
+
+    async fn merge_tails(&self, most: usize) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
         let rows = transaction.tails(self.domain).await?;
         if rows.len() > most {
             self.merge_rows(transaction.as_mut(), rows).await?;
         }
         transaction.commit().await?;
-        self.merge_small_segments().await
+        Ok(())
     }
 
     /// One segment of these packs, whose rows still have their footers.
@@ -105,16 +116,16 @@ impl Inner {
         Ok(Arc::new(Table::Segment(segment)))
     }
 
-    /// Merges small segments, packs that are gone left out. The file is made while others write to the ledger; in one
+    /// Merges the smaller segments, packs that are gone left out. The file is made while others write to the ledger; in one
     /// transaction it then takes the place of the segments that it was made of, if they are still there.
-    async fn merge_small_segments(&self) -> Outcome<()> {
+    async fn merge_segments(&self, entries_max: u64) -> Outcome<()> {
         let mut transaction = self.ledger.snapshot().await?;
-        if small_segments(&transaction.segments(self.domain).await?).is_empty() {
+        if to_merge(&transaction.segments(self.domain).await?, SEGMENTS_MAX, entries_max).is_empty() {
             return Ok(());
         }
         drop(transaction);
         let (mut transaction, index) = self.snapshot_with_index().await?;
-        let small = small_segments(&transaction.segments(self.domain).await?);
+        let small = to_merge(&transaction.segments(self.domain).await?, SEGMENTS_MAX, entries_max);
         let Some(domain) = transaction.domain(self.domain).await? else { return Ok(()) };
         drop(transaction);
         if small.is_empty() {
@@ -192,10 +203,25 @@ impl Inner {
     }
 }
 
-/// Segments that are to be merged: none as long as there are few.
-fn small_segments(segments: &[SegmentRow]) -> BTreeSet<u64> {
-    let small = segments.iter().filter(|row| row.entries <= SMALL_SEGMENT_ENTRIES).map(|row| row.id).collect::<BTreeSet<u64>>();
-    if segments.len() <= SEGMENTS_MAX || small.len() < 2 { BTreeSet::new() } else { small }
+/// Segments that are to be merged: none as long as there are few. Then the two smallest, and each larger one that is no larger than
+/// those before it together: so an entry is written anew as often as the number of entries doubles, and not for each small segment.
+fn to_merge(segments: &[SegmentRow], most: usize, entries_max: u64) -> BTreeSet<u64> {
+    let mut merged = BTreeSet::new();
+    if segments.len() <= most {
+        return merged;
+    }
+    let mut by_size: Vec<&SegmentRow> = segments.iter().collect();
+    by_size.sort_unstable_by_key(|row| (row.entries, row.id));
+    let mut entries = 0_u64;
+    for row in by_size {
+        let together = entries.saturating_add(row.entries);
+        if together > entries_max || merged.len() >= 2 && row.entries > entries {
+            break;
+        }
+        merged.insert(row.id);
+        entries = together;
+    }
+    if merged.len() < 2 { BTreeSet::new() } else { merged }
 }
 
 /// Packs that these segments cover: the table, their place in it, and themselves.
@@ -209,4 +235,48 @@ fn covered<'a>(index: &'a Index, segments: &'a BTreeSet<u64>) -> impl Iterator<I
 fn cannot_store(error: &io::Error) -> Fault {
     let answer = Error::new(ErrorKind::Unavailable, format!("cannot write an index segment: {error}"));
     Fault::Answer(answer.with_hint("make room on the disk that holds the vault's index and run the command again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format::DomainId;
+
+    fn rows(entries: &[u64]) -> Vec<SegmentRow> {
+        (1..)
+            .zip(entries)
+            .map(|(id, entries)| SegmentRow { domain: DomainId([0; 16]), id, packs: 1, entries: *entries })
+            .collect()
+    }
+
+    fn merged(entries: &[u64], entries_max: u64) -> Vec<u64> {
+        to_merge(&rows(entries), 3, entries_max).into_iter().collect()
+    }
+
+    #[test]
+    fn few_segments_are_left_and_of_many_the_smaller_ones_are_merged() {
+        assert_eq!(merged(&[1, 1, 1], u64::MAX), []);
+        assert_eq!(merged(&[1000, 1, 5, 2], u64::MAX), [2, 4], "what is larger than they together stays");
+        assert_eq!(merged(&[1000, 5, 5, 10, 20, 40], u64::MAX), [2, 3, 4, 5, 6]);
+        assert_eq!(merged(&[1000, 5, 5, 10, 20, 40], 30), [2, 3, 4], "somebody waits");
+        assert_eq!(merged(&[1000, 500, 500, 800], 999), [], "and for large ones nobody does");
+    }
+
+    #[test]
+    fn merging_writes_an_entry_as_often_as_their_number_doubles() {
+        let (mut segments, mut written) = (Vec::new(), 0);
+        const SEGMENTS: u64 = 4096;
+        const MOST: usize = 12;
+        for _ in 0..SEGMENTS {
+            segments.push(1);
+            let gone = to_merge(&rows(&segments), MOST, u64::MAX);
+            let together: u64 = gone.iter().map(|id| segments[*id as usize - 1]).sum();
+            written += together;
+            segments = (1..).zip(segments).filter(|(id, _)| !gone.contains(id)).map(|(_, entries)| entries).collect();
+            segments.extend(Some(together).filter(|together| *together > 0));
+            assert!(segments.len() <= MOST);
+        }
+        assert_eq!(segments.iter().sum::<u64>(), SEGMENTS);
+        assert!(written <= SEGMENTS * u64::from(SEGMENTS.ilog2()), "{written}");
+    }
 }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: an index never changes after it was loaded; what a session sees is therefore fixed at its opening.
 
+mod batch;
 mod files;
 mod load;
 mod merge;
@@ -12,12 +13,12 @@ mod merge;
 pub(crate) mod samples;
 mod table;
 
+pub(crate) use batch::PlacedCopy;
 pub(crate) use files::SegmentFiles;
 pub(crate) use load::TableCache;
-pub(crate) use merge::TAILS_MAX;
 pub(crate) use table::{Table, TableEntry};
 
-use crate::ledger::{DamageSource, PackRow, PackState};
+use crate::ledger::{DamageSource, PackRow};
 use format::{BlobId, KeyId, PackName};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -69,41 +70,23 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// All copies in proven packs, lowest number first. Packs of running sessions that are not proven yet do not count for
-    /// anybody else: they go with their session.
-    pub(crate) fn copies(&self, id: &BlobId) -> Vec<BlobCopy> {
-        let mut copies = Vec::new();
-        for (table, packs) in self.tables.iter().zip(&self.table_packs).enumerate().map(|(n, (t, p))| ((n as u32, t), p)) {
-            table.1.find(id, |entry| {
-                let pack = packs[entry.pack as usize];
-                if let Some(pack) = pack.filter(|pack| self.packs[*pack as usize].row.state == PackState::Proven) {
-                    copies.push(BlobCopy {
-                        slot: Slot { table: table.0, ordinal: entry.ordinal },
-                        pack,
-                        place: entry.place,
-                        offset: entry.offset,
-                        length: entry.length,
-                        key: entry.key,
-                    });
-                }
-            });
-        }
-        copies.sort_by_key(|copy| {
-            let row = &self.packs[copy.pack as usize].row;
-            (row.number, row.name)
-        });
-        copies
-    }
-
     /// Whether a session that opened with this index may count on the blob: a copy in a proven pack, neither condemned nor
     /// known to be damaged.
     pub(crate) fn is_visible(&self, id: &BlobId) -> bool {
-        self.copies(id).iter().any(|copy| {
-            let pack = &self.packs[copy.pack as usize];
-            let condemned =
-                pack.condemned.contains_key(&copy.place) && !crate::sabotaged(crate::Sabotage::CondemnedCopiesCountAsPresent);
-            !condemned && !pack.is_damaged(copy.place)
-        })
+        self.copies(id).iter().any(|copy| self.counts(copy.pack, copy.place))
+    }
+
+    /// Whether a session that opened with this index may count on the copy at a place of a proven pack.
+    fn counts(&self, pack: u32, place: u32) -> bool {
+        let pack = &self.packs[pack as usize];
+        let condemned = pack.condemned.contains_key(&place) && !crate::sabotaged(crate::Sabotage::CondemnedCopiesCountAsPresent);
+        !condemned && !pack.is_damaged(place)
+    }
+
+    /// What copies of one blob are sorted by: their packs' places in the order of registration.
+    fn order(&self, pack: u32) -> (u64, PackName) {
+        let row = &self.packs[pack as usize].row;
+        (row.number, row.name)
     }
 
     /// Whether any copy is not known to be damaged.

@@ -9,9 +9,6 @@ use format::segment::{Segment, build};
 use format::{BlobId, DomainId, FooterHash, KeyId, PackName};
 use std::sync::Arc;
 
-/// Number of the segment, where there is one.
-const SEGMENT: u64 = 1;
-
 /// A proven pack of data blobs.
 pub(crate) fn pack_row(number: u8, entries: u32) -> PackRow {
     PackRow {
@@ -56,15 +53,25 @@ pub(crate) fn one_segment(blobs: u32) -> (Index, Vec<BlobId>) {
         BlobId(id)
     };
     let ids: Vec<BlobId> = (0..blobs).map(id).collect();
-    let mut row = PackRow { segment: Some(SEGMENT), ..pack_row(1, blobs) };
-    let footer = footer(&row, &ids);
-    row.footer_hash = Footer::hash(&footer.encode());
-    let bytes = build(&[(row.number, row.length, footer)]).unwrap();
-    let segment = Segment::open(SegmentBytes::Memory(Arc::new(bytes))).unwrap();
+    let mut row = pack_row(1, blobs);
+    let table = table(&mut row, &ids, true);
     let mut index = Index::default();
+    let segment = row.segment;
     push(&mut index, row);
-    index.add(Arc::new(Table::Segment(segment)), Some(SEGMENT));
+    index.add(Arc::new(table), segment);
     (index, ids)
+}
+
+/// A table of one pack with these blobs, sorted: a segment, which the row then names, or a tail.
+pub(crate) fn table(row: &mut PackRow, ids: &[BlobId], in_segment: bool) -> Table {
+    let footer = footer(row, ids);
+    row.footer_hash = Footer::hash(&footer.encode());
+    if !in_segment {
+        return Table::Tail(footer);
+    }
+    row.segment = Some(row.number);
+    let bytes = build(&[(row.number, row.length, footer)]).unwrap();
+    Table::Segment(Segment::open(SegmentBytes::Memory(Arc::new(bytes))).unwrap())
 }
 
 /// Adds a pack that nothing is known against.

@@ -2,8 +2,8 @@
 
 use super::files::SegmentBytes;
 use format::blob::BlobKind;
-use format::pack::Footer;
-use format::segment::Segment;
+use format::pack::{Footer, FooterEntry};
+use format::segment::{Segment, SegmentEntry};
 use format::{BlobId, DomainId, FooterHash, KeyId, PackName};
 
 /// An immutable piece of the index.
@@ -55,16 +55,7 @@ impl Table {
     /// Calls `found` for each entry with this id.
     pub(crate) fn find(&self, id: &BlobId, mut found: impl FnMut(TableEntry)) {
         match self {
-            Self::Segment(segment) => segment.find(id).into_iter().for_each(|entry| {
-                found(TableEntry {
-                    ordinal: entry.ordinal,
-                    pack: entry.pack,
-                    place: entry.place,
-                    offset: entry.offset,
-                    length: entry.length,
-                    key: entry.key,
-                });
-            }),
+            Self::Segment(segment) => segment.find_each(id, |entry| found(segment_entry(&entry))),
             Self::Tail(footer) => {
                 if let Ok(place) = footer.entries.binary_search_by(|entry| entry.id.cmp(id)) {
                     found(tail_entry(footer, place));
@@ -73,20 +64,28 @@ impl Table {
         }
     }
 
+    /// Calls `found` with an id's place in `ids`, which are sorted, for each entry with that id.
+    pub(crate) fn find_batch(&self, ids: &[BlobId], mut found: impl FnMut(usize, TableEntry)) {
+        match self {
+            Self::Segment(segment) => segment.find_batch(ids, |place, entry| found(place, segment_entry(&entry))),
+            Self::Tail(footer) => {
+                let mut at = 0;
+                for (place, id) in ids.iter().enumerate() {
+                    at += first_from(&footer.entries[at..], id);
+                    match footer.entries.get(at) {
+                        Some(entry) if entry.id == *id => found(place, tail_entry(footer, at)),
+                        Some(_) => {}
+                        None => break,
+                    }
+                }
+            }
+        }
+    }
+
     /// The entry at this ordinal.
     pub(crate) fn entry(&self, ordinal: u32) -> TableEntry {
         match self {
-            Self::Segment(segment) => {
-                let entry = segment.entry(ordinal);
-                TableEntry {
-                    ordinal,
-                    pack: entry.pack,
-                    place: entry.place,
-                    offset: entry.offset,
-                    length: entry.length,
-                    key: entry.key,
-                }
-            }
+            Self::Segment(segment) => segment_entry(&segment.entry(ordinal)),
             Self::Tail(footer) => tail_entry(footer, ordinal as usize),
         }
     }
@@ -97,13 +96,6 @@ impl Table {
             Self::Segment(segment) => segment.entry(ordinal).id,
             Self::Tail(footer) => footer.entries[ordinal as usize].id,
         }
-    }
-
-    /// Whether there is an entry with this id.
-    pub(crate) fn contains(&self, id: &BlobId) -> bool {
-        let mut found = false;
-        self.find(id, |_| found = true);
-        found
     }
 
     /// Name and kind of the pack at this place among the table's packs.
@@ -155,6 +147,22 @@ impl Table {
     }
 }
 
+/// The place of the first entry that is not before this id, looked for near the beginning first.
+fn first_from(entries: &[FooterEntry], id: &BlobId) -> usize {
+    let (mut low, mut step) = (0, 1);
+    while entries.get(low + step - 1).is_some_and(|entry| entry.id < *id) {
+        low += step;
+        step *= 2;
+    }
+    let high = entries.len().min(low + step - 1);
+    low + entries[low..high].partition_point(|entry| entry.id < *id)
+}
+
+fn segment_entry(entry: &SegmentEntry) -> TableEntry {
+    let SegmentEntry { ordinal, pack, place, offset, length, key, .. } = *entry;
+    TableEntry { ordinal, pack, place, offset, length, key }
+}
+
 fn tail_entry(footer: &Footer, place: usize) -> TableEntry {
     let entry = &footer.entries[place];
     TableEntry {
@@ -164,5 +172,24 @@ fn tail_entry(footer: &Footer, place: usize) -> TableEntry {
         offset: entry.offset,
         length: entry.length,
         key: footer.keys[usize::from(entry.key)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::samples;
+
+    #[test]
+    fn a_place_that_is_looked_for_from_the_beginning_is_found_wherever_it_is() {
+        let ids: Vec<BlobId> = (0..100_u8).map(|number| BlobId([2 * number; 32])).collect();
+        for length in [0, 1, 2, 3, 63, 64, 65, 100] {
+            let entries = samples::footer(&samples::pack_row(1, 1), &ids[..length]).entries;
+            for wanted in 0..=255_u8 {
+                let id = BlobId([wanted; 32]);
+                let expected = entries.partition_point(|entry| entry.id < id);
+                assert_eq!(first_from(&entries, &id), expected, "{wanted} among {length}");
+            }
+        }
     }
 }

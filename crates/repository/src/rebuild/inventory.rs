@@ -107,6 +107,6 @@ impl Inner {
         }
         transaction.put_domain(&row).await?;
         transaction.commit().await?;
-        self.merge_tails(0).await
+        self.merge_all().await
     }
 }

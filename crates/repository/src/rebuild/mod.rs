@@ -72,7 +72,7 @@ impl Inner {
         self.hide_unproven(&keys, nonce).await?;
         self.restore_points(&history, &keys.sound, nonce, &mut report).await?;
         self.become_ready(&history, nonce, &report).await?;
-        self.merge_tails(0).await?;
+        self.merge_all().await?;
         self.forget_index();
         Ok(report)
     }

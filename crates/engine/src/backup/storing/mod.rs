@@ -107,7 +107,7 @@ pub(crate) fn start(inputs: Inputs, options: &StoringOptions) -> (Store, Threads
     let (full, storing) = bounded(0);
     let packs = OpenPacks::new(inputs.writer.domain(), options.pack_bytes);
     // Those that are lent are longer than what is in them. With room for these alone none would be left to be used again.
-    let buffers = Buffers::new(options.room_bytes * 2);
+    let buffers = Buffers::new(options.room_bytes * 3 / 2);
     let stages = Arc::new(Stages { inputs, flow, packs, asked: asking::Asked::default(), buffers });
     // The stages hold `stop`: if it held them, nobody would ever let go of either, and a program that makes many backups would keep
     // the buffers of all.

@@ -20,7 +20,7 @@ async fn take_sessions_over(stage: &Stage) -> Result<()> {
     session.send_missing(&stage.graph(&part)).await?;
     let mut another = stage.session(&others, 1).await?;
     another.send_missing(&stage.graph(&beside)).await?;
-    others.inner.merge_tails(0).await.map_err(Error::from)?;
+    others.inner.merge_all().await.map_err(Error::from)?;
     // One pack at a time, so that some are left that no merge took.
     let more = session.missing(&stage.graph(&tree(&[&[&[6, 7]]]))).await?;
     for blob in more.into_values().filter(|blob| blob.kind == BlobKind::Data) {
@@ -33,7 +33,7 @@ async fn take_sessions_over(stage: &Stage) -> Result<()> {
     let (before, after) = (others.inner.view(session.session)?, own.inner.view(session.session)?);
     ensure(before.own_tables().packs() == after.own_tables().packs(), "it has all its packs")?;
     let page = stage.graph(&beside).root;
-    ensure(!after.is_visible(&page), "and sees no page of the other session that shares the segment")?;
+    ensure(!after.visible(&[page])[0], "and sees no page of the other session that shares the segment")?;
     let tails = after.own_tails().len();
     let unmerged = unmerged(&own).await?;
     ensure(tails <= unmerged && unmerged > 0, format!("what lies in the segment is looked up there: {tails}, {unmerged}"))?;

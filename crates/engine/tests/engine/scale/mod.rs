@@ -1,0 +1,42 @@
+//! What must scale, with generated data: `HOLDFAST_BLOBS` blobs in a domain, `HOLDFAST_FILES` files in an item.
+//!
+//! The suite takes few of them. docs/performance.md has the figures of many, and the commands:
+//! `HOLDFAST_BLOBS=100000000 cargo test --release --package holdfast-engine --test engine scale::blobs -- --nocapture`.
+//! Each refuses to start where the room that it needs is not there. `TMPDIR` says where that is.
+
+mod blobs;
+mod files;
+mod generated;
+
+use std::path::Path;
+use std::time::Instant;
+
+fn number_of(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
+}
+
+/// Panics if fewer bytes are free there.
+fn need(place: &Path, bytes: u64) {
+    let told = rustix::fs::statvfs(place).unwrap();
+    let free = told.f_bavail * told.f_frsize;
+    assert!(free >= bytes, "{} MiB are needed in '{}', {} MiB are free", bytes >> 20, place.display(), free >> 20);
+}
+
+/// A field of `/proc/self/status`, in MiB.
+fn mib(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+}
+
+/// Tells how long something took, how fast that was, and what memory the process holds for itself.
+fn tell(what: &str, amount: u64, unit: &str, since: Instant) -> f64 {
+    let seconds = since.elapsed().as_secs_f64();
+    let rate = amount as f64 / seconds;
+    println!(
+        "{what}: {amount} {unit} in {seconds:.2} s, {rate:.0} a second; {} MiB of memory, at most {}",
+        mib("RssAnon"),
+        mib("VmHWM")
+    );
+    rate
+}
