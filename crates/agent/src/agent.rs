@@ -8,7 +8,7 @@ use crate::limits::PATIENCE;
 use crate::plan::Plan;
 use crate::state::State;
 use crate::trust::Trust;
-use api::{ServiceOptions, ServiceVault};
+use api::{JobState, Protection, ServiceOptions, ServiceVault};
 use format::DomainId;
 use seal::{AgentSigner, DomainSecret, DomainWriter};
 use std::future::Future;
@@ -79,18 +79,50 @@ impl Shared {
 
 /// An agent that has its state, alone.
 pub struct OpenAgent {
-    duty: Duty,
+    pub(crate) duty: Duty,
+}
+
+/// What came of the jobs of an agent that did once what there was to do. Of a slot that was run more than once the last time counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// All of them.
+    pub jobs: u64,
+    /// Failed, or were interrupted.
+    pub failed: u64,
+    /// Somebody stopped them, or their window closed.
+    pub cancelled: u64,
+    /// Are done, with warnings.
+    pub warned: u64,
+}
+
+impl JobCounts {
+    pub(crate) fn of(ends: impl Iterator<Item = JobState>) -> Self {
+        ends.fold(Self::default(), |mut counts, state| {
+            counts.jobs += 1;
+            match state {
+                JobState::Failed | JobState::Interrupted => counts.failed += 1,
+                JobState::Cancelled => counts.cancelled += 1,
+                JobState::Warnings => counts.warned += 1,
+                JobState::Succeeded | JobState::Waiting | JobState::Running => {}
+            }
+            counts
+        })
+    }
 }
 
 impl Agent {
+    /// What is protected, ready to be asked. What is done once is not spread: whoever starts it says when.
+    pub(crate) fn plan(&self, protection: &Protection, before: &Plan) -> Plan {
+        Plan::new(self.domain, protection, before, !self.once)
+    }
+
     /// Takes the state of this agent. Fails if another process has it. Must be called within a multi-threaded runtime.
     pub fn open(self) -> Result<OpenAgent> {
         let (state, words) = tokio::task::block_in_place(|| State::open(&self.places.state))?;
         words.iter().for_each(|word| tracing::warn!("{word}"));
         let options = ServiceOptions { patience: PATIENCE, ..self.service.clone() };
         let control = ServiceVault::new(options).map_err(AgentError::Client)?;
-        let before = Plan::default();
-        let plan = state.protection().map_or_else(Plan::default, |protection| Plan::new(self.domain, protection, &before));
+        let plan = state.protection().map(|protection| self.plan(protection, &Plan::default())).unwrap_or_default();
         let (plans, plan) = watch::channel(Arc::new(plan));
         let shared = Arc::new(Shared { agent: self, control, plan });
         Ok(OpenAgent { duty: Duty::new(shared, state, plans) })
@@ -99,12 +131,12 @@ impl Agent {
 
 impl OpenAgent {
     /// Protects the machine until `end` comes, or for ever. Jobs that run then are stopped and go on at the next start.
-    pub async fn run(self, end: impl Future<Output = ()>) -> Result<()> {
+    pub async fn run(self, end: impl Future<Output = ()>) -> Result<JobCounts> {
         self.duty.run(end).await
     }
 }
 
 /// Protects the machine until `end` comes, or for ever.
-pub async fn run(agent: Agent, end: impl Future<Output = ()>) -> Result<()> {
+pub async fn run(agent: Agent, end: impl Future<Output = ()>) -> Result<JobCounts> {
     agent.open()?.run(end).await
 }

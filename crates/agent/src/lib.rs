@@ -20,7 +20,7 @@ mod state;
 mod trouble;
 mod trust;
 
-pub use agent::{Agent, OpenAgent, Places, Secrets, run};
+pub use agent::{Agent, JobCounts, OpenAgent, Places, Secrets, run};
 pub use bounds::{Bounds, LeastScope, Refusal, Scope};
 pub use clock::{Clock, SystemClock};
 pub use error::{AgentError, Kind};

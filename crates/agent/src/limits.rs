@@ -12,6 +12,10 @@ pub const HOOK_COMMANDS_MAX: usize = 64;
 pub const LEAST_SCOPES_MAX: usize = 1000;
 /// Most jobs at once.
 pub const JOBS_MAX: usize = 16;
+/// Jobs at once that somebody asked for, besides the scheduled ones.
+pub const ON_DEMAND_MAX: usize = 1;
+/// So often the agent may die in a job that somebody asked for; then it is given up.
+pub const DEATHS_MAX: u32 = 5;
 /// Most threads that read, of one backup.
 pub const READERS_MAX: usize = 64;
 /// Highest level of compression.

@@ -7,7 +7,7 @@ use api::limits::{ITEMS_PER_DOMAIN_MAX, SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{FileScope, ProtectedItem, Protection};
 use contract::{Error, ErrorKind};
 use format::{DomainId, ItemName};
-use policy::{ItemSeed, Policy, Slot, Step, Timestamp};
+use policy::{ItemSeed, Policy, PolicySettings, Slot, Step, Timestamp};
 use std::collections::BTreeMap;
 
 /// An item.
@@ -43,8 +43,8 @@ pub(crate) fn bounded(protection: Protection) -> Result<Protection, Error> {
 /// What to do about an item now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Start a run.
-    Start { slot: Slot, missed: usize },
+    /// Start a run, which would have started then if nothing had been in the way.
+    Start { slot: Slot, missed: usize, planned: Timestamp },
     /// Stop the one that runs.
     Stop,
     /// Ask again then.
@@ -52,16 +52,20 @@ pub(crate) enum Due {
 }
 
 impl Plan {
-    /// Compiles what the service said. What it cannot use of it is taken from the plan before.
-    pub(crate) fn new(domain: DomainId, protection: &Protection, before: &Self) -> Self {
-        let items = protection.items.iter().map(|item| (item.item.clone(), PlannedItem::new(domain, item, before)));
+    /// Compiles what the service said. What it cannot use of it is taken from the plan before. Without `spread` what is due is due at once.
+    pub(crate) fn new(domain: DomainId, protection: &Protection, before: &Self, spread: bool) -> Self {
+        let items = protection.items.iter().map(|item| (item.item.clone(), PlannedItem::new(domain, item, before, spread)));
         Self { items: items.collect() }
     }
 }
 
 impl PlannedItem {
-    fn new(domain: DomainId, item: &ProtectedItem, before: &Plan) -> Self {
-        let compiled = item.policy.clone().map(Policy::new).transpose();
+    fn new(domain: DomainId, item: &ProtectedItem, before: &Plan, spread: bool) -> Self {
+        let settings = item.policy.clone().map(|settings| match spread {
+            true => settings,
+            false => PolicySettings { spread_minutes: 0, ..settings },
+        });
+        let compiled = settings.map(Policy::new).transpose();
         let (policy, unusable) = match compiled {
             Ok(policy) => (policy, None),
             Err(error) => {
@@ -84,7 +88,7 @@ impl PlannedItem {
         let Some(policy) = &self.policy else { return Due::Later(None) };
         let history = History { since_ms: self.since_ms, ready_ms, known_slot_ms: self.known_slot_ms, running };
         match policy.next_step(&self.seed, &record.to_runs(&history), now) {
-            Step::Start { slot, missed } => Due::Start { slot, missed },
+            Step::Start { slot, missed } => Due::Start { slot, missed, planned: policy.planned_start(&self.seed, slot) },
             Step::Stop => Due::Stop,
             Step::Wait { until, .. } => Due::Later(Some(until)),
             Step::GoOn { until } => Due::Later(until),
@@ -102,7 +106,7 @@ impl PlannedItem {
 mod tests {
     use super::*;
     use crate::state::SlotEnd;
-    use policy::{Days, PolicySettings, Schedule, Times};
+    use policy::{Days, Schedule, Times};
 
     const MINUTE_MS: i64 = 60_000;
 
@@ -127,7 +131,7 @@ mod tests {
     }
 
     fn planned(settings: PolicySettings, since_ms: i64) -> PlannedItem {
-        let plan = Plan::new(DomainId([7; 16]), &protection(settings, since_ms), &Plan::default());
+        let plan = Plan::new(DomainId([7; 16]), &protection(settings, since_ms), &Plan::default(), true);
         plan.items.into_values().next().unwrap()
     }
 
@@ -188,10 +192,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_is_due_at_once_for_who_does_it_once() {
+        let (since, slot) = (at("2027-01-01T12:00:00Z"), at("2027-01-02T02:30:00Z"));
+        let plan = Plan::new(DomainId([7; 16]), &protection(nightly("UTC"), since), &Plan::default(), false);
+        let item = plan.items.values().next().unwrap();
+        for late_ms in [0, 1000, 20 * MINUTE_MS] {
+            let now = slot + late_ms;
+            let due = item.due(&ItemRecord::default(), now, None, timestamp(now));
+            assert!(matches!(due, Due::Start { .. }), "{late_ms}: {due:?}");
+        }
+        let due = item.due(&ItemRecord::default(), slot - 1, None, timestamp(slot - 1));
+        assert_eq!(due, Due::Later(Some(timestamp(slot))));
+    }
+
+    #[test]
     fn a_policy_that_cannot_be_used_leaves_the_one_before_in_force() {
         let domain = DomainId([7; 16]);
-        let before = Plan::new(domain, &protection(nightly("UTC"), 0), &Plan::default());
-        let after = Plan::new(domain, &protection(nightly("Mars/Olympus"), 0), &before);
+        let before = Plan::new(domain, &protection(nightly("UTC"), 0), &Plan::default(), true);
+        let after = Plan::new(domain, &protection(nightly("Mars/Olympus"), 0), &before, true);
         let item = after.items.values().next().unwrap();
         assert!(item.unusable.as_deref().unwrap().contains("time_zone"));
         assert_eq!(item.policy.as_ref().unwrap().settings().time_zone, "UTC");
@@ -215,7 +233,7 @@ mod tests {
     fn what_is_on_demand_only_is_never_due() {
         let mut protection = protection(nightly("UTC"), 0);
         protection.items[0].policy = None;
-        let plan = Plan::new(DomainId([7; 16]), &protection, &Plan::default());
+        let plan = Plan::new(DomainId([7; 16]), &protection, &Plan::default(), true);
         let due = plan.items.values().next().unwrap().due(&ItemRecord::default(), 0, None, timestamp(at("2027-01-01T12:00:00Z")));
         assert_eq!(due, Due::Later(None));
     }

@@ -88,7 +88,7 @@ impl Policy {
         let earliest = match runs.failed.filter(|failed| failed.slot == due.due) {
             Some(failed) if failed.attempts > self.settings().retries.count => return self.wait_for_next(seed, now),
             Some(failed) => self.retry_at(seed, failed, now),
-            None => self.start_of(seed, due, due.due.max(runs.ready_since.min(now))),
+            None => self.start_of(seed, due, release(due, runs, now)),
         };
         let start = self.inside_window(seed, due, earliest, now);
         match self.next_slot(now) {
@@ -185,4 +185,10 @@ impl Policy {
         let from = since.unwrap_or(due.due);
         self.slots_between(from, due.due).take(MISSED_MAX).count().saturating_sub(1)
     }
+}
+
+/// Since when a slot could be run. Of one that is ready since tomorrow that is not known: the clock was ahead. To take now for it would put
+/// the start off at every look.
+fn release(due: Slot, runs: &ItemRuns, now: Timestamp) -> Timestamp {
+    if runs.ready_since > now { due.due } else { due.due.max(runs.ready_since) }
 }

@@ -51,7 +51,7 @@ impl Default for Duties {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once, half of them of one domain's agents; more wait to be accepted.
     pub connections: usize,
     /// Requests at once, half of them by one domain's agents; more are answered as busy.
     pub requests: usize,
@@ -59,9 +59,9 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions of one domain that are open at once; more are answered as busy.
     pub domain_sessions: usize,
-    /// Mebibytes of packs on their way in, in memory at once, half of them of one domain's agents; more wait.
+    /// Mebibytes of packs and other large bodies on their way in, in memory at once, half of them of one domain's agents; more wait.
     pub packs_in_mib: u32,
-    /// Mebibytes of packs on their way out, in memory at once, half of them for one domain's agents; more wait.
+    /// Mebibytes of packs and other large answers on their way out, in memory at once, half of them for one domain's agents; more wait.
     pub packs_out_mib: u32,
     /// Streams of one HTTP/2 connection at once.
     pub streams: u32,
@@ -75,6 +75,8 @@ pub struct Limits {
     pub request_seconds: u64,
     /// A body of which nothing comes for so many seconds is given up, and an answer of which nothing is taken.
     pub silence_seconds: u64,
+    /// A connection over which nothing is asked for so many seconds is ended.
+    pub idle_seconds: u64,
     /// Streams of commands and events at once; more are answered as busy.
     pub listeners: usize,
     /// Streams of one domain at once; more are answered as busy.
@@ -119,6 +121,7 @@ impl Default for Limits {
             session_days: 7,
             request_seconds: 60,
             silence_seconds: 60,
+            idle_seconds: 300,
             listeners: 10_000,
             domain_listeners: 100,
             job_lease_seconds: 120,
@@ -166,7 +169,8 @@ impl Config {
         let counts = [limits.connections, limits.requests, limits.sessions, limits.domain_sessions, streams, header_bytes];
         let counts = [counts.as_slice(), &[limits.listeners, limits.domain_listeners]].concat();
         let times = [limits.lease_seconds, limits.session_days, limits.request_seconds, limits.silence_seconds];
-        let times = [times.as_slice(), &[limits.job_lease_seconds, limits.jobs_kept, limits.jobs_kept_days]].concat();
+        let others = [limits.idle_seconds, limits.job_lease_seconds, limits.jobs_kept, limits.jobs_kept_days];
+        let times = [times.as_slice(), &others].concat();
         if counts.contains(&0) || times.contains(&0) {
             return wrong("no limit is 0");
         }

@@ -43,6 +43,14 @@ pub enum ServiceError {
         /// The newest that is known.
         known: usize,
     },
+    /// A database of an older program, or none of a service.
+    #[error("the service's database has version {found}, and is not of this program, whose version is {known}")]
+    Older {
+        /// Its version.
+        found: i64,
+        /// That of this program.
+        known: usize,
+    },
     /// A certificate or its key.
     #[error("cannot {doing}")]
     Certificate {
@@ -67,7 +75,7 @@ impl ServiceError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Config(_) | Self::Newer { .. } | Self::Certificate { .. } => Kind::Invalid,
+            Self::Config(_) | Self::Newer { .. } | Self::Older { .. } | Self::Certificate { .. } => Kind::Invalid,
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Kind::Full,
             Self::Database { source, .. } if is_full(source) => Kind::Full,
             Self::File { .. } | Self::Listen { .. } | Self::Database { .. } | Self::InUse { .. } => Kind::Unavailable,
@@ -91,6 +99,9 @@ impl ServiceError {
             Self::File { source, .. } if source.kind() == PermissionDenied => Some("run it as the user that the file belongs to"),
             Self::File { source, .. } if source.kind() == NotFound => Some("see that the path is right"),
             Self::Newer { .. } => Some("a newer program used this directory: install that one again"),
+            Self::Older { .. } => {
+                Some("start this program's service there first, or use the 'holdfast-vault' that the running service is of")
+            }
             Self::Config(_) => Some("'holdfast-vault serve --help' and docs/service.md say what there is to set"),
             _ if self.kind() == Kind::Full => Some("make room on that disk and start the service again"),
             _ => None,

@@ -1,6 +1,7 @@
 //! The whole surface of the API: every endpoint, who may use it, what goes in and out.
 
 use crate::app::App;
+use crate::app::points::PAGE_BYTES;
 use crate::handlers::{
     agents, clock, domains, enrolments, items, jobs, packs, points, policies, readers, service, sessions, tokens, vault,
 };
@@ -10,6 +11,7 @@ use crate::http::answer::LINES_TYPE;
 use crate::http::endpoint::Content::{Octets, Text};
 use crate::http::endpoint::{Endpoint, json, json_or_null, lines, stream};
 use crate::http::streams::EVENTS_TYPE;
+use api::limits::IDS_MAX;
 use api::{
     AgentHello, AgentList, CheckRequest, ClockAcknowledgement, ClockBody, CollectRequest, CollectResult, CommittedPoint,
     EnrolRequest, Enrolled, EnrolmentList, ItemBody, ItemEnd, ItemList, ItemPointList, ItemRequest, Job, JobClaim, JobList,
@@ -19,8 +21,14 @@ use api::{
 };
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use format::limits::FOOTER_BYTES_MAX;
 use std::sync::Arc;
 use utoipa::openapi::HttpMethod::{Delete, Get, Post, Put};
+
+/// A page of points, as it is stored and as it is sent.
+const POINTS_BYTES: usize = 2 * PAGE_BYTES;
+/// Where blobs lie, if each has a copy or two.
+const PLACES_BYTES: usize = IDS_MAX * 128;
 
 const IDS: &str = "ids of blobs, 32 bytes each";
 
@@ -86,13 +94,13 @@ fn of_writing() -> Vec<Endpoint> {
 #[rustfmt::skip]
 fn of_reading() -> Vec<Endpoint> {
     vec![
-        Endpoint::new(Get, "/v1/domains/{domain}/points", OwnDomain, points::list).query(&["item", "deleted", "after", "limit"]).gives(json::<PointList>()).says("Points, oldest first"),
+        Endpoint::new(Get, "/v1/domains/{domain}/points", OwnDomain, points::list).query(&["item", "deleted", "after", "limit"]).gives(json::<PointList>()).needs(POINTS_BYTES).says("Points, oldest first"),
         Endpoint::new(Post, "/v1/domains/{domain}/readers", OwnDomain, readers::open).takes(json::<ReaderRequest>()).gives(json::<ReaderOpened>()).says("Opens a read session, which pins a point"),
         Endpoint::new(Put, "/v1/domains/{domain}/readers/{session}/lease", OwnDomain, readers::renew).says("Renews a read session's lease"),
         Endpoint::new(Delete, "/v1/domains/{domain}/readers/{session}", OwnDomain, readers::close).says("Ends a read session"),
-        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/places", OwnDomain, packs::locate).takes(Octets(IDS)).gives(Octets("for each id: count (2), then count times pack (16), offset (4), length (4), key (32); numbers little-endian")).says("Where blobs lie, the copy to read first in front"),
+        Endpoint::new(Post, "/v1/domains/{domain}/sessions/{session}/places", OwnDomain, packs::locate).takes(Octets(IDS)).gives(Octets("for each id: count (2), then count times pack (16), offset (4), length (4), key (32); numbers little-endian")).needs(PLACES_BYTES).says("Where blobs lie, the copy to read first in front"),
         Endpoint::new(Post, "/v1/domains/{domain}/packs/{pack}/ranges", OwnDomain, packs::read).takes(Octets("start (8) and end (8) of each range, little-endian")).gives(Octets("the ranges, one behind the other")).long().says("Bytes of a pack"),
-        Endpoint::new(Get, "/v1/domains/{domain}/packs/{pack}/footer", OwnDomain, packs::footer).gives(Octets("the footer")).long().says("The footer of a pack, without its trailer"),
+        Endpoint::new(Get, "/v1/domains/{domain}/packs/{pack}/footer", OwnDomain, packs::footer).gives(Octets("the footer")).needs(FOOTER_BYTES_MAX).long().says("The footer of a pack, without its trailer"),
         Endpoint::new(Get, "/v1/domains/{domain}/keys/{key}", OwnDomain, packs::key).gives(Octets("the key object")).says("A key object"),
         Endpoint::new(Post, "/v1/domains/{domain}/unreadable", OwnDomain, packs::report_unreadable).takes(Octets("pack (16) and blob (32) of each copy")).says("Reports copies that could not be opened: they are sent anew, nothing is deleted"),
     ]
@@ -121,7 +129,7 @@ fn of_protection() -> Vec<Endpoint> {
         Endpoint::new(Get, "/v1/domains/{domain}/items/{item}", OwnDomain, items::get).gives(json::<ItemBody>()).says("An item that is protected"),
         Endpoint::new(Put, "/v1/domains/{domain}/items/{item}", Administrator, items::set).takes(json::<ItemRequest>()).gives(json::<ItemBody>()).says("Sets what an item is; one that is protected less than before only if that is said"),
         Endpoint::new(Delete, "/v1/domains/{domain}/items/{item}", Administrator, items::remove).says("Protects an item no more; its points stay"),
-        Endpoint::new(Get, "/v1/domains/{domain}/items/{item}/points", OwnDomain, items::points).gives(json::<ItemPointList>()).long().says("An item's points, and what becomes of them"),
+        Endpoint::new(Get, "/v1/domains/{domain}/items/{item}/points", OwnDomain, items::points).gives(json::<ItemPointList>()).needs(POINTS_BYTES).long().says("An item's points, and what becomes of them"),
         Endpoint::new(Post, "/v1/domains/{domain}/items/{item}/review", Administrator, items::accept).takes(json::<ReviewBody>()).long().says("Lets so many points expire that a person had to look"),
         Endpoint::new(Get, "/v1/domains/{domain}/protection", OwnDomain, items::protection).gives(json::<Protection>()).says("What the domain's agent protects"),
         Endpoint::new(Get, "/v1/clock", Administrator, clock::get).gives(json::<ClockBody>()).says("The clock on which points expire"),

@@ -107,9 +107,10 @@ impl Service {
     }
 }
 
-/// A new one-time token for whoever administrates the machine: works while the service runs, too.
+/// A new one-time token for whoever administrates the machine: works while the service runs, too. Where no service of this version was
+/// it makes nothing.
 pub async fn one_time_token(data: &Path) -> Result<String, ServiceError> {
-    let database = Database::open(&data.join("service.db")).await?;
+    let database = Database::open_existing(&data.join("service.db")).await?;
     let tokens = crate::app::tokens::Tokens::load(database).await?;
     tokens.issue_one_time(Scope::Administrator).await
 }

@@ -11,4 +11,4 @@ mod platform;
 pub mod zoo;
 
 pub use error::{WorkloadError, WorkloadErrorKind};
-pub use platform::raise_open_files;
+pub use platform::{raise_open_files, sees_trusted_attributes};

@@ -6,6 +6,7 @@
 mod commands;
 mod places;
 mod scope;
+mod way;
 
 pub(crate) use places::Destination;
 pub use scope::{Refusal, Scope};

@@ -1,8 +1,10 @@
 //! Where restores may go: a directory of the job's own in staging, or below a directory that the configuration names.
 //!
 //! Invariant: the way from a named directory to the destination has no symlink in it, and the destination is held open from when it
-//! was looked at: who can write in between cannot lead a restore out. Holdfast's own files are never in reach of a restore.
+//! was looked at: who can write in between cannot lead a restore out. Holdfast's own files are never in reach of a restore, nor are the
+//! programs that its hooks run.
 
+use super::commands::files_of;
 use super::{Bounds, is_plain};
 use crate::trouble::{Trouble, TroubleKind};
 use format::JobId;
@@ -62,6 +64,7 @@ impl Bounds {
         };
         // Before anything is made: a directory in the wrong place would do harm by being there.
         keep_off(&base.join(&rest), wanted, own)?;
+        self.keep_off_hooks(&base.join(&rest), wanted)?;
         let held = open_below(&base, &rest).map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::LOOP | Errno::NOTDIR) => {
                 Trouble::refused(format!("cannot restore to '{shown}': something on the way to it is a symlink or no directory"))
@@ -72,7 +75,16 @@ impl Bounds {
         let real =
             std::fs::read_link(destination.path()).map_err(|error| Trouble::io("cannot look at the destination", &error))?;
         keep_off(&real, wanted, own)?;
+        self.keep_off_hooks(&real, wanted)?;
         Ok(destination)
+    }
+
+    /// Refuses what holds a file that hooks run, or a symlink on the way to one: who can restore there can run anything.
+    fn keep_off_hooks(&self, real: &Path, wanted: &Path) -> Result<(), Trouble> {
+        let mut files = self.hook_commands.iter().flat_map(|command| files_of(command));
+        let Some(file) = files.find(|file| file.starts_with(real)) else { return Ok(()) };
+        let message = format!("cannot restore to '{}': the hook in 'hook_commands' needs '{}'", wanted.display(), file.display());
+        Err(Trouble::refused(message).with_hint("'restore_to' of agent.toml names directories that no hook is in or below"))
     }
 
     /// The named directory that a path is below, resolved, and the rest of the way.
@@ -194,6 +206,28 @@ mod tests {
         }
         assert!(!root.join("allowed/etc/holdfast/vaults").exists(), "nothing is made there");
         bounds.open_destination(&root.join("allowed/etc/other"), &own).unwrap();
+    }
+
+    #[test]
+    fn a_restore_keeps_off_what_hooks_run_and_every_symlink_that_leads_there() {
+        let (_directory, root, mut bounds) = tree();
+        for made in ["allowed/bin", "allowed/links", "allowed/lib", "allowed/free"] {
+            fs::create_dir(root.join(made)).unwrap();
+        }
+        fs::write(root.join("closed/freeze"), "").unwrap();
+        fs::write(root.join("allowed/lib/words"), "").unwrap();
+        symlink(root.join("allowed/links/freeze"), root.join("allowed/bin/freeze")).unwrap();
+        symlink(root.join("closed/freeze"), root.join("allowed/links/freeze")).unwrap();
+        let word = |name: &str| root.join(name).to_str().unwrap().to_owned();
+        bounds.hook_commands =
+            vec![vec![word("allowed/bin/freeze"), word("allowed/lib/words")], vec![word("allowed/later/thaw")]];
+        for path in ["allowed", "allowed/bin", "allowed/bin/freeze", "allowed/links", "allowed/lib", "allowed/later"] {
+            let error = bounds.open_destination(&root.join(path), &[]).unwrap_err();
+            assert_eq!(error.kind, TroubleKind::Refused, "{path}: {}", error.message());
+        }
+        assert!(!root.join("allowed/later").exists(), "nothing is made there");
+        bounds.open_destination(&root.join("allowed/free"), &[]).unwrap();
+        bounds.open_destination(&root.join("allowed/bin/other"), &[]).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Jobs that somebody asked for: when the agent takes one, and those that it has to take again.
 
 use super::{Answer, Duty};
+use crate::limits::ON_DEMAND_MAX;
 use api::limits::{SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{Job, JobClaim, Notice, Work};
 use contract::ErrorKind;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// After a question that failed, so long until the next.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Most jobs that wait to be taken again. There are no more under way than there are places for what somebody asks for.
+const AGAIN_MAX: usize = 32;
 
 /// What is asked, and what has to be.
 #[derive(Debug, Default)]
@@ -34,9 +37,23 @@ struct Asked {
 }
 
 impl Claims {
-    /// Has this job taken again.
-    pub(super) fn again(&mut self, job: JobId, item: Option<ItemName>) {
-        self.again.push_back((job, item));
+    /// Has this job taken again. Answers whether there is room for that.
+    pub(super) fn again(&mut self, job: JobId, item: Option<ItemName>) -> bool {
+        let is_known = self.again.iter().any(|(known, _)| *known == job);
+        if !is_known && self.again.len() < AGAIN_MAX {
+            self.again.push_back((job, item));
+        }
+        is_known || self.again.iter().any(|(known, _)| *known == job)
+    }
+
+    /// The job is not to be taken again: it was, or it is nobody's any more.
+    pub(super) fn strike(&mut self, job: JobId) {
+        self.again.retain(|(known, _)| *known != job);
+    }
+
+    /// Asks for nothing for a while.
+    pub(super) fn pause(&mut self) {
+        self.after = Some(Instant::now() + AGAIN);
     }
 
     /// Whether a job of this item is to be taken again.
@@ -77,10 +94,11 @@ impl Claims {
 }
 
 impl Duty {
-    /// Takes a job if there is one and room for it. Somebody who asks does not wait behind schedules: there is a place for such jobs.
+    /// Takes a job if there is one and room for it. Somebody who asks does not wait behind schedules, and schedules do not wait behind who
+    /// asks: there is a place for such jobs.
     pub(super) fn claim(&mut self, notice: &Notice) {
-        let on_demand = self.running.values().filter(|running| running.slot_ms.is_none()).count();
-        let is_full = self.running.len() > self.shared.agent.bounds.jobs || on_demand > self.shared.agent.bounds.jobs;
+        let on_demand = self.running.values().filter(|running| running.runs && running.slot_ms.is_none()).count();
+        let is_full = on_demand >= ON_DEMAND_MAX;
         let is_early = self.claims.after.is_some_and(|after| Instant::now() < after);
         if self.claims.is_asking() || is_early || is_full || !self.may_write() {
             return;
@@ -91,7 +109,7 @@ impl Duty {
             return;
         }
         self.claims.ask(notice);
-        let busy: BTreeSet<_> = self.running.values().map(|running| running.item.clone()).collect();
+        let busy: BTreeSet<_> = self.busy().cloned().collect();
         let claim = JobClaim { agent: self.shared.agent.secrets.signer.key(), busy: busy.into_iter().collect(), again };
         let shared = self.shared.clone();
         self.answers.spawn(async move {
@@ -106,14 +124,14 @@ impl Duty {
             Ok(job) => {
                 self.moved = Instant::now();
                 if let Some(wanted) = again {
-                    self.claims.again.retain(|(job, _)| *job != wanted);
+                    self.claims.strike(wanted);
                     if job.as_ref().is_none_or(|job| job.job != wanted) {
                         tracing::info!(job = %wanted, "the job is over, or somebody else's");
                         self.forget(wanted);
                     }
                 }
                 match job {
-                    Some(job) => self.on_given(job, again),
+                    Some(job) => self.on_given(job),
                     None if again.is_none() => self.claims.learn_of_none(asked),
                     None => {}
                 }
@@ -122,7 +140,7 @@ impl Duty {
                 tracing::warn!(%error, "the service does not give a job");
                 match again {
                     Some(wanted) => {
-                        self.claims.again.retain(|(job, _)| *job != wanted);
+                        self.claims.strike(wanted);
                         self.forget(wanted);
                     }
                     None => self.claims.learn_of_none(asked),
@@ -131,19 +149,18 @@ impl Duty {
             Err(error) => {
                 self.refusal = Some(error.to_string());
                 tracing::debug!(%error, "cannot ask for a job");
-                self.claims.after = Some(Instant::now() + AGAIN);
+                self.claims.pause();
             }
         }
     }
 
-    fn on_given(&mut self, job: Job, again: Option<JobId>) {
+    fn on_given(&mut self, job: Job) {
         if !is_bounded(&job.work) {
             // It is not worth a place on this machine's disk: its lease says what there is to say.
             return tracing::error!(job = %job.job, "the service gave a job that is larger than any may be");
         }
         self.claims.nothing = None;
-        let is_again = again == Some(job.job);
-        self.start_given(job, is_again);
+        self.start_given(job);
     }
 }
 

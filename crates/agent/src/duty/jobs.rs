@@ -1,87 +1,112 @@
 //! Jobs of the loop: how they begin, and what is kept when they are over.
 
-use super::{Duty, Running};
+use super::{DueRun, Duty, Running};
 use crate::chance;
+use crate::limits::DEATHS_MAX;
 use crate::runner::{self, Cause, Control, Ended, Order, Task};
 use crate::state::{Begun, SlotEnd};
 use api::{Job, JobOrigin, JobReport, JobState, Work};
 use format::{ItemName, JobId};
-use policy::Slot;
 use std::time::Instant;
 use tokio::task::JoinError;
 
+/// The end of a job that the disk has not taken. Until it does, the item has no other job.
+pub(super) struct Unsaved {
+    item: ItemName,
+    ended: Ended,
+}
+
 impl Duty {
-    /// What was under way when the agent died. What a schedule began is settled; what somebody asked for is taken again.
+    /// What was under way when the agent died. What a schedule began is settled; what somebody asked for is taken again, unless the agent
+    /// dies of it each time.
     pub(super) fn take_up(&mut self) {
-        for (job, begun) in self.state.begun() {
-            match begun.slot_ms() {
-                Some(_) => self.start(job, begun, Task::Settle),
-                None => {
-                    self.claims.again(job, begun.item().cloned());
-                    // What is frozen does not wait for the service.
-                    if begun.thaw.is_some() {
-                        self.start(job, begun, Task::Thaw);
-                    }
-                }
+        for (job, mut begun) in self.state.begun() {
+            if begun.slot_ms().is_some() {
+                self.start(job, begun, Task::Settle);
+                continue;
+            }
+            if !begun.rests {
+                let kept = tokio::task::block_in_place(|| self.state.rest(job, true));
+                self.is_kept(kept);
+                begun.deaths = begun.deaths.saturating_add(1);
+            }
+            if begun.deaths >= DEATHS_MAX {
+                self.start(job, begun, Task::GiveUp);
+                continue;
+            }
+            let is_kept = self.claims.again(job, begun.item().cloned());
+            // What is frozen does not wait for the service.
+            if begun.thaw.is_some() {
+                self.start(job, begun, Task::Thaw);
+            } else if !is_kept {
+                tracing::error!(%job, "too many jobs were under way: this one is nobody's any more");
+                self.forget(job);
             }
         }
     }
 
-    pub(super) fn start_scheduled(&mut self, name: &ItemName, slot: Slot, missed: usize) {
-        let is_full = self.running.len() >= self.shared.agent.bounds.jobs;
+    /// Begins a run that is due, if there is room and nothing else comes first.
+    pub(super) fn start_scheduled(&mut self, run: &DueRun) -> bool {
+        let name = &run.item;
+        let scheduled = self.running.values().filter(|running| running.runs && running.slot_ms.is_some()).count();
+        let is_full = scheduled >= self.shared.agent.bounds.jobs;
         // An answer that is on its way may bring a job of this item.
         // One that somebody asked for, and that is to be taken again, comes first: it would take this run's point for its own.
         if is_full || self.is_busy(name) || self.claims.waits_for(name) || self.claims.is_asking() || !self.may_write() {
-            return;
+            return false;
         }
-        let slot_ms = slot.due.as_millisecond();
+        let slot_ms = run.slot.due.as_millisecond();
         let attempt = self.state.item(name).next_try(slot_ms);
-        let origin = JobOrigin::Schedule { slot_ms, missed: missed as u64 };
+        let origin = JobOrigin::Schedule { slot_ms, missed: run.missed as u64 };
         let work = Work::Backup { item: name.clone(), reread: false };
         let begun = self.begun(name, 0, work, origin, attempt);
-        self.begin(chance::job_id(), begun, Task::Do);
+        self.begin(chance::job_id(), begun, Task::Do)
     }
 
-    /// A job that the service gave. It waits for its item if that has another one, and is taken again then.
-    pub(super) fn start_given(&mut self, job: Job, again: bool) {
+    /// A job that the service gave. One for an item that has another job is not taken: the service was told which those are.
+    pub(super) fn start_given(&mut self, job: Job) {
         let Some(item) = job.work.item().cloned() else {
             return tracing::warn!(job = %job.job, "the service gave a job that is no agent's");
         };
         if self.running.contains_key(&job.job) {
             return;
         }
-        let waits = self.is_busy(&item);
         let before = self.state.begun().into_iter().find(|(known, _)| *known == job.job).map(|(_, begun)| begun);
+        if self.is_busy(&item) || self.unsaved.iter().any(|unsaved| unsaved.ended.job == job.job) {
+            // Nothing is written down for it: its lease says what there is to say.
+            tracing::warn!(job = %job.job, %item, "the service gave a job for an item that has another one");
+            if let Some(before) = before {
+                self.claims.again(job.job, before.item().cloned());
+            }
+            return self.claims.pause();
+        }
+        self.claims.strike(job.job);
         let mut begun = self.begun(&item, job.fence, job.work, job.origin, job.attempt);
         let mut task = Task::Do;
-        if let Some(before) = before.filter(|_| again) {
+        if let Some(before) = before {
             // When it began first, and what there was then, tells its point from others.
-            (begun.report.started_ms, begun.sequence_before, begun.thaw) =
-                (before.report.started_ms, before.sequence_before, before.thaw);
+            begun.report.started_ms = before.report.started_ms;
+            (begun.sequence_before, begun.thaw, begun.deaths) = (before.sequence_before, before.thaw, before.deaths);
             task = Task::GoOn;
         }
-        if !waits {
-            return self.begin(job.job, begun, task);
-        }
-        let kept = tokio::task::block_in_place(|| self.state.begin(job.job, begun));
-        if self.is_kept(kept) {
-            self.claims.again(job.job, Some(item));
-        }
+        self.begin(job.job, begun, task);
     }
 
     fn begun(&self, item: &ItemName, fence: u64, work: Work, origin: JobOrigin, attempt: u32) -> Begun {
         let agent = &self.shared.agent;
         let report = JobReport::begun(agent.secrets.signer.key(), fence, work, origin, attempt, self.shared.now_ms());
         let sequence_before = tokio::task::block_in_place(|| agent.trust.sequence(agent.domain, item));
-        Begun { report, sequence_before, thaw: None }
+        Begun { report, sequence_before, thaw: None, deaths: 0, rests: false }
     }
 
-    /// Writes the job down, then starts it.
-    fn begin(&mut self, job: JobId, begun: Begun, task: Task) {
+    /// Writes the job down, then starts it. Answers whether it has begun.
+    fn begin(&mut self, job: JobId, begun: Begun, task: Task) -> bool {
         let kept = tokio::task::block_in_place(|| self.state.begin(job, begun.clone()));
-        if self.is_kept(kept) {
+        let is_kept = self.is_kept(kept);
+        if is_kept {
             self.start(job, begun, task);
         }
+        is_kept
     }
 
     fn start(&mut self, job: JobId, begun: Begun, task: Task) {
@@ -92,6 +117,9 @@ impl Duty {
             Task::Do => tracing::info!(%job, %item, work, attempt, "a job begins"),
             Task::GoOn => tracing::info!(%job, %item, work, "a job goes on in which the agent died or was ended"),
             Task::Settle => tracing::info!(%job, %item, "the agent died in a job: finding out what came of it"),
+            Task::GiveUp => {
+                tracing::error!(%job, %item, deaths = begun.deaths, "the agent died in a job each time: it is given up")
+            }
             Task::Thaw => {}
         }
         let (control, slot_ms) = (Control::default(), begun.slot_ms());
@@ -102,7 +130,13 @@ impl Duty {
     }
 
     pub(super) fn is_busy(&self, item: &ItemName) -> bool {
-        self.running.values().any(|running| running.item == *item)
+        self.busy().any(|busy| busy == item)
+    }
+
+    /// Items that have a job, or one whose end is not written down yet.
+    pub(super) fn busy(&self) -> impl Iterator<Item = &ItemName> {
+        let unsaved = self.unsaved.iter().map(|unsaved| &unsaved.item);
+        self.running.values().map(|running| &running.item).chain(unsaved)
     }
 
     /// A job is over: its report is kept, then what follows from it.
@@ -113,6 +147,9 @@ impl Duty {
         self.retired |= ended.retired;
         if let Some(report) = &ended.report {
             let (job, item) = (ended.job, &running.item);
+            if self.shared.agent.once {
+                self.ends.insert((item.clone(), running.slot_ms.is_none().then_some(job)), report.state);
+            }
             let why = report.problem.as_ref().map(|problem| problem.message.as_str()).unwrap_or_default();
             let (state, warnings) = (report.state.as_str(), report.warnings_count);
             match report.state {
@@ -125,9 +162,11 @@ impl Duty {
         // what there is to say.
         let pauses = running.control.cause() == Some(Cause::End) && running.slot_ms.is_none();
         if pauses && is_interrupted(&ended) {
+            let kept = tokio::task::block_in_place(|| self.state.rest(ended.job, false));
+            self.is_kept(kept);
             return;
         }
-        self.save(ended);
+        self.save(Unsaved { item: running.item, ended });
     }
 
     /// A job whose task panicked.
@@ -138,9 +177,10 @@ impl Duty {
         self.on_ended(runner::broke(job, &begun, self.shared.now_ms()));
     }
 
-    fn save(&mut self, ended: Ended) {
+    /// Writes down how a job ended, and keeps that in memory if the disk does not take it. Answers whether it did.
+    fn save(&mut self, unsaved: Unsaved) -> bool {
         let now_ms = self.shared.now_ms();
-        let state = &mut self.state;
+        let (state, ended) = (&mut self.state, &unsaved.ended);
         let kept = tokio::task::block_in_place(|| match (&ended.report, ended.end) {
             (Some(report), Some(end)) => state.end(ended.job, report, end, now_ms),
             (None, Some(end)) => state.forget(ended.job, end, now_ms).map(|()| None),
@@ -149,16 +189,22 @@ impl Duty {
         if let Ok(Some(lost)) = &kept {
             tracing::error!(job = %lost, "too many reports wait for the service: that of a job is lost");
         }
-        if !self.is_kept(kept) {
-            // It stays what it is until the disk takes it: its item has no other job before.
-            self.unsaved.push(ended);
+        let is_kept = self.is_kept(kept);
+        if !is_kept {
+            self.unsaved.push_front(unsaved);
         }
+        is_kept
     }
 
-    /// The disk may take now what it did not.
+    /// The disk may take now what it did not. What it does not take is tried again later, and what comes after it as well: a small report
+    /// that found room would let the agent begin something while a large one has none.
     pub(super) fn save_again(&mut self) {
-        if !self.unsaved.is_empty() && self.may_write() {
-            std::mem::take(&mut self.unsaved).into_iter().for_each(|ended| self.save(ended));
+        while self.may_write()
+            && let Some(unsaved) = self.unsaved.pop_front()
+        {
+            if !self.save(unsaved) {
+                return;
+            }
         }
     }
 

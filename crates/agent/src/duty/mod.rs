@@ -4,21 +4,30 @@
 //! begins, and its report before it is sent. The loop itself never waits for the service or for a job, and holds no thread while idle.
 
 mod claims;
+mod disk;
 mod jobs;
+mod line;
+mod ready;
+#[cfg(test)]
+mod tests;
 
-use crate::agent::Shared;
+use crate::agent::{JobCounts, Shared};
 use crate::error::{AgentError, Result};
-use crate::limits::{END, FAREWELL, JUMP_MS, LOOK_EVERY};
+use crate::limits::{END, FAREWELL, LOOK_EVERY};
 use crate::link::{Heard, listen};
 use crate::plan::{Due, Plan, bounded};
 use crate::reports::{Delivery, deliver};
 use crate::runner::{Ask, Cause, Control, Ended};
 use crate::state::{Begun, State};
 use crate::trouble::{Trouble, TroubleKind};
-use api::{Job, Notice, Protection};
+use api::{Job, JobState, Notice, Protection};
 use claims::Claims;
+use disk::FullDisk;
 use format::{ItemName, JobId};
-use std::collections::{BTreeMap, HashMap};
+use jobs::Unsaved;
+use line::{DueRun, Line};
+use ready::Ready;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,9 +36,7 @@ use tokio::task::{Id, JoinSet};
 
 /// Messages that wait for the loop; whoever has more waits.
 const WAITING: usize = 64;
-/// A start that cannot be written down is tried again after this.
-const DISK_AGAIN: Duration = Duration::from_secs(30);
-/// Without a service to be had, what is to be done once ends after this.
+/// Without a service to be had, or a disk that takes anything, what is to be done once ends after this.
 const ONCE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A job that runs.
@@ -90,18 +97,18 @@ pub(crate) struct Duty {
     by_task: HashMap<Id, JobId>,
     answers: JoinSet<Answer>,
     asks: (mpsc::Sender<Ask>, mpsc::Receiver<Ask>),
-    /// Since when runs could be started, by item; others since the agent could.
-    ready_ms: BTreeMap<ItemName, i64>,
-    ready_all_ms: i64,
-    /// What the clocks showed at the last look.
-    looked: (i64, Instant),
+    ready: Ready,
+    line: Line,
     started: Instant,
     /// When the service last took or gave something, and why it took nothing since.
     moved: Instant,
     refusal: Option<String>,
     /// Ends of jobs that the disk has not taken.
-    unsaved: Vec<Ended>,
-    disk_after: Option<Instant>,
+    unsaved: VecDeque<Unsaved>,
+    /// It takes nothing now.
+    disk: Option<FullDisk>,
+    /// How the jobs of an agent that does once what there is ended last: of each item by its schedule, and of each that somebody asked for.
+    ends: BTreeMap<(ItemName, Option<JobId>), JobState>,
     retired: bool,
 }
 
@@ -119,20 +126,20 @@ impl Duty {
             by_task: HashMap::new(),
             answers: JoinSet::new(),
             asks: mpsc::channel(WAITING),
-            ready_ms: BTreeMap::new(),
-            ready_all_ms: now_ms,
-            looked: (now_ms, Instant::now()),
+            ready: Ready::new(now_ms, Instant::now()),
+            line: Line::default(),
             started: Instant::now(),
             moved: Instant::now(),
             refusal: None,
-            unsaved: Vec::new(),
-            disk_after: None,
+            unsaved: VecDeque::new(),
+            disk: None,
+            ends: BTreeMap::new(),
             retired: false,
         }
     }
 
-    /// Works until `end` comes.
-    pub(crate) async fn run(mut self, end: impl Future<Output = ()>) -> Result<()> {
+    /// Works until `end` comes. Answers what came of the jobs of an agent that does once what there is.
+    pub(crate) async fn run(mut self, end: impl Future<Output = ()>) -> Result<JobCounts> {
         let (heard_of, mut heard) = mpsc::channel(WAITING);
         let listener = tokio::spawn(listen(self.shared.clone(), heard_of));
         self.take_up();
@@ -165,7 +172,7 @@ impl Duty {
         };
         listener.abort();
         self.stop().await;
-        outcome
+        outcome.map(|()| JobCounts::of(self.ends.values().copied()))
     }
 
     fn on(&mut self, event: Event) {
@@ -188,35 +195,27 @@ impl Duty {
 
     /// Looks at what is due and starts it, hands the service what waits for it, and answers how long there is nothing to do.
     fn look(&mut self) -> Duration {
-        self.watch_clocks();
+        if self.ready.look(self.shared.now_ms(), Instant::now()) {
+            tracing::info!("the machine slept, or its clock was set ahead");
+        }
         self.save_again();
         let next = self.look_at_items();
         self.ask_and_tell();
-        next.min(LOOK_EVERY)
+        next.min(self.disk_rests()).min(LOOK_EVERY)
     }
 
-    /// A wall clock that is ahead of the time that passed: the machine slept, and others of its kind woke with it.
-    fn watch_clocks(&mut self) {
-        let (now_ms, now) = (self.shared.now_ms(), Instant::now());
-        let passed_ms = i64::try_from((now - self.looked.1).as_millis()).unwrap_or(i64::MAX);
-        if now_ms.saturating_sub(self.looked.0).saturating_sub(passed_ms) > JUMP_MS {
-            tracing::info!("the machine slept, or its clock was set ahead");
-            self.ready_all_ms = now_ms;
-            self.ready_ms.clear();
-        }
-        self.looked = (now_ms, now);
-    }
-
-    /// Starts and stops runs; answers how long until the next one.
+    /// Starts and stops runs; answers how long until the next one. Those that are due begin in the order of their line as far as there is
+    /// room.
     fn look_at_items(&mut self) -> Duration {
         let plan = self.shared.plan.borrow().clone();
         let now = self.shared.agent.clock.now();
         let mut next = LOOK_EVERY;
+        let mut due = Vec::new();
         for (name, item) in &plan.items {
             let running = self.running.values().find(|running| running.item == *name);
-            let ready_ms = self.ready_ms.get(name).copied().unwrap_or(self.ready_all_ms).max(self.ready_all_ms);
+            let ready_ms = self.ready.since_ms(name);
             match item.due(&self.state.item(name), ready_ms, running.map(|running| running.slot_ms), now) {
-                Due::Start { slot, missed } => self.start_scheduled(name, slot, missed),
+                Due::Start { slot, missed, planned } => due.push(DueRun { item: name.clone(), slot, missed, planned }),
                 Due::Stop => {
                     // What only finds out what came of a job has no window.
                     if let Some(running) = running.filter(|running| running.runs) {
@@ -228,6 +227,11 @@ impl Duty {
                     next = next.min(Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
                 }
                 Due::Later(None) => {}
+            }
+        }
+        for run in self.line.order(due) {
+            if self.start_scheduled(&run) {
+                self.line.leave(&run.item);
             }
         }
         // A clock may show the same millisecond twice.
@@ -276,9 +280,9 @@ impl Duty {
         match forgiven {
             Ok(items) => {
                 let now_ms = self.shared.now_ms();
-                self.ready_ms.extend(items.into_iter().map(|item| (item, now_ms)));
+                self.ready.begin(items, now_ms);
             }
-            Err(error) => self.disk_failed(&error),
+            Err(error) => self.disk_failed(error),
         }
     }
 
@@ -314,7 +318,7 @@ impl Duty {
                 return tracing::warn!(%error, "cannot learn what is protected; what was known before counts");
             }
         };
-        let plan = Plan::new(self.shared.agent.domain, &protection, &self.shared.plan.borrow());
+        let plan = self.shared.agent.plan(&protection, &self.shared.plan.borrow());
         for (name, item) in &plan.items {
             if let Some(why) = &item.unusable {
                 tracing::error!(item = %name, "the policy cannot be used, the one before counts: {why}");
@@ -360,7 +364,7 @@ impl Duty {
         let (number, waiting) = match oldest {
             Ok(Some(oldest)) => oldest,
             Ok(None) => return,
-            Err(error) => return self.disk_failed(&error),
+            Err(error) => return self.disk_failed(error),
         };
         let Some(job) = waiting.job() else { return };
         self.link.delivering = true;
@@ -385,32 +389,16 @@ impl Duty {
         self.is_kept(dropped);
     }
 
-    /// Whether the disk took it. If not, that is told once, and nothing is started for a while.
-    fn is_kept<T>(&mut self, kept: Result<T>) -> bool {
-        match kept {
-            Ok(_) => self.disk_after = None,
-            Err(error) => {
-                self.disk_failed(&error);
-                return false;
-            }
-        }
-        true
-    }
-
-    fn disk_failed(&mut self, error: &AgentError) {
-        let trouble = Trouble::new(TroubleKind::Failed, "cannot keep state").because(error);
-        tracing::error!("{}{}", trouble.message(), error.hint().map(|hint| format!(": {hint}")).unwrap_or_default());
-        self.disk_after = Some(Instant::now() + DISK_AGAIN);
-    }
-
-    fn may_write(&self) -> bool {
-        self.disk_after.is_none_or(|after| Instant::now() >= after)
-    }
-
     /// Whether all that was to be done once is done.
-    fn once_is_over(&self) -> Option<Result<()>> {
+    fn once_is_over(&mut self) -> Option<Result<()>> {
         // What only finds out what came of a job waits for the service as long as it takes, and goes on at the next start.
-        if !self.shared.agent.once || self.running.values().any(|running| running.runs) || !self.unsaved.is_empty() {
+        if !self.shared.agent.once || self.running.values().any(|running| running.runs) {
+            return None;
+        }
+        if let Some(full) = self.disk.take_if(|full| full.since.elapsed() >= ONCE_PATIENCE) {
+            return Some(Err(full.error));
+        }
+        if self.disk.is_some() || !self.unsaved.is_empty() {
             return None;
         }
         let Some(notice) = self.link.notice.as_ref().filter(|_| self.link.is_up) else {
@@ -431,7 +419,7 @@ impl Duty {
     }
 
     /// Ends: jobs are stopped, and the service hears of it if it is there.
-    async fn stop(mut self) {
+    async fn stop(&mut self) {
         for running in self.running.values() {
             running.control.stop(Cause::End);
         }

@@ -49,18 +49,27 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
     if let Some(warning) = &seen.warning {
         doing.record.warn(b"", "point_gone", warning);
     }
-    doing.record.phase("looking at the paths");
-    let source = source(doing).await?;
     let hooks = item.policy.as_ref().map(|policy| policy.settings().hooks.clone()).unwrap_or_default();
     before(doing, &hooks).await?;
-    let read = read(doing, &client, domain, seen, source, reread).await;
+    let read = async {
+        // Only now: the hook may have made the paths, or led them somewhere else.
+        doing.check()?;
+        doing.record.phase("looking at the paths");
+        let source = source(doing).await?;
+        read(doing, &client, domain, seen, source, reread).await
+    };
+    let read = read.await;
     // However the reading ended, what was frozen has to thaw.
     let thawed = after(doing, &hooks).await;
-    let result = read?;
-    Ok(match thawed {
-        Ok(()) => Outcome::Point(result),
-        Err(trouble) => Outcome::PointBut(result, trouble),
-    })
+    match (read, thawed) {
+        (Ok(result), Ok(())) => Ok(Outcome::Point(result)),
+        (Ok(result), Err(trouble)) => Ok(Outcome::PointBut(result, trouble)),
+        (Err(trouble), Ok(())) => Err(trouble),
+        (Err(trouble), Err(after)) => {
+            doing.record.warn(b"", "hook_failed", after.message());
+            Err(trouble)
+        }
+    }
 }
 
 /// An agent that the owner retired need not try.
@@ -102,6 +111,9 @@ async fn source(doing: &Doing) -> Result<Source, Trouble> {
         doing
             .record
             .say("this machine's own configuration says what is at least in this item; excludes of the service do not count");
+    }
+    if !workloads::sees_trusted_attributes() {
+        doing.record.say("extended attributes 'trusted.*' are not read: that takes CAP_SYS_ADMIN, which this agent lacks");
     }
     for path in &agent.bounds.never {
         doing.record.say_path(format!("left out always, as this machine's own configuration says: '{}'", path.display()));

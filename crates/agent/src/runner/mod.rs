@@ -85,6 +85,8 @@ pub(crate) enum Task {
     Settle,
     /// The agent died between its hooks: the one after it runs now, and the job itself when it is taken again.
     Thaw,
+    /// The agent died in it each time that it was taken: it is over.
+    GiveUp,
 }
 
 /// A job to be done.
@@ -169,6 +171,12 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
     }
     if task == Task::Thaw {
         return Ended { job, report: None, end: None, retired: false };
+    }
+    if task == Task::GiveUp {
+        let message = format!("the agent died in it {} times", doing.begun.deaths);
+        let trouble = Trouble::new(TroubleKind::Failed, message)
+            .with_hint("what ended the agent stands in the machine's journal; if it ran out of memory, give it more");
+        return conclude(job, &doing.record, None, Err(trouble));
     }
     let outcome = match (&doing.begun.report.work, task) {
         (Work::Backup { .. }, Task::Settle) => settle(&doing).await,

@@ -80,12 +80,7 @@ fn destination(doing: &Doing, work: &RestoreWork) -> Result<Destination, Trouble
 async fn target(doing: &Doing, work: &RestoreWork, destination: &Destination) -> Result<RestoreTarget, Trouble> {
     let mut options = TargetOptions::new(destination.path());
     options.resume = doing.task == Task::GoOn;
-    options.overwrite = match work.overwrite {
-        Overwriting::Fail => Overwrite::Fail,
-        Overwriting::Never => Overwrite::Never,
-        Overwriting::Older => Overwrite::Older,
-        Overwriting::Always => Overwrite::Always,
-    };
+    options.overwrite = overwrite(doing.task, work);
     let name = destination.name.clone();
     let opened = tokio::task::spawn_blocking(move || RestoreTarget::new(options)).await;
     let failed = |error: WorkloadError| {
@@ -97,6 +92,18 @@ async fn target(doing: &Doing, work: &RestoreWork, destination: &Destination) ->
     };
     let broken = |_| Trouble::new(TroubleKind::Failed, "a fault of this program ended the look at the destination");
     opened.map_err(broken)?.map_err(failed)
+}
+
+/// What may be replaced. In the job's own directory is nothing but what the job left there when the agent died, and what a machine that died
+/// with it has left of that is not to be trusted.
+fn overwrite(task: Task, work: &RestoreWork) -> Overwrite {
+    match work.overwrite {
+        _ if work.to.is_none() && task == Task::GoOn => Overwrite::Always,
+        Overwriting::Fail => Overwrite::Fail,
+        Overwriting::Never => Overwrite::Never,
+        Overwriting::Older => Overwrite::Older,
+        Overwriting::Always => Overwrite::Always,
+    }
 }
 
 /// A path as a tree has it: components joined by '/', without one at the start.
@@ -151,7 +158,24 @@ fn tell(doing: &Doing, report: &RestoreReport, receipt: RestoreReceipt) -> Outco
 
 #[cfg(test)]
 mod tests {
-    use super::tree_path;
+    use super::*;
+    use format::ItemName;
+
+    #[test]
+    fn a_restore_that_goes_on_writes_anew_what_is_not_certain_in_its_own_directory_and_nobody_elses() {
+        let to_staging = RestoreWork {
+            item: ItemName::new("files").unwrap(),
+            point: PointId([1; 32]),
+            paths: Vec::new(),
+            strip: 0,
+            to: None,
+            overwrite: Overwriting::Fail,
+        };
+        let named = RestoreWork { to: Some("/srv/restored".to_owned()), ..to_staging.clone() };
+        assert_eq!(overwrite(Task::GoOn, &to_staging), Overwrite::Always);
+        assert_eq!(overwrite(Task::Do, &to_staging), Overwrite::Fail);
+        assert_eq!(overwrite(Task::GoOn, &named), Overwrite::Fail);
+    }
 
     #[test]
     fn paths_are_as_trees_have_them() {

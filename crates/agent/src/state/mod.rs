@@ -126,6 +126,15 @@ impl State {
         self.replace(kept)
     }
 
+    /// Nobody does the job for now: it was stopped with the agent, or the agent died in it.
+    pub(crate) fn rest(&mut self, job: JobId, died: bool) -> Result<()> {
+        let mut kept = self.kept.clone();
+        if let Some(begun) = kept.jobs.get_mut(&job.to_string()) {
+            (begun.rests, begun.deaths) = (true, begun.deaths.saturating_add(u32::from(died)));
+        }
+        self.replace(kept)
+    }
+
     /// A hook is about to run whose counterpart has to run however the job ends; or it has run.
     pub(crate) fn note_thaw(&mut self, job: JobId, thaw: Option<Hook>) -> Result<()> {
         let mut kept = self.kept.clone();

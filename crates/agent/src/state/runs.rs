@@ -142,6 +142,12 @@ pub struct Begun {
     /// A hook that has to run however the job ends.
     #[serde(default)]
     pub thaw: Option<Hook>,
+    /// How often the agent died in it.
+    #[serde(default)]
+    pub deaths: u32,
+    /// Nobody does it now: it was stopped with the agent, or found when that was started again.
+    #[serde(default)]
+    pub rests: bool,
 }
 
 impl Begun {

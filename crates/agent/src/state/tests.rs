@@ -20,7 +20,7 @@ fn scheduled() -> JobOrigin {
 }
 
 fn begun(origin: JobOrigin) -> Begun {
-    Begun { report: report(origin, JobState::Running), sequence_before: 3, thaw: None }
+    Begun { report: report(origin, JobState::Running), sequence_before: 3, thaw: None, deaths: 0, rests: false }
 }
 
 fn open(directory: &Path) -> State {
@@ -54,6 +54,20 @@ fn what_was_under_way_is_known_after_a_kill() {
     let [(found, begun)] = &state.begun()[..] else { panic!("{:?}", state.begun()) };
     assert_eq!((*found, begun.sequence_before, begun.slot_ms()), (job, 3, Some(SLOT)));
     assert!(begun.thaw.is_some());
+}
+
+#[test]
+fn how_often_the_agent_died_in_a_job_is_known_and_that_it_was_ended_is_no_death() {
+    let directory = tempfile::tempdir().unwrap();
+    let job = JobId([7; 16]);
+    let mut state = open(directory.path());
+    state.begin(job, begun(JobOrigin::Person)).unwrap();
+    for (died, deaths) in [(true, 1), (false, 1), (true, 2)] {
+        state.rest(job, died).unwrap();
+        drop(state);
+        state = open(directory.path());
+        assert_eq!((state.begun()[0].1.deaths, state.begun()[0].1.rests), (deaths, true));
+    }
 }
 
 #[test]

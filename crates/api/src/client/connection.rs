@@ -156,16 +156,22 @@ impl Connection {
         self.told.as_ref().map(|told| told()).unwrap_or_default()
     }
 
-    /// Sends a request, again if that does no harm, and answers the body.
+    /// Sends a request, again if that does no harm, and answers the body. What is gone when it is to be removed once more was removed.
     pub(super) async fn send(&self, call: Call) -> Result<Bytes> {
         let mut tries = Tries::default();
+        // An earlier try may have removed it.
+        let mut perhaps_gone = false;
         loop {
             let moved = Moved::default();
             let (error, asked) = match self.try_once(&call, &moved).await {
                 Ok(body) => return Ok(body),
+                Err(Trouble::Answered(error)) if perhaps_gone && error.kind() == ErrorKind::NotFound => return Ok(Bytes::new()),
                 Err(Trouble::Answered(error)) => return Err(error),
                 Err(Trouble::Busy(error, asked)) => (error, asked),
-                Err(Trouble::Lost { error, sent }) if !sent || call.again => (error, None),
+                Err(Trouble::Lost { error, sent }) if !sent || call.again => {
+                    perhaps_gone |= sent && call.method == Method::DELETE;
+                    (error, None)
+                }
                 Err(Trouble::Lost { error, .. }) => return Err(error),
             };
             if moved.is_progress() {

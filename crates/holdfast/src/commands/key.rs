@@ -297,10 +297,7 @@ async fn retire(global: &Global, arguments: &RetireArguments) -> Outcome<Exit> {
         Ok(())
     })
     .await?;
-    let mut ended = 0;
-    for agent in retired {
-        ended += end_tokens(&opened, agent).await?;
-    }
+    let ended = end_tokens(&opened, &retired).await?;
     let agents = if arguments.agents.len() == 1 { "the agent is retired" } else { "the agents are retired" };
     let tokens = match ended {
         0 => String::new(),
@@ -324,22 +321,33 @@ fn retire_one(descriptor: &mut Descriptor, name: &str) -> Outcome<AgentKey> {
     }
 }
 
-/// Ends an agent's tokens for the service; how many there were.
-async fn end_tokens(opened: &Opened, agent: AgentKey) -> Outcome<usize> {
+/// Ends the tokens of agents for the service; how many there were. One that cannot be ended keeps none of the others from it.
+async fn end_tokens(opened: &Opened, agents: &[AgentKey]) -> Outcome<usize> {
     let Some(service) = &opened.service else { return Ok(0) };
-    let failed = |error: contract::Error| {
-        Failure::from(error)
-            .under("the agent is retired, and its token for the service may still be good")
-            .with_hint("'holdfast agent tokens' lists tokens, 'holdfast agent revoke ID' ends one")
+    let failed = |error: contract::Error, what: String| {
+        Failure::from(error).under(what).with_hint("'holdfast agent tokens' lists tokens, 'holdfast agent revoke ID' ends one")
     };
-    let tokens = service.tokens().await.map_err(failed)?.tokens;
-    let is_its = |token: &&api::Token| matches!(token.scope, Scope::Agent { agent: of, .. } if of == agent);
-    let mut ended = 0;
-    for token in tokens.iter().filter(is_its) {
-        service.revoke_token(&token.id).await.map_err(failed)?;
-        ended += 1;
+    let unknown = "retired agents may still have tokens for the service that are good";
+    let tokens = service.tokens().await.map_err(|error| failed(error, unknown.to_owned()))?.tokens;
+    let is_theirs = |token: &&api::Token| matches!(token.scope, Scope::Agent { agent, .. } if agents.contains(&agent));
+    let (mut ended, mut still_good, mut first) = (0, Vec::new(), None);
+    for token in tokens.iter().filter(is_theirs) {
+        match service.revoke_token(&token.id).await {
+            // Somebody else was faster.
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                still_good.push(token.id.as_str());
+                first = first.or(Some(error));
+            }
+            _ => ended += 1,
+        }
     }
-    Ok(ended)
+    match first {
+        Some(error) => {
+            let what = format!("the agents are retired, and tokens for the service may still be good: {}", still_good.join(" "));
+            Err(failed(error, what))
+        }
+        None => Ok(ended),
+    }
 }
 
 async fn list(global: &Global) -> Outcome<Exit> {
@@ -363,12 +371,13 @@ async fn list(global: &Global) -> Outcome<Exit> {
         json.print();
         return Ok(Exit::Clean);
     }
+    let shown = |id| terminal::printable(domain(id).as_bytes());
     let mut table = Table::new(&["AGENT", "DOMAIN", "ITEMS", "STATE"]);
     for certificate in &descriptor.certificates {
         let items: Vec<&str> = certificate.items.iter().map(|item| item.as_str()).collect();
         let items = if items.is_empty() { "all".to_owned() } else { items.join(", ") };
         let state = if certificate.retired { "retired" } else { "may write" };
-        table.row(vec![certificate.agent.to_string()[..16].to_owned(), domain(certificate.domain), items, state.to_owned()]);
+        table.row(vec![certificate.agent.to_string()[..16].to_owned(), shown(certificate.domain), items, state.to_owned()]);
     }
     table.print();
     for recipient in &descriptor.recipients {

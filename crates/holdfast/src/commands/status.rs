@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
         opened.descriptor.owner.fingerprint(),
         if opened.home.owner()?.is_some() { "" } else { " (not known to this machine)" }
     );
-    say!("domain       {name} ({})", status.domain);
+    say!("domain       {} ({})", terminal::printable(name.as_bytes()), status.domain);
     say!("items        {}", status.items);
     say!("points       {} ({} soft-deleted)", status.points, status.points_deleted);
     say!("stored       {} in {} packs, {} blobs", terminal::bytes(status.pack_bytes), status.packs, status.blobs);

@@ -116,6 +116,36 @@ fn hooks_run_only_if_this_machine_lists_them_and_what_was_frozen_thaws() {
 }
 
 #[test]
+fn paths_are_looked_at_after_the_hook_that_makes_them_and_what_was_made_goes_in_any_case() {
+    let protected = Protected::new();
+    let (snapshots, latest) = (protected.owner.path("snapshots"), protected.owner.text("snapshots/latest"));
+    fs::create_dir_all(snapshots.join("yesterday")).unwrap();
+    fs::write(snapshots.join("yesterday/old"), "old").unwrap();
+    symlink("yesterday", &latest).unwrap();
+    let make = script(
+        &protected.owner.path("make"),
+        &format!("cd '{}' && mkdir today && echo new > today/new && ln -sfn today latest", snapshots.display()),
+    );
+    let drop_it = script(&protected.owner.path("drop"), &format!("rm -r '{}/today'", snapshots.display()));
+    let nothing = script(&protected.owner.path("nothing"), "true");
+    protected.laptop.bound(&format!("hooks = true\nhook_commands = [['{make}'], ['{nothing}'], ['{drop_it}']]"));
+    protected.protect_paths("files", Some(with_hooks(&make, &drop_it)), vec![format!("{latest}/")]);
+    let agent = protected.agent();
+    protected.ends(protected.ask_for_backup("files"), JobState::Succeeded);
+    assert!(!snapshots.join("today").exists());
+    let listed = protected.laptop.ok(&["ls", "latest", "--item", "files", "--recursive"]).to_string();
+    assert!(listed.contains("today/new") && !listed.contains("yesterday"), "{listed}");
+    // Now the link leads nowhere, and the hook makes nothing: the run fails, and the other hook ran all the same.
+    fs::create_dir(snapshots.join("today")).unwrap();
+    fs::remove_file(&latest).unwrap();
+    protected.protect_paths("files", Some(with_hooks(&nothing, &drop_it)), vec![format!("{latest}/")]);
+    let failed = protected.ends(protected.ask_for_backup("files"), JobState::Failed);
+    assert!(problem(failed).contains("no path of the item is there"));
+    assert!(!snapshots.join("today").exists());
+    drop(agent);
+}
+
+#[test]
 fn an_agent_that_dies_between_its_hooks_thaws_when_it_is_back() {
     let protected = Protected::new();
     protected.owner.write("file", "content");

@@ -52,7 +52,7 @@ fn an_agent_an_hour_off_runs_each_slot_once_and_nothing_of_it_expires_early_or_l
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     // A minute that leaves time to enrol, however busy the machine is; one of these slots is due then for each of the clocks.
     let slot_ms = (now_ms() + MINUTE_MS) / MINUTE_MS * MINUTE_MS + MINUTE_MS;
-    let site = Site::new(&[slot_ms, slot_ms + HOUR_MS], 0);
+    let site = Site::new(&[slot_ms, slot_ms + HOUR_MS], 1);
     runtime.block_on(async {
         site.set_policy().await;
         let item = ItemName::new("files").unwrap();
@@ -66,6 +66,14 @@ fn an_agent_an_hour_off_runs_each_slot_once_and_nothing_of_it_expires_early_or_l
             (domain, clock)
         };
         let ((ahead, fast), (behind, slow)) = (start(1, HOUR_MS).await, start(2, -HOUR_MS).await);
+        // The clock of the third is ahead when it starts, and set before anything of it is due.
+        let (corrected, clock) = start(3, 12 * HOUR_MS).await;
+        let started = Instant::now();
+        while site.connected().await < 3 {
+            assert!(started.elapsed() < Duration::from_secs(60), "not all agents came");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        clock.0.store(0, Ordering::Relaxed);
 
         // To the one an hour passed since it was asked to protect: it makes up for one slot and has the next in time.
         let jobs = until_jobs(&site, "the agent that is ahead ran", |jobs| slots(jobs, ahead).len() == 2).await;
@@ -76,9 +84,12 @@ fn an_agent_an_hour_off_runs_each_slot_once_and_nothing_of_it_expires_early_or_l
         let yesterday = slot_ms + HOUR_MS - 24 * HOUR_MS;
         assert_eq!(slots(&jobs, behind), BTreeMap::from([(yesterday, 1)]));
         for agent in site.administrator.agents().await.unwrap().agents {
-            let expected_ms = if agent.domain == ahead { HOUR_MS } else { -HOUR_MS };
+            let expected_ms = BTreeMap::from([(ahead, HOUR_MS), (behind, -HOUR_MS)]).get(&agent.domain).copied();
+            let Some(expected_ms) = expected_ms else { continue };
             assert!((agent.ahead_ms - expected_ms).abs() < MINUTE_MS, "{agent:?}");
         }
+
+        until_jobs(&site, "the agent whose clock was set ran", |jobs| slots(jobs, corrected).contains_key(&slot_ms)).await;
 
         // Both clocks are set: what ran does not run again, and what was not run is made up for.
         fast.0.store(0, Ordering::Relaxed);

@@ -234,6 +234,42 @@ fn what_is_due_is_done_once_on_request() {
 }
 
 #[test]
+fn what_is_due_is_done_once_however_starts_are_spread() {
+    let protected = Protected::new();
+    protected.owner.write("file", "content");
+    // Its slot was a minute ago, and its start is spread over the next hour.
+    let slot_ms = now_ms() / 60_000 * 60_000;
+    protected.protect("files", Some(policy::PolicySettings { spread_minutes: 60, ..daily_at_minute_of(slot_ms) }));
+    protected.backdate();
+    let ended = protected.laptop.run(&["agent", "run", "--once"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let [job] = &protected.jobs()[..] else { panic!("{:#?}", protected.jobs()) };
+    assert_eq!((job.state, &job.origin), (JobState::Succeeded, &JobOrigin::Schedule { slot_ms, missed: 1 }));
+}
+
+#[test]
+fn once_ends_as_what_it_did_and_fails_where_it_cannot_begin() {
+    let protected = Protected::new();
+    protected.owner.write("file", "content");
+    let (there, gone) = (protected.owner.text("source"), protected.owner.text("gone"));
+    protected.protect_paths("partly", None, vec![there, gone.clone()]);
+    protected.protect_paths("gone", None, vec![gone]);
+    protected.protect("whole", None);
+    let once = |item: &str, code: i32, words: &str| {
+        protected.ask_for_backup(item);
+        let ended = protected.laptop.run(&["agent", "run", "--once"]);
+        assert_eq!(ended.code, code, "{}", ended.err);
+        assert!(ended.err.contains(words), "{}", ended.err);
+    };
+    once("partly", 3, "a job is over");
+    once("gone", 1, "1 of 1 jobs failed");
+    once("whole", 0, "a job is done");
+    // A directory in the way of the new state stands for a disk that is full.
+    fs::create_dir(protected.laptop.agent_state().join(".runs.json.new")).unwrap();
+    once("whole", 1, "cannot write");
+}
+
+#[test]
 fn an_agent_that_the_owner_retired_ends_and_says_so() {
     let protected = Protected::new();
     protected.protect("files", None);

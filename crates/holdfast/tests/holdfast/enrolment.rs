@@ -462,3 +462,22 @@ fn an_administrator_of_the_service_without_the_owners_key_reads_nothing() {
     let found = files_with(&owner.path("service"), &["plans for the summer", "of the laptop"]);
     assert_eq!(found, Vec::<std::path::PathBuf>::new());
 }
+
+#[test]
+fn a_token_that_cannot_be_ended_keeps_no_other_one_of_retired_agents_good() {
+    let owner = Machine::with_service();
+    let (first, second) = (enrolled(&owner, "first"), enrolled(&owner, "second"));
+    let agent = |machine: &Machine| machine.ok(&["agent", "status"])["agent"].as_str().unwrap().to_owned();
+    let tokens = owner.ok(&["agent", "tokens"]);
+    let its = tokens["tokens"].as_array().unwrap().iter().find(|token| token["domain"] == "first").unwrap();
+    let stays = its["id"].as_str().unwrap();
+    owner.in_the_services_database(&format!(
+        "CREATE TRIGGER stays BEFORE DELETE ON tokens WHEN OLD.id = '{stays}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    ));
+    let said = owner.run(&["key", "retire", &agent(&first), &agent(&second)]);
+    assert!(said.code != 0 && said.err.contains(&format!("may still be good: {stays}")), "{}", said.err);
+    second.ends(8, &["points"]);
+    owner.in_the_services_database("DROP TRIGGER stays");
+    owner.ok(&["agent", "revoke", stays]);
+    first.ends(8, &["points"]);
+}

@@ -363,6 +363,18 @@ impl Machine {
         });
     }
 
+    /// Changes the database of the service that runs.
+    pub(crate) fn in_the_services_database(&self, change: &str) {
+        use sqlx::{Connection, Executor, SqliteConnection};
+        let path = format!("sqlite://{}", self.path("service").join("service.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = SqliteConnection::connect(&path).await.unwrap();
+            connection.execute(sqlx::AssertSqlSafe(change.to_owned())).await.unwrap();
+            connection.close().await.unwrap();
+        });
+    }
+
     /// Becomes an administrator with a new one-time token of the service.
     pub(crate) fn log_in(&self) {
         let service = self.service.as_ref().unwrap();

@@ -209,6 +209,18 @@ fn a_clock_that_was_a_year_ahead_and_is_set_right_costs_one_run_and_no_pause() {
 }
 
 #[test]
+fn an_agent_that_is_ready_since_a_clock_that_was_ahead_starts_what_is_due_however_starts_are_spread() {
+    let spread = Policy::new(PolicySettings { spread_minutes: 30, ..settings("UTC", vec![daily_at(&["22:00"])]) }).unwrap();
+    for ahead in ["2027-08-06T23:00:00Z", "2027-08-07T12:00:00Z", "2028-08-06T22:00:00Z"] {
+        let ahead = ItemRuns { ready_since: at(ahead), ..completed("2027-08-05T22:00:00Z") };
+        let planned = spread.planned_start(&seed(1), spread.latest_slot(at("2027-08-06T22:00:00Z")).unwrap());
+        assert_eq!(waits(step(&spread, &ahead, "2027-08-06T22:00:00Z")).unwrap(), planned.to_string());
+        assert!(matches!(spread.next_step(&seed(1), &ahead, planned), Step::Start { .. }), "{ahead:?}");
+        assert!(started(step(&spread, &ahead, "2027-08-06T22:59:00Z")).is_some(), "{ahead:?}");
+    }
+}
+
+#[test]
 fn an_item_protected_by_a_clock_a_year_ahead_is_backed_up_at_once_and_then_by_its_schedule() {
     let ahead = ItemRuns { protected_since: at("2028-08-06T22:00:00Z"), ..runs() };
     assert_eq!(started(step(&nightly(), &ahead, "2027-08-06T10:00:00Z")).unwrap(), ("2027-08-05T22:00:00Z".to_owned(), 0));

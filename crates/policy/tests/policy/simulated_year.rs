@@ -138,6 +138,17 @@ fn an_agent_an_hour_off_has_a_point_a_day_and_changes_nothing_about_retention() 
 }
 
 #[test]
+fn an_agent_that_started_while_its_clock_was_ahead_has_a_point_a_day_once_it_is_set_right() {
+    for ahead_ms in [60 * MINUTE, 40 * DAY, 365 * DAY] {
+        let mut world = World::new("Europe/Berlin", "2027-03-01T12:00:00Z", retention());
+        // It starts, and a minute later its clock is set.
+        world.runs.ready_since = later(world.truth, ahead_ms);
+        world.run_until("2027-04-01T12:00:00Z");
+        assert_eq!(world.sequence, 31, "{ahead_ms}");
+    }
+}
+
+#[test]
 fn a_service_that_was_off_for_six_weeks_expires_nothing_before_somebody_has_looked() {
     let mut world = World::new("UTC", "2027-01-01T12:00:00Z", retention());
     world.run_until("2027-03-01T12:00:00Z");

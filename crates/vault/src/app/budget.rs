@@ -1,5 +1,5 @@
-//! What requests share: memory for bodies of packs, and their number. Nobody has more than a share of it, so that one agent,
-//! or one slow line, does not stop the others.
+//! What requests share: memory for large bodies and answers, their number, and that of connections. Nobody has more than a share of it,
+//! so that one agent, or one slow line, does not stop the others.
 
 use api::Scope;
 use format::DomainId;
@@ -8,8 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Nobody waits longer for memory; our client comes again.
+/// Nobody waits longer for memory for a pack; our client comes again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Nor for memory for what has to be answered sooner.
+pub(crate) const SHORT_PATIENCE: Duration = Duration::from_secs(20);
+/// What a request reads or answers within this many bytes is in memory that is lent to nobody: their number is limited.
+pub(crate) const FREE_BYTES: u64 = 64 << 10;
 /// Most requests of one holder that wait: each may have a part of its body in memory that is not lent.
 const WAITING_MAX: usize = 16;
 /// Most requests that wait in all.
@@ -49,8 +53,21 @@ struct Share {
 
 /// Units that were lent; they go back when this is dropped.
 pub(crate) struct Lent {
-    _all: OwnedSemaphorePermit,
-    _share: OwnedSemaphorePermit,
+    of_all: OwnedSemaphorePermit,
+    of_share: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// How many they are.
+    pub(crate) fn units(&self) -> u64 {
+        self.of_all.num_permits() as u64
+    }
+
+    /// Gives back all but so many.
+    pub(crate) fn keep(&mut self, units: u64) {
+        let more = self.units().saturating_sub(units) as usize;
+        drop((self.of_all.split(more), self.of_share.split(more)));
+    }
 }
 
 impl Budget {
@@ -67,7 +84,7 @@ impl Budget {
         let (share, units) = (self.share(holder), self.bounded(units));
         let of_share = share.free.clone().try_acquire_many_owned(units).ok()?;
         let of_all = self.all.clone().try_acquire_many_owned(units).ok()?;
-        Some(Lent { _all: of_all, _share: of_share })
+        Some(Lent { of_all, of_share })
     }
 
     /// Lends units as soon as they are free; none if that takes too long, or too many wait.
@@ -81,7 +98,7 @@ impl Budget {
         let both = async {
             let of_share = share.free.clone().acquire_many_owned(units).await.ok()?;
             let of_all = self.all.clone().acquire_many_owned(units).await.ok()?;
-            Some(Lent { _all: of_all, _share: of_share })
+            Some(Lent { of_all, of_share })
         };
         tokio::time::timeout(patience, both).await.ok().flatten()
     }
@@ -123,6 +140,18 @@ mod tests {
         let (got, ()) = tokio::join!(waiting, async { drop(lent) });
         assert!(got.is_some());
         assert_eq!(budget.lent(), 20);
+    }
+
+    #[tokio::test]
+    async fn what_was_lent_and_is_not_needed_comes_back_before_the_rest() {
+        let budget = Budget::new(100, 0);
+        let mut lent = budget.lend_now(ONE, 40).unwrap();
+        lent.keep(15);
+        assert_eq!((lent.units(), budget.lent()), (15, 15));
+        lent.keep(20);
+        assert_eq!(budget.lent(), 15);
+        drop(lent);
+        assert!(budget.lend_now(ONE, 50).is_some());
     }
 
     #[tokio::test]

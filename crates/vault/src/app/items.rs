@@ -66,6 +66,7 @@ impl App {
         } else {
             drop(change);
         }
+        self.turns.pass(domain).await;
         self.item(domain, name).await
     }
 
@@ -85,6 +86,7 @@ impl App {
         change.revise(domain, now_ms).await?;
         change.commit().await?;
         self.listeners.tell(domain);
+        self.turns.pass(domain).await;
         tracing::info!(%domain, item = %name, "an item is protected no more");
         Ok(())
     }
@@ -266,7 +268,6 @@ fn narrowings(was: &FileScope, is: &FileScope) -> Vec<String> {
         |path: &String| is.paths.iter().any(|other| is_same_or_below(path, other) && (path == other || !is.one_file_system));
     let lines = |what: &str, lines: Vec<&String>| (!lines.is_empty()).then(|| format!("files.{what}: {lines:?}"));
     let gone = was.paths.iter().filter(|path| !is_in(path)).collect();
-    let excluded = is.excludes.iter().filter(|line| !was.excludes.contains(line)).collect();
     let included = was.includes.iter().filter(|line| !is.includes.contains(line)).collect();
     let flags = [
         ("one_file_system", was.one_file_system, is.one_file_system),
@@ -275,8 +276,26 @@ fn narrowings(was: &FileScope, is: &FileScope) -> Vec<String> {
     ];
     let flags =
         flags.into_iter().filter(|(_, was, is)| !was && *is).map(|(flag, ..)| format!("files.{flag}: true instead of false"));
-    let lists = [lines("paths without", gone), lines("excludes with", excluded), lines("includes without", included)];
+    let excluded = excludings(&was.excludes, &is.excludes);
+    let lists = [lines("paths without", gone), excluded, lines("includes without", included)];
     lists.into_iter().flatten().chain(flags).collect()
+}
+
+/// How other excludes may leave more out. The last line that fits decides, so a line that came or moved may be one that decides now, and
+/// one that went may have brought something back; only without a line that leaves out there is never less.
+fn excludings(was: &[String], is: &[String]) -> Option<String> {
+    let (mut left, mut gone) = (is.iter().peekable(), Vec::new());
+    for line in was {
+        if left.next_if_eq(&line).is_none() {
+            gone.push(line);
+        }
+    }
+    let come: Vec<_> = left.collect();
+    if !come.is_empty() {
+        return Some(format!("files.excludes with: {come:?}"));
+    }
+    gone.retain(|line| line.trim_start().starts_with('!'));
+    (!gone.is_empty()).then(|| format!("files.excludes without: {gone:?}"))
 }
 
 fn is_same_or_below(path: &str, other: &str) -> bool {

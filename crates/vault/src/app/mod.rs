@@ -56,9 +56,9 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     pub(crate) leases: Arc<Leases>,
     pub(crate) metrics: Metrics,
-    /// Packs on their way in, in memory, in KiB.
+    /// Packs and other large bodies on their way in, in memory, in KiB.
     pub(crate) packs_in: Budget,
-    /// Packs on their way out, in KiB.
+    /// Packs and other large answers on their way out, in KiB.
     pub(crate) packs_out: Budget,
     /// What bodies of requests are read into.
     pub(crate) buffers: Arc<Buffers>,

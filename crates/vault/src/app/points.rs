@@ -16,7 +16,7 @@ use format::{DomainId, PointId, SessionId};
 use std::collections::{HashMap, HashSet};
 
 /// Most bytes of records in a page; it has one point at least.
-const PAGE_BYTES: usize = 32 << 20;
+pub(crate) const PAGE_BYTES: usize = 32 << 20;
 
 /// The page behind `after`. `Conflict` if that point is no longer in the list.
 pub(crate) async fn page(domain: &dyn Domain, query: PointsQuery) -> Result<PointList> {

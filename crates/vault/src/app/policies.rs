@@ -7,6 +7,7 @@ use crate::db::PolicyRow;
 use api::limits::POLICIES_MAX;
 use api::{PolicyBody, PolicyList, PolicyName, PolicyRequest};
 use contract::{Error, ErrorKind, Result};
+use format::DomainId;
 use policy::{Policy, PolicySettings};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -46,8 +47,11 @@ impl App {
         let now_ms = self.time.wall_ms();
         let mut change = self.database.change().await?;
         let before = change.policy(name).await?;
+        let domains = change.domains_of_policy(name).await?;
         if before.as_ref().is_some_and(|before| before.settings == *policy.settings()) {
-            return Ok(body(before.expect("it was just seen")));
+            drop(change);
+            self.pass_turns(&domains).await;
+            return self.policy(name).await;
         }
         match &before {
             Some(before) => refuse_weakenings(&weakenings(&policy, &before.settings)?, request.weaken)?,
@@ -63,14 +67,21 @@ impl App {
         if before.as_ref().is_some_and(|before| has_other_slots(&before.settings, policy.settings())) {
             change.restart_schedules(name, now_ms).await?;
         }
-        let domains = change.domains_of_policy(name).await?;
         for domain in &domains {
             change.revise(*domain, now_ms).await?;
         }
         change.commit().await?;
-        domains.into_iter().for_each(|domain| self.listeners.tell(domain));
+        domains.iter().for_each(|domain| self.listeners.tell(*domain));
         tracing::info!(policy = %name, "a policy was set");
+        self.pass_turns(&domains).await;
         self.policy(name).await
+    }
+
+    /// Waits until what began by an older policy is over: it stops by itself where it would go on by that one.
+    async fn pass_turns(&self, domains: &[DomainId]) {
+        for domain in domains {
+            self.turns.pass(*domain).await;
+        }
     }
 
     /// Removes a policy that no item has.
@@ -121,4 +132,52 @@ pub(crate) fn no_such_policy(name: &PolicyName) -> Error {
 
 fn body(row: PolicyRow) -> PolicyBody {
     PolicyBody { policy: row.name, settings: row.settings, changed_ms: row.changed_ms, items: row.items }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::App;
+    use crate::config::Config;
+    use crate::db::ItemRow;
+    use crate::time::SystemClocks;
+    use api::{FileScope, PolicyName, PolicyRequest};
+    use format::{DomainId, ItemName};
+    use policy::PolicySettings;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn whoever_sets_another_policy_is_answered_once_nothing_goes_by_the_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data: directory.path().to_owned(), ..Config::default() };
+        let app = App::open(config, Arc::new(SystemClocks::new())).await.unwrap();
+        let (domain, name): (_, PolicyName) = (DomainId([1; 16]), "nightly".parse().unwrap());
+        let request = |text: &str| PolicyRequest { settings: PolicySettings::new(text, "UTC"), weaken: true };
+        app.set_policy(&name, request("one")).await.unwrap();
+        let row = ItemRow {
+            domain,
+            name: ItemName::new("item").unwrap(),
+            files: FileScope { paths: vec!["/srv".to_owned()], ..FileScope::default() },
+            policy: Some(name.clone()),
+            settings: None,
+            since_ms: 1,
+            protected_ms: None,
+            last_slot_ms: None,
+            review: None,
+            accepted: None,
+        };
+        let mut change = app.database.change().await.unwrap();
+        change.put_item(&row).await.unwrap();
+        change.commit().await.unwrap();
+        let turn = app.turns.of(domain).await;
+        // The same again, and an item that goes, are answered no sooner either.
+        for _ in 0..2 {
+            let setting = app.set_policy(&name, request("two"));
+            assert!(tokio::time::timeout(Duration::from_millis(300), setting).await.is_err());
+            assert_eq!(app.policy(&name).await.unwrap().settings.name, "two", "it holds all the same");
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(300), app.remove_item(domain, &row.name)).await.is_err());
+        drop(turn);
+        app.set_policy(&name, request("two")).await.unwrap();
+    }
 }

@@ -202,6 +202,14 @@ impl Change {
         many.execute(&mut *self.0).await.map(drop).map_err(failed("forget jobs"))
     }
 
+    /// Forgets runs of a domain that agents began themselves and whose leases alone ended them, all but the newest ones.
+    pub(crate) async fn forget_lapsed_runs(&mut self, domain: DomainId, kept: u64) -> Result<(), ServiceError> {
+        const MANY: &str = "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE domain = ? AND state = 'interrupted' \
+                            AND lapsed AND json_extract(origin, '$.by') = 'schedule' ORDER BY number DESC LIMIT -1 OFFSET ?)";
+        let many = sqlx::query(MANY).bind(domain.0.to_vec()).bind(signed(kept)).execute(&mut *self.0);
+        many.await.map(drop).map_err(failed("forget jobs"))
+    }
+
     /// Stores what became of a job.
     pub(crate) async fn update_job(&mut self, row: &JobRow) -> Result<(), ServiceError> {
         const UPDATE: &str = "UPDATE jobs SET agent = ?, state = ?, fence = ?, attempt = ?, cancelling = ?, heard = ?, lapsed = ?, \
@@ -222,6 +230,12 @@ impl Change {
             .bind(job.problem.as_ref().map(to_json).transpose()?)
             .bind(row.number);
         updated.execute(&mut *self.0).await.map(drop).map_err(failed("store a job"))
+    }
+
+    /// Forgets what a job said.
+    pub(crate) async fn remove_job_log(&mut self, number: i64) -> Result<(), ServiceError> {
+        let removed = sqlx::query("DELETE FROM job_logs WHERE job = ?").bind(number).execute(&mut *self.0).await;
+        removed.map(drop).map_err(failed("forget a job's log"))
     }
 
     /// Stores what a job said.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
+use std::cmp::Ordering;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -63,21 +64,34 @@ impl Database {
     pub(crate) async fn open(path: &Path) -> Result<Self, ServiceError> {
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
         made.map_err(|source| ServiceError::File { doing: "open", path: path.display().to_string(), source })?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("trusted_schema", "OFF");
+        let database = Self::connect(options(path).journal_mode(SqliteJournalMode::Wal)).await?;
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    /// Opens one that is there and that this program's version has made what it is: whoever does so changes nothing of it, also if a
+    /// service of another version uses it.
+    pub(crate) async fn open_existing(path: &Path) -> Result<Self, ServiceError> {
+        let there = std::fs::metadata(path);
+        there.map_err(|source| ServiceError::File { doing: "open", path: path.display().to_string(), source })?;
+        let database = Self::connect(options(path)).await?;
+        let found: i64 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(&database.pool).await.map_err(failed("read the version"))?;
+        match found.cmp(&(MIGRATIONS.len() as i64)) {
+            Ordering::Less => Err(ServiceError::Older { found, known: MIGRATIONS.len() }),
+            Ordering::Equal => Ok(database),
+            Ordering::Greater => Err(ServiceError::Newer { found, known: MIGRATIONS.len() }),
+        }
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, ServiceError> {
         // A commit that a full disk refused ends the transaction in SQLite and not in its driver, which would begin no other one.
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)
             .await;
-        let database = Self { pool: pool.map_err(failed("open a connection"))?, changing: Arc::default() };
-        database.migrate().await?;
-        Ok(database)
+        Ok(Self { pool: pool.map_err(failed("open a connection"))?, changing: Arc::default() })
     }
 
     async fn migrate(&self) -> Result<(), ServiceError> {
@@ -110,6 +124,11 @@ impl Database {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
+    options.synchronous(SqliteSynchronous::Full).pragma("trusted_schema", "OFF")
 }
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ServiceError {

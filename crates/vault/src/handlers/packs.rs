@@ -25,15 +25,10 @@ pub(crate) async fn issue(State(app): State<Arc<App>>, segments: Segments, Json(
     json(&PackNames { packs: domain.issue_packs(segments.parse("session")?, request.count).await? })
 }
 
-pub(crate) async fn put(State(app): State<Arc<App>>, segments: Segments, body: PackBody) -> Answer {
+pub(crate) async fn put(State(app): State<Arc<App>>, segments: Segments, PackBody(bytes): PackBody) -> Answer {
     let (session, pack) = (segments.parse("session")?, segments.parse("pack")?);
     let domain = domain(&app, &segments).await?;
-    to_the_end(async move {
-        let stored = domain.put_pack(session, pack, body.bytes).await;
-        drop(body.lent);
-        stored
-    })
-    .await?;
+    to_the_end(async move { domain.put_pack(session, pack, bytes).await }).await?;
     nothing()
 }
 

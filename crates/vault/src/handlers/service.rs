@@ -8,7 +8,11 @@ use crate::http::metrics::Gauges;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use std::sync::Arc;
+use bytes::Bytes;
+use std::sync::{Arc, LazyLock};
+
+/// Everybody may ask for it: it is made once.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().into());
 
 pub(crate) async fn health() -> Answer {
     Ok("ok\n".into_response())
@@ -39,5 +43,18 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
 }
 
 pub(crate) async fn openapi() -> Answer {
-    Ok(([(CONTENT_TYPE, "application/json")], document()).into_response())
+    Ok(([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::openapi;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn the_document_is_made_once_and_not_for_everybody_who_asks() {
+        let body = async || openapi().await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        let (first, second) = (body().await, body().await);
+        assert!(!first.is_empty() && first.as_ptr() == second.as_ptr());
+    }
 }

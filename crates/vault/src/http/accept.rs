@@ -1,8 +1,9 @@
 //! Connections: accepted, TLS, HTTP; and their end when the service ends.
 
 use super::admission::Peer;
-use super::line::{self, Line};
+use super::line::{self, Line, Patience};
 use crate::app::App;
+use crate::app::budget::Budget;
 use crate::config::Limits;
 use crate::open_files::connections_within;
 use axum::Router;
@@ -47,7 +48,8 @@ pub(crate) async fn serve(
 ) {
     let connections = connections_within(app.limits.connections);
     let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-    let door = Arc::new(Door { acceptor: TlsAcceptor::from(tls), builder: builder(&app.limits), router, app });
+    let lines = Arc::new(Budget::new(u32::try_from(connections).unwrap_or(u32::MAX), 1));
+    let door = Arc::new(Door { acceptor: TlsAcceptor::from(tls), builder: builder(&app.limits), router, lines, app });
     let graceful = GracefulShutdown::new();
     tokio::pin!(end);
     loop {
@@ -83,6 +85,8 @@ struct Door {
     acceptor: TlsAcceptor,
     builder: Builder<TokioExecutor>,
     router: Router,
+    /// Connections of those who are known.
+    lines: Arc<Budget>,
     app: Arc<App>,
 }
 
@@ -91,7 +95,7 @@ impl Door {
     async fn attend(&self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
         let _counted = self.app.metrics.begin_connection();
         let Some(stream) = handshake(&self.acceptor, stream, peer).await else { return };
-        let (service, line) = (TowerToHyperService::new(self.router.clone()), Line::default());
+        let (service, line) = (TowerToHyperService::new(self.router.clone()), Line::new(self.lines.clone()));
         let of_requests = line.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
@@ -100,11 +104,13 @@ impl Door {
         });
         let connection = watcher.watch(self.builder.serve_connection(TokioIo::new(stream), service).into_owned());
         let silence = Duration::from_secs(self.app.limits.silence_seconds);
+        let idle = Duration::from_secs(self.app.limits.idle_seconds);
+        let patience = Patience { beginning: BEGINNING.min(silence), silence, idle };
         tokio::select! {
             outcome = connection => if let Err(error) = outcome {
                 tracing::debug!(%peer, error, "connection ended");
             },
-            why = line.given_up(BEGINNING.min(silence), silence) => tracing::debug!(%peer, why, "connection given up"),
+            why = line.given_up(patience, &self.app.tokens) => tracing::debug!(%peer, why, "connection given up"),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Who may use an endpoint: the one place where that is decided.
 
+use super::answer;
 use super::failure::Failure;
-use super::line::Line;
+use super::line::{Line, UntilSent};
 use super::segments::Segments;
 use crate::app::App;
-use crate::app::budget::Holder;
+use crate::app::budget::{self, Holder};
+use crate::app::work::Loans;
 use api::{Code, Problem, Scope};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
@@ -12,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use format::DomainId;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Who may use an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,34 +50,59 @@ pub(crate) struct Caller {
     pub(crate) token: String,
 }
 
+/// What an endpoint asks of those who use it.
+pub(crate) struct Rules {
+    pub(crate) access: Access,
+    /// Most bytes of memory that an answer usually takes while it is made, where that is much.
+    pub(crate) memory: u64,
+    /// Requests of strangers at once, where access is open. Each endpoint has its own: whether the process runs can be asked
+    /// whatever else strangers ask.
+    pub(crate) strangers: Semaphore,
+}
+
 /// Lets a request through to its handler, or answers it. Who is not known takes nobody's place: a request is counted, and
 /// anything of its body read, once its caller was identified.
-pub(crate) async fn enforce(app: Arc<App>, access: Access, request: Request, next: Next) -> Response {
-    if access == Access::Open {
-        return next.run(request).await;
-    }
-    if access == Access::Newcomer {
-        return match app.newcomers.try_acquire() {
+pub(crate) async fn enforce(app: Arc<App>, rules: &Rules, mut request: Request, next: Next) -> Response {
+    match rules.access {
+        Access::Open => match rules.strangers.try_acquire() {
+            Ok(_place) => next.run(request).await,
+            Err(_) => Failure::busy("too many ask that at once").into_response(),
+        },
+        Access::Newcomer => match app.newcomers.try_acquire() {
             Ok(_place) => {
-                let mut request = request;
                 request.extensions_mut().insert(Hasty);
                 next.run(request).await
             }
             Err(_) => Failure::busy("too many machines enrol at once").into_response(),
-        };
+        },
+        _ => answer_known(&app, rules, request, next).await.unwrap_or_else(Failure::into_response),
     }
-    let (request, holder) = match identify(&app, access, request).await {
-        Ok(identified) => identified,
-        Err(failure) => return failure.into_response(),
-    };
+}
+
+async fn answer_known(app: &App, rules: &Rules, request: Request, next: Next) -> Result<Response, Failure> {
+    let (request, holder) = identify(app, rules.access, request).await?;
     // Only now: whoever is not known would keep a connection by asking once.
-    if let Some(line) = request.extensions().get::<Line>() {
-        line.begin();
-    }
-    match app.at_once.lend_now(holder, 1) {
-        Some(_place) => next.run(request).await,
-        None => Failure::busy("the vault service has too many requests at once").into_response(),
-    }
+    let asked = match request.extensions().get::<Line>() {
+        Some(line) => {
+            let token = request.extensions().get::<Caller>().map(|caller| caller.token.as_str());
+            let asked = line.begin(holder, token);
+            Some(asked.ok_or_else(|| Failure::busy("too many connections are open with tokens of that kind"))?)
+        }
+        None => None,
+    };
+    let place = app.at_once.lend_now(holder, 1).map(Arc::new);
+    let place = place.ok_or_else(|| Failure::busy("the vault service has too many requests at once"))?;
+    let reserved = match rules.memory.div_ceil(1024) {
+        0 => None,
+        units => {
+            let lent = app.packs_out.lend(holder, units, budget::SHORT_PATIENCE).await;
+            Some(lent.ok_or_else(|| Failure::busy("too many large answers are under way"))?)
+        }
+    };
+    let mut response = Loans::of(place.clone(), next.run(request)).await;
+    let lent = answer::lend(&app.packs_out, holder, &mut response, reserved).await?;
+    response.extensions_mut().insert(Arc::new(UntilSent { _asked: asked, _lent: lent }));
+    Ok(response)
 }
 
 async fn identify(app: &App, access: Access, request: Request) -> Result<(Request, Holder), Failure> {

@@ -1,7 +1,7 @@
 //! The way in and out of every request: its id, the log, the numbers, the body of errors.
 
 use super::failure::Failure;
-use super::line::Line;
+use super::line::{Line, UntilSent};
 use crate::app::App;
 use api::{Code, PROBLEM_TYPE, Problem};
 use axum::body::Body;
@@ -69,8 +69,9 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     } else {
         tracing::debug!(id, method, route, path, status, took_ms, peer, message, causes, "request");
     }
+    let until_sent = response.extensions_mut().remove::<Arc<UntilSent>>();
     match line {
-        Some(line) => response.map(|body| line.send(body)),
+        Some(line) => response.map(|body| line.send(body, until_sent)),
         None => response,
     }
 }

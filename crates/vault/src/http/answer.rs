@@ -1,7 +1,7 @@
 //! Bodies of answers.
 
 use super::failure::Failure;
-use crate::app::budget::Lent;
+use crate::app::budget::{self, Budget, Holder, Lent};
 use api::Line;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use contract::{Progress, ProgressSink};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -51,11 +51,39 @@ pub(crate) fn nothing() -> Answer {
 /// Pieces of packs one behind the other, without putting them together; their memory goes back when the last is sent.
 pub(crate) fn pieces(pieces: Vec<Bytes>, lent: Lent) -> Answer {
     let length: usize = pieces.iter().map(Bytes::len).sum();
-    let lent = Arc::new(lent);
-    let pieces = pieces.into_iter().map(|bytes| Bytes::from_owner(LentBytes { bytes, _lent: lent.clone() })).collect();
-    let mut response = body("application/octet-stream", Body::new(Pieces(pieces)));
+    let mut response = body("application/octet-stream", Body::new(Pieces(pieces.into())));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response.extensions_mut().insert(Arc::new(lent));
     Ok(response)
+}
+
+/// Sees to it that a large answer is in memory that was lent, until it is sent; `reserved` is what was lent before it was made.
+pub(crate) async fn lend(
+    memory: &Budget,
+    holder: Holder,
+    response: &mut Response,
+    reserved: Option<Lent>,
+) -> Result<Option<Arc<Lent>>, Failure> {
+    if let Some(lent) = response.extensions_mut().remove::<Arc<Lent>>() {
+        return Ok(Some(lent));
+    }
+    // Answers that go on have no length: of those little is in memory at a time.
+    let bytes = response.body().size_hint().exact().unwrap_or(0);
+    if bytes <= budget::FREE_BYTES {
+        return Ok(None);
+    }
+    let units = bytes.div_ceil(1024);
+    let lent = match reserved {
+        Some(mut lent) if lent.units() >= units => {
+            lent.keep(units);
+            Some(lent)
+        }
+        less => {
+            drop(less);
+            memory.lend(holder, units, budget::SHORT_PATIENCE).await
+        }
+    };
+    lent.map(|lent| Some(Arc::new(lent))).ok_or_else(|| Failure::busy("too many large answers are under way"))
 }
 
 /// Long work that tells its progress: it starts now and runs to its end, whoever listens.
@@ -117,18 +145,6 @@ fn body(content_type: &'static str, body: Body) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Bytes in memory that was lent, wherever they are on their way out.
-struct LentBytes {
-    bytes: Bytes,
-    _lent: Arc<Lent>,
-}
-
-impl AsRef<[u8]> for LentBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
 struct Pieces(VecDeque<Bytes>);

@@ -3,7 +3,8 @@
 use super::access::{Caller, Hasty, unauthenticated};
 use super::failure::Failure;
 use crate::app::App;
-use crate::app::budget::{self, Lent};
+use crate::app::budget;
+use crate::app::work::Loans;
 use api::limits::JSON_BYTES_MAX;
 use api::{Code, Problem};
 use axum::extract::{FromRequest, Request};
@@ -18,6 +19,9 @@ use tokio::time::Instant;
 /// A body that comes slower than this is given up: so many bytes a second, and the seconds of silence in the beginning.
 const LEAST_BYTES_PER_SECOND: u64 = 16 << 10;
 
+/// A body and what is made of it while it is read take about so many times its length.
+const TIMES_READ: u64 = 3;
+
 /// The few places of newcomers are not held by those who send nothing.
 const SILENCE_OF_NEWCOMERS: Duration = Duration::from_secs(5);
 
@@ -28,16 +32,13 @@ pub(crate) struct Json<T, const MAX: usize = JSON_BYTES_MAX>(pub(crate) T);
 pub(crate) struct Octets<const MAX: usize>(pub(crate) Bytes);
 
 /// A pack, for which memory was lent.
-pub(crate) struct PackBody {
-    pub(crate) bytes: Bytes,
-    pub(crate) lent: Lent,
-}
+pub(crate) struct PackBody(pub(crate) Bytes);
 
 impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MAX> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let bytes = read(request, MAX, app).await?;
+        let bytes = borrow_and_read(request, MAX, app).await?;
         let value = serde_json::from_slice(&bytes);
         value.map(Self).map_err(|error| Failure::invalid(format!("the body is not what the endpoint expects: {error}")))
     }
@@ -47,7 +48,7 @@ impl<const MAX: usize> FromRequest<Arc<App>> for Octets<MAX> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        read(request, MAX, app).await.map(Self)
+        borrow_and_read(request, MAX, app).await.map(Self)
     }
 }
 
@@ -64,9 +65,10 @@ impl FromRequest<Arc<App>> for PackBody {
         let scope = request.extensions().get::<Caller>().ok_or_else(unauthenticated)?.scope;
         let lent = app.packs_in.lend(scope.into(), length.div_ceil(1024), budget::PATIENCE).await;
         let lent = lent.ok_or_else(|| Failure::busy("too many packs are under way"))?;
+        Loans::keep(lent);
         let bytes = read(request, length as usize, app).await?;
         app.metrics.packs_in(bytes.len() as u64);
-        Ok(Self { bytes, lent })
+        Ok(Self(bytes))
     }
 }
 
@@ -74,6 +76,21 @@ fn length(request: &Request) -> Result<Option<u64>, Failure> {
     let Some(value) = request.headers().get(CONTENT_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|value| value.parse().ok());
     length.map(Some).ok_or_else(|| Failure::invalid("the length of the body is no number"))
+}
+
+/// Memory is lent for a large body before any of it is read. Those who are not known yet send none.
+async fn borrow_and_read(request: Request, max: usize, app: &App) -> Result<Bytes, Failure> {
+    let length = length(&request)?.unwrap_or(max as u64);
+    if length > max as u64 {
+        return Err(too_large(max));
+    }
+    let caller = request.extensions().get::<Caller>().filter(|_| length > budget::FREE_BYTES);
+    if let Some(Caller { scope, .. }) = caller {
+        let units = (length * TIMES_READ).div_ceil(1024);
+        let lent = app.packs_in.lend((*scope).into(), units, budget::SHORT_PATIENCE).await;
+        Loans::keep(lent.ok_or_else(|| Failure::busy("too many large bodies are under way"))?);
+    }
+    read(request, max, app).await
 }
 
 async fn read(request: Request, max: usize, app: &App) -> Result<Bytes, Failure> {

@@ -1,6 +1,6 @@
 //! An endpoint: a method and a path, who may use it, what goes in and out, how long it may take.
 
-use super::access::{self, Access};
+use super::access::{self, Access, Rules};
 use super::failure::Failure;
 use crate::app::App;
 use api::{Code, Line, Problem};
@@ -13,8 +13,12 @@ use axum::routing::{MethodRouter, on};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use utoipa::openapi::{HttpMethod, RefOr, Schema};
+
+/// Most requests of strangers that one endpoint answers at once.
+const STRANGERS_MAX: usize = 64;
 
 /// What a body is.
 #[derive(Clone)]
@@ -87,6 +91,7 @@ pub struct Endpoint {
     pub(crate) gives: Content,
     pub(crate) query: &'static [&'static str],
     is_long: bool,
+    memory: usize,
     handler: MethodRouter<Arc<App>>,
 }
 
@@ -98,7 +103,7 @@ impl Endpoint {
     {
         let handler = on(filter(&method), handler);
         let (takes, gives) = (Content::Nothing, Content::Nothing);
-        Self { method, path, access, summary: "", takes, gives, query: &[], is_long: false, handler }
+        Self { method, path, access, summary: "", takes, gives, query: &[], is_long: false, memory: 0, handler }
     }
 
     /// What it does, for people.
@@ -131,6 +136,12 @@ impl Endpoint {
         self
     }
 
+    /// Its answers may take so many bytes of memory while they are made: they are lent before.
+    pub(crate) fn needs(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
     /// Its method as a word.
     #[must_use]
     pub fn method_name(&self) -> &'static str {
@@ -145,11 +156,12 @@ impl Endpoint {
 
     /// Adds it, behind its access and its limit of time.
     pub(crate) fn mount(self, router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
-        let (app, access) = (app.clone(), self.access);
+        let (app, strangers) = (app.clone(), Semaphore::new(STRANGERS_MAX));
+        let rules = Arc::new(Rules { access: self.access, memory: self.memory as u64, strangers });
         let limit = (!self.is_long).then(|| Duration::from_secs(app.limits.request_seconds));
         let handler = self.handler.route_layer(from_fn(move |request: Request, next: Next| {
-            let app = app.clone();
-            async move { timed(limit, access::enforce(app, access, request, next)).await }
+            let (app, rules) = (app.clone(), rules.clone());
+            async move { timed(limit, access::enforce(app, &rules, request, next)).await }
         }));
         router.route(self.path, handler)
     }
@@ -170,5 +182,42 @@ fn filter(method: &HttpMethod) -> axum::routing::MethodFilter {
         HttpMethod::Post => axum::routing::MethodFilter::POST,
         HttpMethod::Delete => axum::routing::MethodFilter::DELETE,
         _ => axum::routing::MethodFilter::GET,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, STRANGERS_MAX};
+    use crate::app::App;
+    use crate::config::Config;
+    use crate::http::access::Access;
+    use crate::time::SystemClocks;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::Request;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use std::sync::Arc;
+    use utoipa::openapi::HttpMethod;
+
+    #[tokio::test]
+    async fn of_strangers_so_many_are_answered_at_once_and_each_endpoint_counts_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data: directory.path().to_owned(), ..Config::default() };
+        let app = App::open(config, Arc::new(SystemClocks::new())).await.unwrap();
+        let open =
+            |path, router| Endpoint::new(HttpMethod::Get, path, Access::Open, std::future::pending::<()>).mount(router, &app);
+        let quick = Endpoint::new(HttpMethod::Get, "/quick", Access::Open, async || "quick");
+        let router = quick.mount(open("/slow", Router::new()), &app).with_state(app.clone());
+        let service = TowerToHyperService::new(router);
+        let ask = |path: &str| service.call(Request::get(path).body(Body::empty()).unwrap());
+        let mut waiting: Vec<_> = (0..STRANGERS_MAX).map(|_| Box::pin(ask("/slow"))).collect();
+        for one in &mut waiting {
+            assert!(tokio::time::timeout(std::time::Duration::ZERO, one).await.is_err());
+        }
+        assert_eq!(ask("/slow").await.unwrap().status(), 503);
+        assert_eq!(ask("/quick").await.unwrap().status(), 200);
+        waiting.pop();
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), ask("/slow")).await.is_err());
     }
 }

@@ -8,6 +8,9 @@ use std::error::Error as _;
 /// A client that was answered as busy comes again after so many seconds.
 const BUSY_SECONDS: u64 = 1;
 
+/// Storage, the database, or the number of runs in a minute: that is not over so soon.
+const UNAVAILABLE_SECONDS: u64 = 30;
+
 /// An answer that is an error.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -20,7 +23,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(problem: Problem) -> Self {
-        let retry_after = (problem.code == Code::Busy).then_some(BUSY_SECONDS);
+        let retry_after = match problem.code {
+            Code::Busy => Some(BUSY_SECONDS),
+            Code::Unavailable => Some(UNAVAILABLE_SECONDS),
+            _ => None,
+        };
         Self { problem, causes: Vec::new(), retry_after }
     }
 
@@ -43,7 +50,7 @@ impl From<contract::Error> for Failure {
             causes.push(error.to_string());
             cause = error.source();
         }
-        Self { problem: error.into(), causes, retry_after: None }
+        Self { causes, ..Self::new(error.into()) }
     }
 }
 
@@ -60,5 +67,18 @@ impl IntoResponse for Failure {
         let mut response = status.into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+    use contract::{Error, ErrorKind};
+
+    #[test]
+    fn what_may_work_later_says_when() {
+        let after = |kind| Failure::from(Error::new(kind, "x")).retry_after;
+        assert!(after(ErrorKind::Unavailable).is_some() && Failure::busy("x").retry_after.is_some());
+        assert!(after(ErrorKind::Full).is_none() && after(ErrorKind::NotFound).is_none());
     }
 }

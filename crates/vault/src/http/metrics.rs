@@ -101,8 +101,18 @@ impl Metrics {
         one("holdfast_connections", "gauge", "Connections that stand.", now(&self.connections));
         one("holdfast_requests_under_way", "gauge", "Requests that are not answered yet.", now(&self.under_way));
         one("holdfast_leases", "gauge", "Leases of sessions that are held.", gauges.leases as u64);
-        one("holdfast_packs_in_memory_bytes", "gauge", "Packs on their way in, in memory.", gauges.packs_in_bytes);
-        one("holdfast_packs_out_memory_bytes", "gauge", "Packs on their way out, in memory.", gauges.packs_out_bytes);
+        one(
+            "holdfast_packs_in_memory_bytes",
+            "gauge",
+            "Packs and other large bodies on their way in, in memory.",
+            gauges.packs_in_bytes,
+        );
+        one(
+            "holdfast_packs_out_memory_bytes",
+            "gauge",
+            "Packs and other large answers on their way out, in memory.",
+            gauges.packs_out_bytes,
+        );
         one("holdfast_packs_received_total", "counter", "Packs received.", now(&self.packs_in));
         one("holdfast_pack_bytes_received_total", "counter", "Bytes of packs received.", now(&self.pack_bytes_in));
         one("holdfast_pack_bytes_sent_total", "counter", "Bytes of packs sent.", now(&self.pack_bytes_out));

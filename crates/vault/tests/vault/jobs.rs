@@ -361,6 +361,21 @@ async fn of_what_a_job_says_the_beginning_is_kept_and_everything_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_word_of_a_report_has_no_control_characters() {
+    let protected = Protected::new().await;
+    let (agent, key) = with_item(&protected).await;
+    let mut report = run_of(key, 1, JobState::Running);
+    report.progress = Some(ProgressBody { phase: "\x1b[2J".to_owned(), done: 0, total: None, bytes: 0 });
+    assert_eq!(refused(agent.report_job(DOMAIN, JobId([1; 16]), &report).await), ErrorKind::Invalid);
+    report.progress = None;
+    let (path, kind) = ("/a\nb".to_owned(), "unreadable\u{9b}2J".to_owned());
+    report.warnings = vec![JobWarning { path, path_b64: None, kind, detail: String::new() }];
+    assert_eq!(refused(agent.report_job(DOMAIN, JobId([1; 16]), &report).await), ErrorKind::Invalid);
+    report.warnings[0].kind = "unreadable".to_owned();
+    agent.report_job(DOMAIN, JobId([1; 16]), &report).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_are_over_are_forgotten_when_there_are_many_or_they_are_old() {
     let hands = Arc::new(Hands::default());
     let limits = Limits { jobs_kept: 2, ..Limits::default() };
@@ -404,6 +419,37 @@ async fn runs_that_an_agent_brings_are_bounded_at_once() {
     assert_eq!(jobs.iter().map(|job| job.job.0[0]).collect::<Vec<_>>(), [120, 119]);
     hands.pass(Duration::from_secs(60));
     bring(121).await.unwrap();
+    // Nor those that are never heard of again.
+    let id = |number: u64| JobId(u128::from(number).to_be_bytes());
+    let mut run = run_of(key, 1, JobState::Running);
+    run.log = vec![LogLine { time_ms: 1, text: "x".repeat(2000) }];
+    for round in 0..2 {
+        hands.pass(Duration::from_secs(60));
+        for number in 1000..1120 {
+            agent.report_job(DOMAIN, id(round * 1000 + number), &run).await.unwrap();
+        }
+        hands.pass(Duration::from_secs(121));
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let running = JobsQuery { state: Some(JobState::Running), ..JobsQuery::default() };
+            if protected.admin().jobs(&running).await.unwrap().jobs.is_empty() {
+                break;
+            }
+        }
+    }
+    let interrupted = JobsQuery { state: Some(JobState::Interrupted), ..JobsQuery::default() };
+    let left = protected.admin().jobs(&interrupted).await.unwrap().jobs;
+    assert_eq!((left.len(), left[199].job), (200, id(1040)));
+    for job in [&left[0], &left[199]] {
+        assert!(agent.job_log(DOMAIN, job.job).await.unwrap().lines.is_empty());
+    }
+    // A late report of one that is remembered lands, and so does that of one that is not.
+    for number in [2119, 1000] {
+        agent.report_job(DOMAIN, id(number), &JobReport { state: JobState::Succeeded, ..run.clone() }).await.unwrap();
+        assert_eq!(agent.job(DOMAIN, id(number)).await.unwrap().state, JobState::Succeeded);
+        assert_eq!(agent.job_log(DOMAIN, id(number)).await.unwrap().lines, run.log);
+        hands.pass(Duration::from_secs(60));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

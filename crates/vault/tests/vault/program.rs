@@ -151,3 +151,41 @@ fn refusal(data: &Path, arguments: &[&str]) -> String {
     assert_eq!(output.status.code(), Some(1));
     String::from_utf8(output.stderr).unwrap()
 }
+
+#[test]
+fn a_token_for_an_administrator_is_made_only_where_a_service_of_this_version_was_and_changes_nothing_else() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let admin_token = |data: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-vault"));
+        let output = command.arg("admin-token").arg("--data").arg(data).env_clear().output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    std::fs::create_dir(&data).unwrap();
+    let (made, token, said) = admin_token(&data);
+    assert!(!made && token.is_empty() && said.starts_with("error: cannot open '"), "{said}");
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "there is nothing that was not there");
+    let mut process = Process::start(&data, "127.0.0.1:0");
+    process.says("vault service at ");
+    let (made, token, said) = admin_token(&data);
+    assert!(made && token.starts_with("hf_"), "{said}");
+    process.kill();
+    // As a service of an older version has it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let version = |set: Option<&'static str>| {
+        runtime.block_on(async {
+            let pool = crate::told::database(place.path()).await;
+            if let Some(set) = set {
+                sqlx::query(set).execute(&pool).await.unwrap();
+            }
+            let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await.unwrap();
+            pool.close().await;
+            version
+        })
+    };
+    let (now, older) = (version(None), version(Some("PRAGMA user_version = 3")));
+    assert!(older < now);
+    let (made, token, said) = admin_token(&data);
+    assert!(!made && token.is_empty() && said.contains("the service's database has version 3"), "{said}");
+    assert_eq!(version(None), 3);
+}

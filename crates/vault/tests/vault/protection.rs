@@ -111,6 +111,27 @@ async fn an_item_has_less_in_it_only_if_that_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_excludes_are_less_in_an_item_unless_lines_that_leave_out_only_go() {
+    let protected = Protected::new().await;
+    let admin = protected.admin();
+    let set = async |lines: &[&str], weaken| {
+        let excludes = lines.iter().map(|line| (*line).to_owned()).collect();
+        let files = FileScope { excludes, ..files("/srv") };
+        admin.set_item(DOMAIN, &item("item"), &ItemRequest { files, policy: None, weaken }).await.map(drop)
+    };
+    let now = ["*.tmp", "!keep.tmp", "cache", "*.o"];
+    set(&now, true).await.unwrap();
+    set(&now, false).await.unwrap();
+    denied(set(&["*.tmp", "cache", "*.o"], false).await, "files.excludes without: [\"!keep.tmp\"]");
+    denied(set(&["!keep.tmp", "*.tmp", "cache", "*.o"], false).await, "files.excludes with: [\"*.tmp\"");
+    denied(set(&["*.tmp", "!keep.tmp", "cache", "*.o", "!more"], false).await, "files.excludes with: [\"!more\"]");
+    denied(set(&["*.tmp", "!keep.tmp", "caches", "*.o"], false).await, "files.excludes with: [\"caches\"");
+    set(&["*.tmp", "!keep.tmp", "*.o"], false).await.unwrap();
+    set(&["!keep.tmp"], false).await.unwrap();
+    denied(set(&[], false).await, "files.excludes without");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_an_item_has_is_not_removed_and_one_that_is_not_there_is_not_given() {
     let protected = Protected::new().await;
     let admin = protected.admin();

@@ -5,7 +5,7 @@ use api::{Code, Problem};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use vault::Limits;
 
 /// Long before anything that takes the usual limits.
@@ -27,6 +27,11 @@ impl Answered {
 
 /// Trusts anybody: these tests are about what stands behind TLS.
 pub(crate) async fn connect(running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
+    connect_with(running, None).await
+}
+
+/// The system takes so many bytes of answers that nobody reads.
+async fn connect_with(running: &Running, receive_bytes: Option<u32>) -> tokio_rustls::client::TlsStream<TcpStream> {
     let pem = std::fs::read(running.directory.path().join("data/authority.pem")).unwrap();
     let certificate = <rustls::pki_types::CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem).unwrap();
     let mut roots = rustls::RootCertStore::empty();
@@ -34,7 +39,11 @@ pub(crate) async fn connect(running: &Running) -> tokio_rustls::client::TlsStrea
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = config.with_root_certificates(roots).with_no_client_auth();
-    let stream = TcpStream::connect(running.address).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    if let Some(bytes) = receive_bytes {
+        socket.set_recv_buffer_size(bytes).unwrap();
+    }
+    let stream = socket.connect(running.address).await.unwrap();
     let name = "localhost".try_into().unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
@@ -277,4 +286,107 @@ async fn a_newcomer_that_sends_nothing_has_its_place_for_a_few_seconds() {
     let mut status = [0; 12];
     tokio::time::timeout(SOON, stream.read_exact(&mut status)).await.expect("it is given up").unwrap();
     assert_eq!(&status, b"HTTP/1.1 503");
+}
+
+/// A connection of its own that stays open, over which this token asked for its scope; what was answered first.
+async fn known(running: &Running, token: &str) -> (tokio_rustls::client::TlsStream<TcpStream>, String) {
+    let mut stream = connect(running).await;
+    let request = format!("GET /v1/scope HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    (stream, String::from_utf8_lossy(&status).into_owned())
+}
+
+async fn ends_soon(stream: &mut tokio_rustls::client::TlsStream<TcpStream>) -> bool {
+    tokio::time::timeout(SOON, stream.read_to_end(&mut Vec::new())).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agents_of_one_domain_have_at_most_half_of_the_connections_and_none_without_a_token() {
+    let limits = Limits { connections: 8, silence_seconds: 1, idle_seconds: 600, ..Limits::default() };
+    let protected = Protected::with(limits).await;
+    let (running, agent) = (&protected.running, protected.agent_token().await);
+    let mut lines = Vec::new();
+    for _ in 0..4 {
+        let (line, answered) = known(running, &agent).await;
+        assert_eq!(answered, "HTTP/1.1 200");
+        lines.push(line);
+    }
+    let (mut more, answered) = known(running, &agent).await;
+    assert_eq!(answered, "HTTP/1.1 503");
+    assert!(ends_soon(&mut more).await, "what is over takes no place");
+    assert_eq!(known(running, &protected.admin_token).await.1, "HTTP/1.1 200");
+    protected.admin().revoke_token(api::token_id(&agent).unwrap()).await.unwrap();
+    for line in &mut lines {
+        assert!(ends_soon(line).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_over_which_nothing_is_asked_for_long_is_ended_and_one_that_listens_is_not() {
+    let protected = Protected::with(Limits { silence_seconds: 1, idle_seconds: 2, ..Limits::default() }).await;
+    let (agent, key) = crate::jobs::with_item(&protected).await;
+    let mut commands = agent.listen_for_commands(DOMAIN, &crate::agents::hello(key)).await.unwrap();
+    commands.next().await.unwrap().unwrap();
+    let (mut line, _) = known(&protected.running, &protected.admin_token).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    line.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert!(ends_soon(&mut line).await, "what strangers may ask, too, counts for nothing");
+    protected.admin().remove_item(DOMAIN, &crate::running::item("item")).await.unwrap();
+    commands.next().await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_and_answers_are_in_memory_that_was_lent() {
+    let protected = Protected::with(Limits { packs_in_mib: 64, ..Limits::default() }).await;
+    let (running, agent, admin) = (&protected.running, protected.agent_token().await, protected.admin_token.as_str());
+    let lent = async |which: &str| {
+        let metrics = String::from_utf8(ask(running, "GET", "/metrics", Some(admin), Vec::new()).await.body).unwrap();
+        let start = format!("holdfast_packs_{which}_memory_bytes ");
+        metrics.lines().find_map(|line| line.strip_prefix(start.as_str())).unwrap().parse::<u64>().unwrap()
+    };
+    let becomes = async |which: &str, is: &dyn Fn(u64) -> bool| {
+        for _ in 0..100 {
+            if is(lent(which).await) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    };
+    let report = format!("/v1/domains/{DOMAIN}/jobs/{}/report", "a7".repeat(16));
+    let head = |method: &str, path: &str, length: usize| {
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {agent}\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    let mut under_way = Vec::new();
+    for _ in 0..6 {
+        let mut stream = connect(running).await;
+        stream.write_all(head("PUT", &report, 4 << 20).as_bytes()).await.unwrap();
+        under_way.push(stream);
+    }
+    assert!(becomes("in", &|bytes| bytes == 5 * 3 * (4 << 20)).await, "the sixth waits: {}", lent("in").await);
+    drop(under_way);
+    assert!(becomes("in", &|bytes| bytes == 0).await, "{}", lent("in").await);
+
+    let source = tempfile::tempdir().unwrap();
+    std::fs::write(source.path().join("file"), "content").unwrap();
+    let domain = protected.domain().await;
+    let point = protected.keyed.backup(domain.clone(), source.path()).await.unwrap().point.point;
+    let record = domain.points(contract::PointFilter::default()).await.unwrap().remove(0).record;
+    let root = format::record::SignedRecord::parse_unverified(&record).unwrap().body.root;
+    let reader = domain.open_reader(point).await.unwrap();
+    let mut stream = connect_with(running, Some(4096)).await;
+    let ids = root.0.repeat(api::limits::IDS_MAX);
+    let places = format!("/v1/domains/{DOMAIN}/sessions/{reader}/places");
+    stream.write_all(head("POST", &places, ids.len()).as_bytes()).await.unwrap();
+    stream.write_all(&ids).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    assert!(becomes("out", &|bytes| (3 << 20..4 << 20).contains(&bytes)).await, "what it takes: {}", lent("out").await);
+    drop(stream);
+    assert!(becomes("out", &|bytes| bytes == 0).await, "{}", lent("out").await);
 }

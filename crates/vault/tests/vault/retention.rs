@@ -279,3 +279,50 @@ async fn an_item_is_overdue_by_the_vaults_clock_and_by_a_wall_clock_that_may_be_
     assert!(metrics().await.contains("holdfast_jobs{kind=\"backup\",state=\"failed\"} 1"));
     assert!(overdue().await.is_some(), "a run that failed made no point");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_purges_and_expires_no_more_by_a_policy_that_was_replaced_meanwhile() {
+    let hands = Arc::new(Hands::default());
+    let protected = Protected::at(by_hand(), hands.clone()).await;
+    let source = tempfile::tempdir().unwrap();
+    let made = make_points(&protected, source.path(), 3).await;
+    protect(&protected, short(100)).await;
+    protected.domain().await.expire(&made[..1]).await.unwrap();
+    hands.pass(3 * DAY);
+    let pool = crate::told::database(protected.running.directory.path()).await;
+    let mut longer = short(100);
+    longer.retention.soft_delete_days = 30;
+    // As if somebody set it while the first points expired.
+    let replaces = format!(
+        "CREATE TRIGGER replaces AFTER UPDATE OF deleted_ms ON points BEGIN UPDATE policies SET settings = '{}'; END",
+        serde_json::to_string(&longer).unwrap()
+    );
+    sqlx::query(sqlx::AssertSqlSafe(replaces)).execute(&pool).await.unwrap();
+    let (state, result) = retain(&protected, 1).await;
+    assert_eq!((state, result.expired, result.purged), (JobState::Warnings, 1, 0));
+    let log = protected.admin().job_log(DOMAIN, JobId([1; 16])).await.unwrap();
+    assert!(log.lines[0].text.contains("its policy changed meanwhile"), "{log:?}");
+    sqlx::query("DROP TRIGGER replaces").execute(&pool).await.unwrap();
+    assert_eq!((retain(&protected, 2).await.1.purged, listed(&protected, true).await), (0, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_lets_expire_is_deleted_since_then_also_if_it_was_brought_back_half_way_before() {
+    let hands = Arc::new(Hands::default());
+    let protected = Protected::at(by_hand(), hands.clone()).await;
+    let source = tempfile::tempdir().unwrap();
+    let made = make_points(&protected, source.path(), 2).await;
+    protect(&protected, short(100)).await;
+    protected.domain().await.expire(&made[..1]).await.unwrap();
+    let pool = crate::told::database(protected.running.directory.path()).await;
+    let fails = "CREATE TRIGGER fails BEFORE UPDATE OF deleted_ms ON points WHEN NEW.deleted_ms IS NULL \
+                 BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::query(fails).execute(&pool).await.unwrap();
+    protected.domain().await.undelete(&made[..1]).await.unwrap_err();
+    sqlx::query("DROP TRIGGER fails").execute(&pool).await.unwrap();
+    hands.pass(3 * DAY);
+    protected.domain().await.expire(&made[..1]).await.unwrap();
+    assert_eq!(retain(&protected, 1).await.1.purged, 0, "its days begin when it was let go");
+    hands.pass(3 * DAY);
+    assert_eq!(retain(&protected, 2).await.1.purged, 1);
+}

@@ -11,6 +11,7 @@ mod list;
 mod mounts;
 mod open;
 mod placing;
+mod rights;
 mod stat;
 
 pub(crate) use attributes::{
@@ -29,4 +30,5 @@ pub(crate) use placing::{
     Named, create_file, effective_user_is_root, is_own, make_directory, make_link, make_node, make_symlink, open_handle,
     open_named_directory, random_number, read_link, remove_file, rename_new, rename_over, set_mode, set_owner, set_times,
 };
-pub(crate) use stat::{Found, Stat, booted, now_ns, stat_at, stat_open};
+pub use rights::sees_trusted_attributes;
+pub(crate) use stat::{Found, Stat, booted, changes_before, now_ns, stat_at, stat_open};

@@ -81,6 +81,13 @@ pub(crate) fn booted() -> Timestamp {
     Timestamp { seconds: seconds as i64, nanoseconds: booted_ns.rem_euclid(1_000_000_000) as u32 }
 }
 
+/// Everything that is changed from now on has a later time of change than this. File systems take those times from the coarse clock, and
+/// some cut them to two seconds.
+pub(crate) fn changes_before() -> Timestamp {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    Timestamp { seconds: now.tv_sec - 2, nanoseconds: u32::try_from(now.tv_nsec).unwrap_or(0) }
+}
+
 fn convert(stat: &Statx) -> Stat {
     let found = match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
         FileType::RegularFile => Found::Kept(EntryKind::File),

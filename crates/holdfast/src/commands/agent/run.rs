@@ -4,12 +4,13 @@ use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::Protector;
 use crate::terminal;
-use agent::{Agent, Bounds, SystemClock};
+use agent::{Agent, Bounds, JobCounts, SystemClock};
 use clap::Args;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -44,15 +45,35 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Outcome<Exit>
     };
     let open = agent.open()?;
     tell_supervisor("READY=1");
+    let is_ended = AtomicBool::new(false);
     let outcome = open
         .run(async {
             // Its other end lives as long as the process.
             let _ = end.await;
+            is_ended.store(true, Ordering::Relaxed);
             tell_supervisor("STOPPING=1");
         })
         .await;
-    outcome?;
-    Ok(Exit::Clean)
+    let counts = outcome?;
+    match (arguments.once, is_ended.into_inner()) {
+        // To be ended is how it ends.
+        (false, _) => Ok(Exit::Clean),
+        (true, true) => Ok(Exit::Interrupted),
+        (true, false) => exit_of(&counts),
+    }
+}
+
+/// What doing once what there was to do ends with, as a command that waits for one job does.
+fn exit_of(counts: &JobCounts) -> Outcome<Exit> {
+    if counts.failed > 0 {
+        let heading = format!("{} of {} jobs failed", counts.failed, counts.jobs);
+        return Err(Failure::new(Exit::Failed, heading).with_hint("the lines above say why, and so does 'holdfast job list'"));
+    }
+    Ok(match (counts.cancelled, counts.warned) {
+        (1.., _) => Exit::Interrupted,
+        (0, 1..) => Exit::Warnings,
+        (0, 0) => Exit::Clean,
+    })
 }
 
 /// Lines on standard error; a supervisor adds the time.
@@ -98,5 +119,19 @@ fn tell_supervisor(state: &str) {
     let send = || UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address?);
     if let Err(error) = send() {
         tracing::warn!(%error, "cannot tell the supervisor that the agent runs");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_once_ends_as_its_jobs_did() {
+        let code = |failed, cancelled, warned| {
+            let counts = JobCounts { jobs: 9, failed, cancelled, warned };
+            exit_of(&counts).unwrap_or_else(|failure| failure.exit) as u8
+        };
+        assert_eq!((code(0, 0, 0), code(0, 0, 1), code(0, 1, 1), code(1, 1, 1)), (0, 3, 130, 1));
     }
 }

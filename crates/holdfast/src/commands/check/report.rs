@@ -25,7 +25,8 @@ pub(super) fn print(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, 
         }
         for affected in keyed.affected.iter().take(LINES_MAX) {
             let path = terminal::printable(&affected.path);
-            say!("affected: {} in point {}: /{path}: {}", affected.item, &affected.point.to_string()[..8], affected.what);
+            let what = terminal::printable(affected.what.as_bytes());
+            say!("affected: {} in point {}: /{path}: {what}", affected.item, &affected.point.to_string()[..8]);
         }
         let told = keyed.affected.len().min(LINES_MAX) as u64;
         if keyed.affected_count > told {

@@ -71,13 +71,13 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         json.print();
         return Ok(Exit::Clean);
     }
+    let name = terminal::printable(at.name_of(domain).as_bytes());
     match &set.policy {
-        Some(policy) => say!("item {} of {} follows policy {policy}", set.item, at.name_of(domain)),
-        None => say!("item {} of {} is backed up on demand", set.item, at.name_of(domain)),
+        Some(policy) => say!("item {} of {name} follows policy {policy}", set.item),
+        None => say!("item {} of {name} is backed up on demand", set.item),
     }
     // It is set, whatever becomes of this question.
     if at.service.agents().await.is_ok_and(|list| list.agents.iter().all(|agent| agent.domain != domain)) {
-        let name = terminal::printable(at.name_of(domain).as_bytes());
         note!("no agent of {name} was ever heard of: 'holdfast agent run' there, or --domain for another machine");
     }
     if !global.quiet {

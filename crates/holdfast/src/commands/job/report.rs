@@ -4,7 +4,7 @@ use crate::cli::Global;
 use crate::commands::at_service::{AtService, span};
 use crate::failure::{Exit, Outcome};
 use crate::terminal::{self, Json, json_times, say};
-use api::{Job, JobLog, JobOrigin, JobResult, JobState};
+use api::{Job, JobLog, JobOrigin, JobResult, JobState, JobWarning};
 use std::time::Duration;
 
 /// What a command that waited for the job ends with.
@@ -157,13 +157,7 @@ fn print_receipt(receipt: &api::RestoreReceipt) {
 
 fn print_log(log: &JobLog, with_log: bool) {
     for warning in &log.warnings {
-        let detail = if warning.detail.is_empty() { String::new() } else { format!(": {}", warning.detail) };
-        say!(
-            "warning   {}: {}{}",
-            terminal::printable(warning.path.as_bytes()),
-            warning.kind,
-            terminal::printable(detail.as_bytes())
-        );
+        say!("warning   {}", warning_text(warning));
     }
     let left = log.warnings_count.saturating_sub(log.warnings.len() as u64);
     if left > 0 {
@@ -172,6 +166,13 @@ fn print_log(log: &JobLog, with_log: bool) {
     for line in log.lines.iter().filter(|_| with_log) {
         say!("{}  {}", terminal::local(line.time_ms), terminal::printable(line.text.as_bytes()));
     }
+}
+
+/// All of it is what an agent says.
+fn warning_text(warning: &JobWarning) -> String {
+    let JobWarning { path, kind, detail, .. } = warning;
+    let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    terminal::printable(format!("{path}: {kind}{detail}").as_bytes())
 }
 
 fn origin(job: &Job) -> String {
@@ -185,5 +186,18 @@ fn origin(job: &Job) -> String {
         }
         JobOrigin::Person => format!("on demand{attempt}"),
         JobOrigin::Service => "by the service".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::warning_text;
+    use api::JobWarning;
+
+    #[test]
+    fn nothing_that_an_agent_says_of_a_warning_moves_the_cursor() {
+        let word = || "\x1b[2J".to_owned();
+        let text = warning_text(&JobWarning { path: word(), path_b64: None, kind: word(), detail: word() });
+        assert_eq!(text, "\\u{1b}[2J: \\u{1b}[2J: \\u{1b}[2J");
     }
 }

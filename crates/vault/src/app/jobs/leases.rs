@@ -4,10 +4,14 @@
 //! job that runs gets one full lease.
 
 use super::{Jobs, Live, interrupt_own, interrupted};
-use api::JobState;
+use api::{JobOrigin, JobState};
 use contract::Result;
 use format::{DomainId, JobId};
 use std::time::Duration;
+
+/// Most runs of a domain that agents began themselves, whose leases ran out, and that are remembered. Of one that was forgotten a late
+/// report is taken as of one that is new.
+const LAPSED_RUNS_MAX: u64 = 200;
 
 impl Jobs {
     /// Interrupts the jobs whose leases ran out. One that was taken, and of which nothing was heard since, waits again: who took it may
@@ -48,6 +52,11 @@ impl Jobs {
         }
         row.job.ended_ms = row.job.state.is_over().then(|| self.time.wall_ms());
         change.update_job(&row).await?;
+        if row.lapsed && matches!(row.job.origin, JobOrigin::Schedule { .. }) {
+            // An agent makes as many of these as it wants. A late report brings the whole log again.
+            change.remove_job_log(row.number).await?;
+            change.forget_lapsed_runs(key.0, LAPSED_RUNS_MAX).await?;
+        }
         change.commit().await?;
         let (domain, job) = key;
         tracing::warn!(%domain, %job, state = row.job.state.as_str(), "nothing was heard of a job for longer than its lease");

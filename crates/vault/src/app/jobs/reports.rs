@@ -45,6 +45,9 @@ impl Jobs {
         if !is_new && judge(&row, &report)? == Verdict::Known {
             return Ok(self.orders(false));
         }
+        if row.lapsed && row.job.origin != JobOrigin::Person {
+            room_to_run(&mut change, domain, &report).await?;
+        }
         let before = row.clone();
         apply(&mut row, &report, self.time.wall_ms());
         if is_new {
@@ -125,10 +128,7 @@ impl Jobs {
         if !matches!(report.work, Work::Backup { .. }) {
             return Err(Error::new(ErrorKind::Denied, "an agent begins backups by its schedule, and nothing else"));
         }
-        if !report.state.is_over() && change.jobs_in(domain, JobState::Running).await?.len() >= RUNNING_MAX {
-            // Not a conflict: that would end a run that somebody needs.
-            return Err(Error::new(ErrorKind::Unavailable, format!("{RUNNING_MAX} jobs of the domain run already")));
-        }
+        room_to_run(change, domain, report).await?;
         if !self.new_runs.admit(domain, self.time.running()) {
             let what = format!("the service learnt of {NEW_RUNS_A_MINUTE_MAX} runs of the domain within a minute already");
             return Err(Error::new(ErrorKind::Unavailable, what).with_hint("it takes more in a minute"));
@@ -141,6 +141,14 @@ impl Jobs {
     fn orders(&self, cancel: bool) -> JobOrders {
         JobOrders { cancel, lease_seconds: self.lease.max(Duration::from_secs(1)).as_secs() }
     }
+}
+
+/// Whether one more run may go on that an agent began itself. Not a conflict if it may not: that would end a run that somebody needs.
+async fn room_to_run(change: &mut Change, domain: DomainId, report: &JobReport) -> Result<()> {
+    if report.state.is_over() || change.jobs_in(domain, JobState::Running).await?.len() < RUNNING_MAX {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unavailable, format!("{RUNNING_MAX} jobs of the domain run already")))
 }
 
 /// What a report about a job that is known is worth.
@@ -215,6 +223,11 @@ fn check(report: &JobReport) -> Result<()> {
     {
         return invalid("no time is before 1970");
     }
+    let kinds = report.warnings.iter().map(|warning| &warning.kind);
+    let mut words = kinds.chain(report.progress.as_ref().map(|progress| &progress.phase));
+    if words.any(|word| word.chars().any(char::is_control)) {
+        return invalid("the name of a phase or kind has no control characters");
+    }
     match (&report.work, &report.result) {
         (_, None) | (Work::Backup { .. }, Some(JobResult::Backup(_))) | (Work::Restore(_), Some(JobResult::Restore(_))) => Ok(()),
         _ => invalid("the result is of another kind of work"),
@@ -246,6 +259,9 @@ fn bound(report: &mut JobReport) {
     });
     report.log.iter_mut().for_each(|line| text(&mut line.text));
     report.log.retain(|LogLine { text, .. }| fits(text.len()));
+    // What is left waits for the database: without the memory of what was cut.
+    report.warnings.shrink_to_fit();
+    report.log.shrink_to_fit();
     if let Some(ProgressBody { phase, .. }) = &mut report.progress {
         word(phase);
     }
@@ -261,4 +277,24 @@ fn bound(report: &mut JobReport) {
 fn log_of(report: &mut JobReport) -> JobLog {
     let (lines, warnings) = (report.log.clone(), std::mem::take(&mut report.warnings));
     JobLog { lines, warnings, warnings_count: report.warnings_count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LOG_BYTES_MAX, bound};
+    use api::limits::{JOB_LOG_LINES_MAX, JOB_WARNINGS_MAX};
+    use api::{JobOrigin, JobReport, JobWarning, LogLine, Work};
+    use format::{AgentKey, ItemName};
+
+    #[test]
+    fn a_report_that_says_too_much_takes_no_more_memory_than_what_is_kept_of_it() {
+        let work = Work::Backup { item: ItemName::new("item").unwrap(), reread: false };
+        let mut report = JobReport::begun(AgentKey([1; 32]), 0, work, JobOrigin::Person, 1, 1);
+        let warning = JobWarning { path: "/x".to_owned(), path_b64: None, kind: "x".to_owned(), detail: "x".repeat(8000) };
+        report.warnings = vec![warning; 50 * JOB_WARNINGS_MAX];
+        report.log = vec![LogLine { time_ms: 1, text: String::new() }; 50 * JOB_LOG_LINES_MAX];
+        bound(&mut report);
+        assert!(report.warnings.len() <= LOG_BYTES_MAX / 8000 && report.warnings.capacity() <= JOB_WARNINGS_MAX);
+        assert!(report.log.capacity() <= JOB_LOG_LINES_MAX);
+    }
 }

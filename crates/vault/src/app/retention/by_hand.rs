@@ -10,10 +10,12 @@ use format::{DomainId, ItemName, PointId};
 impl App {
     /// Soft-deletes points, from now on.
     pub(crate) async fn expire_points(&self, domain: DomainId, points: &[PointId]) -> Result<()> {
-        self.know_points(domain).await?;
+        let repository = self.vault.domain(domain).await?;
         let _turn = self.turns.of(domain).await;
+        // Those that the vault lists again would count as deleted since they were the first time.
+        self.reconcile(repository.as_ref()).await?;
         let now_ms = self.clock.stored().await?.as_millisecond();
-        self.vault.domain(domain).await?.expire(points).await?;
+        repository.expire(points).await?;
         self.database.set_points_deleted(domain, points, Some(now_ms)).await?;
         Ok(())
     }

@@ -1,15 +1,14 @@
 //! A round of retention of a domain: what expired is soft-deleted, what was soft-deleted long enough ago is purged.
 
-use super::plan::ItemPlan;
+use super::plan::{ItemPlan, of_item};
 use crate::app::App;
 use crate::app::clock::timestamp;
 use crate::db::{ItemRow, PointRow};
 use api::{ProgressBody, RetentionResult};
 use contract::{Domain, PointInfo, PointState, Result};
-use format::{DomainId, ItemName, PointId};
+use format::{DomainId, PointId};
 use policy::{Policy, Timestamp};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Points that are changed in one transaction.
 const AT_ONCE: usize = 1000;
@@ -47,13 +46,26 @@ impl App {
             self.retain_item(repository.as_ref(), item, &plan, now, &mut round).await?;
             policies.insert(item.name.clone(), plan.policy);
         }
-        let purged = purgeable(&points, &book, &policies, now);
-        for ids in purged.chunks(AT_ONCE) {
-            repository.purge(ids).await?;
-            self.database.remove_points(domain, ids).await?;
-            round.result.purged += ids.len() as u64;
+        for item in items.iter().filter(|item| policies.contains_key(&item.name)) {
+            let purged = purgeable(of_item(&points, &item.name), &book, &policies[&item.name], now);
+            for ids in purged.chunks(AT_ONCE) {
+                if !self.is_as_planned(item).await? {
+                    round.notes.push(other_rules(item));
+                    break;
+                }
+                repository.purge(ids).await?;
+                self.database.remove_points(domain, ids).await?;
+                round.result.purged += ids.len() as u64;
+            }
         }
         Ok(round)
+    }
+
+    /// Whether an item has the policy that it had, and that says what it said: whoever sets another is answered once nothing goes by
+    /// the old one any more.
+    async fn is_as_planned(&self, item: &ItemRow) -> Result<bool> {
+        let now = self.database.item(item.domain, &item.name).await?;
+        Ok(now.is_some_and(|now| now.settings == item.settings))
     }
 
     async fn retain_item(
@@ -73,8 +85,14 @@ impl App {
             round.notes.push(format!("item '{}': {what}, and nothing does until a person has looked", item.name));
             return Ok(());
         }
-        self.expire_by_plan(repository, &plan.expiring, now).await?;
-        round.result.expired += plan.expiring.len() as u64;
+        for ids in plan.expiring.chunks(AT_ONCE) {
+            if !self.is_as_planned(item).await? {
+                round.notes.push(other_rules(item));
+                break;
+            }
+            self.expire_by_plan(repository, ids, now).await?;
+            round.result.expired += ids.len() as u64;
+        }
         Ok(())
     }
 
@@ -88,17 +106,20 @@ impl App {
     }
 }
 
-/// Points that were soft-deleted long enough ago. Without a policy nobody says how long that is.
-fn purgeable(
-    points: &[PointInfo],
+/// Points of an item that were soft-deleted long enough ago. Without a policy nobody says how long that is.
+fn purgeable<'a>(
+    points: impl Iterator<Item = &'a PointInfo>,
     book: &HashMap<PointId, PointRow>,
-    policies: &HashMap<ItemName, Arc<Policy>>,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<PointId> {
     let is_due = |info: &&PointInfo| {
         let deleted_ms = book.get(&info.id).and_then(|row| row.deleted_ms);
-        let (Some(deleted_ms), Some(policy)) = (deleted_ms, policies.get(&info.item)) else { return false };
-        info.state == PointState::SoftDeleted && policy.purge_at(timestamp(deleted_ms)) <= now
+        info.state == PointState::SoftDeleted && deleted_ms.is_some_and(|at| policy.purge_at(timestamp(at)) <= now)
     };
-    points.iter().filter(is_due).map(|info| info.id).collect()
+    points.filter(is_due).map(|info| info.id).collect()
+}
+
+fn other_rules(item: &ItemRow) -> String {
+    format!("item '{}': it or its policy changed meanwhile; the next round goes by what holds now", item.name)
 }

@@ -50,7 +50,7 @@ impl TargetFile for RestoredFile {
         }
         let may_inherit = self.entry.parent().has_default_acl;
         let shortfalls = apply(Named::Open(self.file.as_fd()), may_inherit, &self.policy, metadata, attributes);
-        self.entry.give_name(self.policy.overwrite)?;
+        self.entry.give_name(self.policy.overwrite_of(&self.entry, metadata)?)?;
         Ok(shortfalls)
     }
 }

@@ -3,7 +3,7 @@
 use super::attributes::apply;
 use super::directories::{Directories, OpenDirectory};
 use super::file::RestoredFile;
-use super::unfinished::{TemporaryNames, Unfinished};
+use super::unfinished::{TemporaryNames, Unfinished, look};
 use crate::error::WorkloadError;
 use crate::files::owners::Owners;
 use crate::platform::{self, Found, Named, Stat};
@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How to restore.
 #[derive(Debug, Clone)]
@@ -21,7 +22,8 @@ pub struct RestoreOptions {
     pub destination: PathBuf,
     /// What to do with what is there already.
     pub overwrite: Overwrite,
-    /// Go on with an interrupted restore: what it left unfinished is removed, directories that it left unfinished are finished.
+    /// Go on with an interrupted restore: what it left unfinished is removed, directories that it left unfinished are finished. What it
+    /// finished before the machine was started is written anew, whatever `overwrite` says.
     pub resume: bool,
     /// Set owners by number even where their name is known here.
     pub numeric_owner: bool,
@@ -52,6 +54,10 @@ pub struct RestoreTarget {
     policy: Arc<Policy>,
     names: TemporaryNames,
     booted: Timestamp,
+    /// What changed since then was not finished by an earlier restore.
+    begun: Timestamp,
+    /// A file of which an earlier restore left several names gets replaced: that changes the file behind the others.
+    replaces_names: AtomicBool,
 }
 
 /// What holds for all entries.
@@ -71,11 +77,48 @@ impl Policy {
         self.keep_off.iter().any(|off| path.strip_prefix(off.as_slice()).is_some_and(is_within))
     }
 
+    /// What an interrupted restore may have left of an entry, where one goes on and could not be certain of it: an entry of the same kind
+    /// and modification time.
+    fn remains(&self, stat: &Stat, metadata: &Metadata) -> Option<Remains> {
+        let is_left = self.resume && stat.found == Found::Kept(metadata.kind) && stat.modified == metadata.modified;
+        is_left.then(|| if is_like(stat, metadata) { Remains::Whole } else { Remains::Torn })
+    }
+
+    /// What an entry may do to what has its name by now.
+    pub(super) fn overwrite_of(&self, entry: &Unfinished<impl AsFd>, metadata: &Metadata) -> io::Result<Overwrite> {
+        if !self.resume {
+            return Ok(self.overwrite);
+        }
+        let remains = entry.look()?.and_then(|stat| self.remains(&stat, metadata));
+        Ok(if remains == Some(Remains::Whole) { Overwrite::Always } else { self.overwrite })
+    }
+
     /// Numbers of an entry's user and group on this machine.
     pub(super) fn local_owner(&self, metadata: &Metadata) -> (u32, u32) {
         let user = self.names.local_user(&metadata.user, self.numeric_owner);
         (user, self.names.local_group(&metadata.group, self.numeric_owner))
     }
+}
+
+/// What an interrupted restore left of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remains {
+    /// As long as it should be: it is the same entry, though its content may be lost.
+    Whole,
+    /// Of another length.
+    Torn,
+}
+
+/// Whether something is of the kind, modification time and size of an entry.
+fn is_like(stat: &Stat, metadata: &Metadata) -> bool {
+    let is_sized = matches!(metadata.kind, EntryKind::File | EntryKind::Symlink);
+    stat.found == Found::Kept(metadata.kind) && stat.modified == metadata.modified && (!is_sized || stat.size == metadata.size)
+}
+
+/// Whether both are there and alike in this.
+fn is_same(left: Option<Stat>, right: Option<Stat>) -> bool {
+    let alike = |stat: Stat| (stat.found, stat.modified, stat.size);
+    left.is_some() && left.map(alike) == right.map(alike)
 }
 
 /// An entry's directory, open, and its name in it.
@@ -86,11 +129,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn look(&self) -> io::Result<Option<Stat>> {
-        match platform::stat_at(self.parent.as_fd(), self.name) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        look(self.parent.as_fd(), self.name)
     }
 }
 
@@ -116,6 +155,8 @@ impl RestoreTarget {
             policy: Arc::new(policy),
             names: TemporaryNames::new(),
             booted: platform::booted(),
+            begun: platform::changes_before(),
+            replaces_names: AtomicBool::new(false),
         };
         target.tidy_up(b"").map_err(|source| WorkloadError::Destination { path: options.destination, source })?;
         Ok(target)
@@ -150,7 +191,7 @@ impl RestoreTarget {
         }
         let may_inherit = entry.parent().has_default_acl;
         let shortfalls = apply(Named::Handle(handle.as_fd()), may_inherit, &self.policy, metadata, attributes);
-        entry.give_name(self.policy.overwrite)?;
+        entry.give_name(self.policy.overwrite_of(entry, metadata)?)?;
         Ok(shortfalls)
     }
 
@@ -220,6 +261,19 @@ impl TreeTarget for RestoreTarget {
         if stat.is_directory() {
             return Err(in_the_way(&stat));
         }
+        match self.policy.remains(&stat, metadata) {
+            Some(Remains::Whole) => {
+                self.replaces_names.fetch_or(stat.names > 1, Ordering::Relaxed);
+                return Ok(Placement::Write);
+            }
+            Some(Remains::Torn) if self.policy.overwrite != Overwrite::Always && stat.changed < self.booted => {
+                return Err(io::Error::new(
+                    ErrorKind::AlreadyExists,
+                    "it was restored before the machine was started, and did not all reach the disk: remove it and restore it again",
+                ));
+            }
+            _ => {}
+        }
         Ok(match self.policy.overwrite {
             Overwrite::Fail => Placement::Conflict,
             Overwrite::Older if stat.modified < metadata.modified => Placement::Write,
@@ -230,14 +284,11 @@ impl TreeTarget for RestoreTarget {
 
     fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
         let place = self.find(path)?;
-        let is_sized = matches!(metadata.kind, EntryKind::File | EntryKind::Symlink);
-        Ok(place.look()?.is_some_and(|stat| {
-            stat.found == Found::Kept(metadata.kind)
-                && stat.modified == metadata.modified
-                // Nobody asked the disk for it: what was finished before the machine was started may have lost its content.
-                && stat.changed >= self.booted
-                && (!is_sized || stat.size == metadata.size)
-        }))
+        let Some(stat) = place.look()?.filter(|stat| is_like(stat, metadata)) else { return Ok(false) };
+        // Nobody asked the disk for it: what was finished before the machine was started may have lost its content.
+        let is_before = stat.changed < self.booted;
+        let is_own_change = stat.changed >= self.begun && self.replaces_names.load(Ordering::Relaxed);
+        Ok(!is_before && !is_own_change)
     }
 
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
@@ -262,7 +313,11 @@ impl TreeTarget for RestoreTarget {
         let (from, to) = (self.find(existing)?, self.find(path)?);
         let entry = self.unfinished(&to);
         platform::make_link((from.parent.as_fd(), from.name), (to.parent.as_fd(), entry.temporary()))?;
-        entry.give_name(self.policy.overwrite)
+        let overwrite = match self.policy.resume {
+            true if is_same(from.look()?, to.look()?) => Overwrite::Always,
+            _ => self.policy.overwrite,
+        };
+        entry.give_name(overwrite)
     }
 
     fn make_node(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
@@ -294,5 +349,102 @@ fn in_the_way(stat: &Stat) -> io::Error {
         io::Error::new(ErrorKind::IsADirectory, "a directory is in its way")
     } else {
         io::Error::new(ErrorKind::NotADirectory, "something that is no directory is in its way (a symlink is never followed)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format::page::Owner;
+    use std::fs;
+    use std::path::Path;
+
+    fn metadata(size: u64) -> Metadata {
+        let owner = || Owner { id: 4711, name: None };
+        let modified = Timestamp { seconds: 1_000_000_000, nanoseconds: 5 };
+        Metadata {
+            kind: EntryKind::File,
+            mode: 0o644,
+            user: owner(),
+            group: owner(),
+            modified,
+            changed: Timestamp::default(),
+            inode: 1,
+            names: 1,
+            size,
+            device: (0, 0),
+        }
+    }
+
+    fn write(target: &RestoreTarget, path: &[u8], content: &[u8]) {
+        let metadata = metadata(content.len() as u64);
+        assert_eq!(target.place(path, &metadata).unwrap(), Placement::Write);
+        let file = target.create_file(path, metadata.size).unwrap();
+        file.write_at(content, 0).unwrap();
+        file.finish(&metadata, &[]).unwrap();
+    }
+
+    /// A restore that goes on after the machine was started anew.
+    fn after_a_start(destination: &Path, overwrite: Overwrite) -> RestoreTarget {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let options = RestoreOptions { overwrite, resume: true, owners: false, ..RestoreOptions::new(destination) };
+        let mut target = RestoreTarget::new(options).unwrap();
+        // As if it had been started now.
+        target.booted = platform::changes_before();
+        target.booted.seconds += 2;
+        target.begun = target.booted;
+        target
+    }
+
+    fn lose_content(path: &Path, size: u64) {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_len(0).unwrap();
+        file.set_len(size).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 5)).unwrap();
+    }
+
+    #[test]
+    fn what_was_finished_before_the_machine_was_started_is_written_anew_and_what_is_not_the_restores_stays() {
+        for overwrite in [Overwrite::Fail, Overwrite::Never, Overwrite::Older, Overwrite::Always] {
+            let ground = tempfile::tempdir().unwrap();
+            let first = RestoreTarget::new(RestoreOptions { owners: false, ..RestoreOptions::new(ground.path()) }).unwrap();
+            write(&first, b"lost", b"content");
+            write(&first, b"torn", b"content");
+            lose_content(&ground.path().join("lost"), 7);
+            lose_content(&ground.path().join("torn"), 0);
+            fs::write(ground.path().join("other"), "somebody's").unwrap();
+            let target = after_a_start(ground.path(), overwrite);
+            assert!(!target.holds(b"lost", &metadata(7)).unwrap());
+            write(&target, b"lost", b"content");
+            assert_eq!(fs::read(ground.path().join("lost")).unwrap(), b"content", "{overwrite:?}");
+            // One of which not even the length is right could be anybody's: it is named as not restored.
+            match overwrite {
+                Overwrite::Always => write(&target, b"torn", b"content"),
+                _ => assert!(target.place(b"torn", &metadata(7)).unwrap_err().to_string().contains("reach the disk")),
+            }
+            let expected = match overwrite {
+                Overwrite::Fail => Placement::Conflict,
+                Overwrite::Always => Placement::Write,
+                Overwrite::Never | Overwrite::Older => Placement::Skip,
+            };
+            assert_eq!(target.place(b"other", &metadata(7)).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn all_names_of_a_file_that_was_finished_before_the_machine_was_started_lead_to_the_new_one() {
+        let ground = tempfile::tempdir().unwrap();
+        let first = RestoreTarget::new(RestoreOptions { owners: false, ..RestoreOptions::new(ground.path()) }).unwrap();
+        write(&first, b"a", b"content");
+        first.make_link(b"a", b"b").unwrap();
+        lose_content(&ground.path().join("a"), 7);
+        let target = after_a_start(ground.path(), Overwrite::Fail);
+        write(&target, b"a", b"content");
+        // By replacing its first name the lost file has changed just now.
+        assert!(!target.holds(b"b", &metadata(7)).unwrap());
+        assert_eq!(target.place(b"b", &metadata(7)).unwrap(), Placement::Write);
+        target.make_link(b"a", b"b").unwrap();
+        assert_eq!(fs::read(ground.path().join("b")).unwrap(), b"content");
+        assert_eq!(fs::read_dir(ground.path()).unwrap().count(), 2);
     }
 }

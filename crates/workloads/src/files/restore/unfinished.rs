@@ -3,14 +3,23 @@
 //! An entry gets its name by a rename, after its content and all its attributes. A process that is killed leaves temporary
 //! names behind, never half an entry under a real one; a restore that resumes removes them.
 
-use crate::platform;
+use crate::platform::{self, Stat};
 use engine::target::Overwrite;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Temporary names begin like this.
 const PREFIX: &str = ".holdfast-restore-";
+
+/// What has this name in a directory.
+pub(super) fn look(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Stat>> {
+    match platform::stat_at(parent, name) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// Makes temporary names, none of them twice in any restore.
 #[derive(Debug)]
@@ -56,6 +65,11 @@ impl<D: AsFd> Unfinished<D> {
 
     pub(super) fn temporary(&self) -> &[u8] {
         &self.temporary
+    }
+
+    /// What has its real name now.
+    pub(super) fn look(&self) -> io::Result<Option<Stat>> {
+        look(self.parent.as_fd(), &self.name)
     }
 
     /// Gives it its real name; replaces what has it only where that is allowed.

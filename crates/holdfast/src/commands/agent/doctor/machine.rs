@@ -5,7 +5,7 @@ use crate::local::Directories;
 use crate::terminal;
 use agent::Glance;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use std::time::Duration;
 const ROOM_BYTES_MIN: u64 = 1 << 30;
 /// What was kept is old after so long without a word of the service.
 const KEPT_MS_MAX: i64 = 24 * 3_600_000;
-/// The capability with which everything can be read (capabilities(7)).
+/// The capabilities with which everything can be read, and the one with which attributes 'trusted.*' are seen (capabilities(7)).
+const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_DAC_READ_SEARCH: u32 = 2;
+const CAP_SYS_ADMIN: u32 = 21;
 const UNIT: &str = "holdfast-agent.service";
 
 pub(super) fn configuration(findings: &mut Findings, directories: &Directories) {
@@ -92,26 +94,79 @@ pub(super) fn supervisor(findings: &mut Findings, running: bool) {
 
 /// What systemd says of the unit, where there is systemd.
 fn unit_state() -> Option<String> {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return None;
-    }
-    let asked = Command::new("systemctl").args(["is-active", UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let state = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+    let state = ask_systemd(&["is-active", UNIT])?.trim().to_owned();
     Some(if state.is_empty() { "unknown".to_owned() } else { state })
 }
 
-pub(super) fn rights(findings: &mut Findings) {
-    if rustix::process::geteuid().is_root() {
-        return findings.well("rights", "root: it reads everything");
+fn ask_systemd(question: &[&str]) -> Option<String> {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return None;
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let asked = Command::new("systemctl").args(question).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    Some(String::from_utf8_lossy(&asked.stdout).into_owned())
+}
+
+/// What the agent may read: the process that systemd runs, or one that this user would start.
+pub(super) fn rights(findings: &mut Findings) {
+    let process = ask_systemd(&["show", "--property=MainPID", "--value", UNIT]);
+    let process = process.map(|process| process.trim().to_owned()).filter(|process| !matches!(process.as_str(), "" | "0"));
+    let status = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/status")).ok());
+    let status = status.or_else(|| std::fs::read_to_string("/proc/self/status").ok()).unwrap_or_default();
+    if !reads_everything(&status) {
+        let mend = "let the agent run as root, or with CAP_DAC_READ_SEARCH, as its unit does";
+        return findings.look("rights", "this user does not read everything: what it cannot read is not backed up", mend);
+    }
+    let shown = if is_root(&status) { "root" } else { "not root" };
+    if has_capability(&status, CAP_SYS_ADMIN) {
+        return findings.well("rights", format!("{shown}: it reads everything"));
+    }
+    // So it is by default, and few machines have any: nothing to be looked at every time.
+    let words = "it reads everything but extended attributes 'trusted.*' (overlayfs, GlusterFS), which take CAP_SYS_ADMIN";
+    findings.well("rights", format!("{shown}: {words}"));
+}
+
+/// Whether a process reads all files, by its status as `/proc` shows it.
+fn reads_everything(status: &str) -> bool {
+    [CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE].into_iter().any(|capability| has_capability(status, capability))
+}
+
+fn is_root(status: &str) -> bool {
+    // Real, effective, saved, of the file system.
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    users.is_some_and(|users| users.split_whitespace().nth(1) == Some("0"))
+}
+
+fn has_capability(status: &str, capability: u32) -> bool {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0);
-    if effective >> CAP_DAC_READ_SEARCH & 1 == 1 {
-        return findings.well("rights", "not root, and it may read everything");
+    effective >> capability & 1 == 1
+}
+
+/// Whether the unit lets restores be written where they go.
+pub(super) fn sandbox(findings: &mut Findings, staging: &Path, restore_to: &[PathBuf]) {
+    let question =
+        ["ProtectSystem", "ReadWritePaths", "StateDirectory", "CacheDirectory"].map(|name| format!("--property={name}"));
+    let question: Vec<&str> = ["show", UNIT].into_iter().chain(question.iter().map(String::as_str)).collect();
+    let Some(properties) = ask_systemd(&question) else { return };
+    let places = [("staging", staging)].into_iter().chain(restore_to.iter().map(|path| ("restore_to", path.as_path())));
+    for (field, path) in places.filter(|(_, path)| is_read_only(&properties, path)) {
+        let shown = path.display();
+        let mend = format!("'systemctl edit {UNIT}', below [Service] a line 'ReadWritePaths={shown}', and make the directory");
+        findings.look(field, format!("to the unit '{shown}' is read-only: restores that go there fail"), mend);
     }
-    let mend = "let the agent run as root, or with CAP_DAC_READ_SEARCH, as its unit does";
-    findings.look("rights", "this user does not read everything: what it cannot read is not backed up", mend);
+}
+
+/// Whether a path is read-only to a unit with these properties, as `systemctl show` prints them (systemd.exec(5)).
+fn is_read_only(properties: &str, path: &Path) -> bool {
+    let words = |name: &str| {
+        let value = properties.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
+        value.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let below =
+        |directory: &str, names: Vec<String>| names.into_iter().map(|name| Path::new(directory).join(name)).collect::<Vec<_>>();
+    let named = words("ReadWritePaths").into_iter().map(|word| PathBuf::from(word.trim_start_matches(['-', '+'])));
+    let mut open = named.chain(below("/var/lib", words("StateDirectory"))).chain(below("/var/cache", words("CacheDirectory")));
+    words("ProtectSystem") == ["strict"] && !open.any(|open| path.starts_with(open))
 }
 
 pub(super) fn staging(findings: &mut Findings, staging: &Path) {
@@ -139,5 +194,37 @@ pub(super) fn staging(findings: &mut Findings, staging: &Path) {
         Err(error) => {
             findings.look("staging", format!("'{}' cannot be looked at: {error}", there.display()), "restores may fail")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rights_of_the_unit_read_everything_but_trusted_attributes() {
+        let unit = "Name:\tholdfast\nUid:\t0\t0\t0\t0\nCapEff:\t0000000000000004\n";
+        assert!(is_root(unit) && reads_everything(unit) && !has_capability(unit, CAP_SYS_ADMIN));
+        let root = "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n";
+        assert!(reads_everything(root) && has_capability(root, CAP_SYS_ADMIN));
+        let user = "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n";
+        assert!(!is_root(user) && !reads_everything(user));
+    }
+
+    #[test]
+    fn to_the_unit_everything_is_read_only_but_its_own_directories_and_those_that_are_named() {
+        let unit =
+            "ProtectSystem=strict\nReadWritePaths=/srv/restored -/mnt/later\nStateDirectory=holdfast\nCacheDirectory=holdfast\n";
+        for (path, expected) in [
+            ("/var/lib/holdfast/restores", false),
+            ("/srv/restored", false),
+            ("/srv/restored/below", false),
+            ("/mnt/later/x", false),
+            ("/srv/staging", true),
+            ("/srv/restored2", true),
+        ] {
+            assert_eq!(is_read_only(unit, Path::new(path)), expected, "{path}");
+        }
+        assert!(!is_read_only("ProtectSystem=no\nReadWritePaths=\n", Path::new("/srv/staging")));
     }
 }

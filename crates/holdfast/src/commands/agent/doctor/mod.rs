@@ -107,7 +107,9 @@ async fn look(findings: &mut Findings, protector: &Protector) {
     machine::supervisor(findings, glance.running);
     machine::rights(findings);
     if let Some(bounds) = &bounds {
-        machine::staging(findings, &protector.places(bounds.staging.as_ref()).staging);
+        let staging = protector.places(bounds.staging.as_ref()).staging;
+        machine::staging(findings, &staging);
+        machine::sandbox(findings, &staging, &bounds.restore_to);
         items::look(findings, protector, bounds, &glance, reached.as_ref()).await;
     }
 }
