@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 /// Most entries that are buffered ahead of the reader.
-const BUFFERED_ENTRIES_MAX: usize = 64 << 10;
+const BUFFERED_ENTRIES_MAX: usize = 16 << 10;
 /// Workers need little stack.
 const STACK_BYTES: usize = 512 << 10;
 
