@@ -46,6 +46,7 @@ pub(crate) struct UndeleteArguments {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
     let domain = opened.domain(global).await?;
+    opened.note_domain(global, domain.id()).await?;
     let mut ids: Vec<PointId> = Vec::new();
     for name in &arguments.points {
         let id = find_any_point(&opened, domain.as_ref(), name, arguments.item.as_ref()).await?;

@@ -124,6 +124,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let started = Instant::now();
     let (opened, keys) = open_to_read(global).await?;
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
+    opened.note_domain(global, keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
     let own = refuse_own(&opened, &arguments.to)?;
     let mut target = TargetOptions::new(&arguments.to);

@@ -117,7 +117,7 @@ pub(crate) fn refuse_weakenings(weakenings: &[String], meant: bool) -> Result<()
         return Ok(());
     }
     Err(Error::new(ErrorKind::Denied, format!("that would protect less: {}", weakenings.join("; ")))
-        .with_hint("say that it may protect less, with 'weaken'"))
+        .with_hint("say that it may protect less: 'weaken', which is --weaken in a command"))
 }
 
 /// Whether slots of the one are not slots of the other: what was due by the old ones was not missed by the new ones.
