@@ -124,16 +124,11 @@ impl Inner {
         if sabotaged(Sabotage::CommitWithoutProof) {
             return Ok(proof);
         }
-        if let Some(id) = first_unresolved(&own, self.domain, root, |ids| own.or_in(ids, &view.index)) {
-            return Err(incomplete(&id));
+        let pages = resolved_pages(&own, self.domain, root, |ids| own.or_in(ids, &view.index)).map_err(|id| incomplete(&id))?;
+        let reached = reached_pages(&own, &pages, root);
+        for page in pages.into_iter().filter(|page| !reached.contains(&page.id)) {
+            proof.unreached.entry(page.pack).or_default().push(page.place);
         }
-        let reached = reached_pages(&own, self.domain, root);
-        let _ = own.each_page(self.domain, |pack, place, id, _| {
-            if !reached.contains(&id) {
-                proof.unreached.entry(pack).or_default().push(place);
-            }
-            ControlFlow::Continue::<()>(())
-        });
         Ok(proof)
     }
 
@@ -318,11 +313,26 @@ impl Inner {
     }
 }
 
-/// The root or a link of the session's own pages that does not resolve. The first one found ends the search: pages may name any number.
-fn first_unresolved(own: &OwnTables, domain: DomainId, root: BlobId, resolve: impl Fn(&[BlobId]) -> Vec<bool>) -> Option<BlobId> {
+/// A page that the session sent.
+struct OwnPage {
+    pack: PackName,
+    /// Place in the pack's footer.
+    place: u32,
+    id: BlobId,
+}
+
+/// The session's own pages, if the root and all their links resolve. Otherwise one that does not; finding it ends the search: pages may name
+/// any number.
+fn resolved_pages(
+    own: &OwnTables,
+    domain: DomainId,
+    root: BlobId,
+    resolve: impl Fn(&[BlobId]) -> Vec<bool>,
+) -> Result<Vec<OwnPage>, BlobId> {
     let first = |ids: &[BlobId]| resolve(ids).iter().position(|resolved| !resolved).map(|place| ids[place]);
-    let mut links = vec![root];
-    let looked = own.each_page(domain, |_, _, _, more| {
+    let (mut links, mut pages) = (vec![root], Vec::new());
+    let looked = own.each_page(domain, |pack, place, id, more| {
+        pages.push(OwnPage { pack, place, id });
         links.extend_from_slice(more);
         if links.len() < LINKS_TOGETHER {
             return ControlFlow::Continue(());
@@ -331,17 +341,13 @@ fn first_unresolved(own: &OwnTables, domain: DomainId, root: BlobId, resolve: im
         links.clear();
         unresolved.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     });
-    looked.break_value().or_else(|| first(&links))
+    looked.break_value().or_else(|| first(&links)).map_or(Ok(pages), Err)
 }
 
-/// The session's own pages that the root reaches. Nothing else that they name is remembered: a session has as many pages as it
+/// Those of the session's own pages that the root reaches. Nothing else that they name is remembered: a session has as many pages as it
 /// sent, and they may name 4,096 times as many blobs.
-fn reached_pages(own: &OwnTables, domain: DomainId, root: BlobId) -> HashSet<BlobId> {
-    let mut pages = HashSet::new();
-    let _ = own.each_page(domain, |_, _, id, _| {
-        pages.insert(id);
-        ControlFlow::Continue::<()>(())
-    });
+fn reached_pages(own: &OwnTables, pages: &[OwnPage], root: BlobId) -> HashSet<BlobId> {
+    let pages: HashSet<BlobId> = pages.iter().map(|page| page.id).collect();
     let mut reached: HashSet<BlobId> = [root].into_iter().filter(|root| pages.contains(root)).collect();
     let mut todo: Vec<BlobId> = reached.iter().copied().collect();
     while let Some(id) = todo.pop() {
@@ -397,24 +403,30 @@ mod tests {
         view
     }
 
+    /// Every link counts as resolved.
+    fn pages_of(own: &OwnTables, root: BlobId) -> Vec<OwnPage> {
+        resolved_pages(own, DOMAIN, root, |ids| vec![true; ids.len()]).unwrap_or_default()
+    }
+
     #[test]
     fn a_proof_remembers_pages_of_the_session_and_nothing_else_that_they_name() {
         let own = hostile_session(4_000).own_tables();
-        assert_eq!(reached_pages(&own, DOMAIN, id(1)), HashSet::from([id(1), id(2)]));
-        assert_eq!(reached_pages(&own, DOMAIN, id(7)), HashSet::new());
+        let pages = pages_of(&own, id(1));
+        assert_eq!(pages.iter().map(|page| (page.place, page.id)).collect::<Vec<_>>(), [(0, id(1)), (1, id(2)), (2, id(3))]);
+        assert_eq!(reached_pages(&own, &pages, id(1)), HashSet::from([id(1), id(2)]));
+        assert_eq!(reached_pages(&own, &pages, id(7)), HashSet::new());
     }
 
     #[test]
     fn a_proof_ends_at_the_first_links_that_do_not_resolve() {
-        let links = LINKS_TOGETHER as u32;
-        let own = hostile_session(links).own_tables();
+        let own = hostile_session(LINKS_TOGETHER as u32).own_tables();
         let asked = Cell::new(0);
         let resolve = |ids: &[BlobId]| {
             asked.set(asked.get() + ids.len());
             own.or_in(ids, &Index::default())
         };
-        assert_eq!(first_unresolved(&own, DOMAIN, id(1), resolve), Some(id(1_000_001)));
+        assert_eq!(resolved_pages(&own, DOMAIN, id(1), resolve).err(), Some(id(1_000_001)));
         assert!(asked.get() <= LINKS_TOGETHER + 2, "the root and one page's links: {}", asked.get());
-        assert_eq!(first_unresolved(&own, DOMAIN, id(9), |ids| own.or_in(ids, &Index::default())), Some(id(9)));
+        assert_eq!(resolved_pages(&own, DOMAIN, id(9), |ids| own.or_in(ids, &Index::default())).err(), Some(id(9)));
     }
 }

@@ -97,6 +97,11 @@ impl<B: AsRef<[u8]>> Segment<B> {
         self.layout.verify(self.bytes.as_ref())
     }
 
+    /// What it stands in.
+    pub fn bytes(&self) -> &B {
+        &self.bytes
+    }
+
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -62,8 +62,10 @@ impl Inner {
         }
         self.condemn(&mut report, progress).await?;
         self.sweep(options, &mut report, progress).await?;
-        self.merge_all().await?;
+        let merged = self.merge_all().await;
+        // Packs went, whatever became of the merge.
         self.forget_index();
+        merged?;
         Ok(report)
     }
 

@@ -75,6 +75,17 @@ impl SegmentFiles {
         }
     }
 
+    /// Whether so many bytes fit twice. Where that cannot be told, writing them tells.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        match self {
+            Self::Directory(directory) => {
+                let told = rustix::fs::statvfs(directory);
+                told.map_or(true, |told| told.f_bavail.saturating_mul(told.f_frsize) / 2 >= bytes)
+            }
+            Self::Memory(_) => true,
+        }
+    }
+
     /// Makes a draft the segment of this id.
     pub(crate) fn adopt(&self, draft: [u8; 16], id: u64) -> io::Result<()> {
         match self {
@@ -207,6 +218,16 @@ mod tests {
     /// Packs of the segment with this id.
     fn packs(files: &SegmentFiles, id: u64) -> usize {
         Segment::open(files.open(id).unwrap()).unwrap().packs().len()
+    }
+
+    #[test]
+    fn a_disk_has_no_room_for_more_than_half_of_what_is_free_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let told = rustix::fs::statvfs(directory.path()).unwrap();
+        let free = told.f_bavail * told.f_frsize;
+        let files = SegmentFiles::Directory(directory.path().to_owned());
+        assert!(files.has_room(0) && files.has_room(free / 4));
+        assert!(!files.has_room(free) && !files.has_room(u64::MAX));
     }
 
     #[test]

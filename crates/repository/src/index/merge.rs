@@ -128,7 +128,8 @@ impl Inner {
         let small = to_merge(&transaction.segments(self.domain).await?, SEGMENTS_MAX, entries_max);
         let Some(domain) = transaction.domain(self.domain).await? else { return Ok(()) };
         drop(transaction);
-        if small.is_empty() {
+        let bytes = segments_of(&index, &small).iter().map(|segment| segment.bytes().as_ref().len() as u64).sum();
+        if small.is_empty() || !self.has_room_for_merge(bytes) {
             return Ok(());
         }
         let draft = self.environment.random();
@@ -144,6 +145,15 @@ impl Inner {
             small.into_iter().for_each(|id| self.files.remove(id));
         }
         Ok(())
+    }
+
+    /// Merging only makes look-ups faster: it must not fill a disk that others need, least of all in a collection that is to free it.
+    fn has_room_for_merge(&self, bytes: u64) -> bool {
+        let has_room = self.files.has_room(bytes);
+        if !has_room {
+            tracing::warn!(bytes, "no room to merge index segments: look-ups stay slower until there is");
+        }
+        has_room
     }
 
     /// False if somebody else merged these segments, or made the database anew, or gave up the draft for left over.
@@ -184,17 +194,7 @@ impl Inner {
             }
         }
         let kept: HashSet<PackName> = covered(index, small).map(|(_, _, pack)| pack.row.name).collect();
-        let is_small = |packs: &[Option<u32>]| {
-            let mut packs = packs.iter().flatten().map(|pack| index.packs[*pack as usize].row.segment);
-            packs.any(|segment| segment.is_some_and(|id| small.contains(&id)))
-        };
-        let tables = index.tables.iter().zip(&index.table_packs).filter(|(_, packs)| is_small(packs));
-        let segments: Vec<&Segment<SegmentBytes>> = tables
-            .filter_map(|(table, _)| match table.as_ref() {
-                Table::Segment(segment) => Some(segment),
-                Table::Tail(_) => None,
-            })
-            .collect();
+        let segments = segments_of(index, small);
         let merged = self.files.merge(draft, &segments, |pack| kept.contains(&pack.name));
         merged.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => damaged(format!("an index segment is damaged: {error}")),
@@ -222,6 +222,20 @@ fn to_merge(segments: &[SegmentRow], most: usize, entries_max: u64) -> BTreeSet<
         entries = together;
     }
     if merged.len() < 2 { BTreeSet::new() } else { merged }
+}
+
+/// These segments, as far as the index has packs of them.
+fn segments_of<'a>(index: &'a Index, small: &BTreeSet<u64>) -> Vec<&'a Segment<SegmentBytes>> {
+    let is_small = |packs: &[Option<u32>]| {
+        let mut packs = packs.iter().flatten().map(|pack| index.packs[*pack as usize].row.segment);
+        packs.any(|segment| segment.is_some_and(|id| small.contains(&id)))
+    };
+    let tables = index.tables.iter().zip(&index.table_packs).filter(|(_, packs)| is_small(packs));
+    let segments = tables.filter_map(|(table, _)| match table.as_ref() {
+        Table::Segment(segment) => Some(segment),
+        Table::Tail(_) => None,
+    });
+    segments.collect()
 }
 
 /// Packs that these segments cover: the table, their place in it, and themselves.

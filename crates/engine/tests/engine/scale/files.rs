@@ -31,5 +31,8 @@ async fn an_item_with_many_files_takes_bounded_memory() {
     assert_eq!(unchanged.entries_read, 0);
     let changed = back_up(&vault, "changed", Generated::changed_a_little(files, 1), files).await;
     assert_eq!(changed.entries_read, files.div_ceil(1000));
-    assert!(mib("VmHWM") < MEMORY_MIB_MAX, "{} MiB", mib("VmHWM"));
+    // Where each test has a process of its own.
+    if std::env::var_os("NEXTEST").is_some() {
+        assert!(mib("VmHWM") < MEMORY_MIB_MAX, "{} MiB", mib("VmHWM"));
+    }
 }
