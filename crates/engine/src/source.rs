@@ -37,6 +37,12 @@ pub enum WarningKind {
 }
 
 impl WarningKind {
+    /// Whether what it tells of is not in the point.
+    #[must_use]
+    pub fn is_absence(self) -> bool {
+        matches!(self, Self::Unreadable | Self::Vanished | Self::PathTooLong)
+    }
+
     /// Its name for programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

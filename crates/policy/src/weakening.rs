@@ -44,8 +44,7 @@ impl Policy {
             found.push(weakening("time_zone", &was.time_zone, &is.time_zone));
         }
         if is.schedules != was.schedules {
-            let count = |number: usize| format!("{number} schedules");
-            found.push(weakening("schedules", count(was.schedules.len()), format!("other {}", count(is.schedules.len()))));
+            found.push(weakening("schedules", counted(was.schedules.len()), others(was.schedules.len(), is.schedules.len())));
         }
         found
     }
@@ -65,6 +64,19 @@ const RETENTION: [(&str, Value); 9] = [
     ("retention.minimum_days", |retention| retention.minimum_days),
     ("retention.soft_delete_days", |retention| retention.soft_delete_days),
 ];
+
+fn counted(schedules: usize) -> String {
+    format!("{schedules} schedule{}", if schedules == 1 { "" } else { "s" })
+}
+
+/// Schedules that are not those of before, whose number says enough only where it is another one.
+fn others(before: usize, now: usize) -> String {
+    match (before == now, now) {
+        (false, now) => counted(now),
+        (true, 1) => "another one".to_owned(),
+        (true, _) => "others".to_owned(),
+    }
+}
 
 fn weakening(field: &'static str, before: impl ToString, after: impl ToString) -> Weakening {
     Weakening { field, before: before.to_string(), after: after.to_string() }

@@ -73,7 +73,7 @@ fn from_storage(error: StorageError) -> Error {
         Kind::Exists => Error::new(ErrorKind::Conflict, "an object is in storage with other bytes"),
         Kind::Denied => Error::new(ErrorKind::Denied, "storage denies access"),
         Kind::Full => Error::new(ErrorKind::Full, "storage is full")
-            .with_hint("make room (or run 'holdfast collect') and run the command again; nothing that was committed is lost"),
+            .with_hint("make room and run the command again; nothing that was committed is lost. 'holdfast collect' frees what no point needs, and what an interrupted backup left at its second run"),
         Kind::Damaged => Error::new(ErrorKind::Corrupt, "storage cannot read an object")
             .with_hint("the disk may be failing; 'holdfast check --read-data' finds all that cannot be read"),
         Kind::Unavailable => Error::new(ErrorKind::Unavailable, "storage cannot be used"),

@@ -9,11 +9,9 @@ use api::{BackupResult, ServiceVault};
 use contract::{Domain, Vault};
 use engine::ReadKeys;
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
-use engine::source::WarningKind;
 use format::ItemName;
 use format::descriptor::Descriptor;
 use policy::{Hook, HookFailure, HookSettings};
-use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,13 +163,16 @@ async fn read(
             signer: agent.secrets.signer.clone(),
             read: agent.secrets.secret.clone().map(|secret| ReadKeys::new(secret, agent.domain)),
         },
-        sink: sink(doing, source.files.roots()),
+        sink: sink(doing),
         source: source.files,
         options,
         progress: doing.record.progress.clone(),
         cancel: doing.control.cancel.clone(),
     };
     let report = backup::run(request).await?;
+    if !report.findings.unread_paths.is_empty() {
+        doing.record.lacks_a_part();
+    }
     // The engine's connections end with the job, and not before its last call.
     let _ = client;
     remember(doing, &report.remembered);
@@ -186,15 +187,11 @@ pub(super) fn remember(doing: &Doing, seen: &engine::Remembered) {
     }
 }
 
-/// Warnings go to the record as they happen. A root that cannot be read is a whole part of the item.
-fn sink(doing: &Doing, roots: &[Vec<u8>]) -> BackupSink {
-    let (record, roots) = (doing.record.clone(), roots.iter().cloned().collect::<HashSet<_>>());
+/// Warnings go to the record as they happen.
+fn sink(doing: &Doing) -> BackupSink {
+    let record = doing.record.clone();
     Arc::new(move |event| match event {
         BackupEvent::Warning(warning) => {
-            let is_gone = matches!(warning.kind, WarningKind::Unreadable | WarningKind::Vanished | WarningKind::PathTooLong);
-            if is_gone && roots.contains(&warning.path) {
-                record.lacks_a_part();
-            }
             record.warn(&warning.path, warning.kind.as_str(), &warning.detail);
         }
         BackupEvent::Checkpoint { entries } => record.say(format!("checkpoint: {entries} entries are safe")),

@@ -121,7 +121,7 @@ impl Record {
         let said = self.said();
         JobReport {
             progress: Some(ProgressBody {
-                phase: said.phase.to_owned(),
+                phase: if said.phase.is_empty() { "starting" } else { said.phase }.to_owned(),
                 done: progress.entries_done.get(),
                 total: (expected > 0).then_some(expected),
                 bytes: progress.bytes_done_so_far(),

@@ -152,8 +152,19 @@ fn tell(doing: &Doing, report: &RestoreReport, receipt: RestoreReceipt) -> Outco
         return Outcome::Files(receipt);
     }
     let message = format!("{lost} paths are not restored: the warnings name them");
-    let hint = "what is damaged in the vault: 'holdfast check'; what cannot be written: the agent's rights and the room there";
+    let hint = hint(report);
     Outcome::FilesBut(receipt, Trouble::new(TroubleKind::Failed, message).with_hint(hint))
+}
+
+/// What helps against the worst of it.
+fn hint(report: &RestoreReport) -> &'static str {
+    if report.damaged.count > 0 {
+        "what is damaged in the vault: 'holdfast check'"
+    } else if report.failed.count > 0 {
+        "what cannot be written: look at the agent's rights and the room there"
+    } else {
+        "'holdfast ls' lists what is in a point, 'holdfast find' finds a name in all of them"
+    }
 }
 
 #[cfg(test)]

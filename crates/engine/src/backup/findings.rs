@@ -2,7 +2,7 @@
 
 use crate::progress::Progress;
 use crate::source::{LeftOut, Warning, WarningKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most warnings, and most things left out, that are kept with their paths. All are counted.
@@ -36,6 +36,8 @@ pub struct Findings {
     pub left_out: Vec<LeftOut>,
     /// How many things were left out.
     pub left_out_count: u64,
+    /// Those of the backup's paths of which nothing is in the point, each with what happened.
+    pub unread_paths: BTreeMap<Vec<u8>, String>,
 }
 
 impl Findings {
@@ -49,19 +51,25 @@ impl Findings {
 /// Where threads tell what they noticed.
 pub(crate) struct Notices {
     findings: Mutex<Findings>,
+    /// The backup's paths, as warnings name them.
+    paths: HashSet<Vec<u8>>,
     sink: BackupSink,
     progress: Progress,
 }
 
 impl Notices {
-    pub(crate) fn new(sink: BackupSink, progress: Progress) -> Self {
-        Self { findings: Mutex::default(), sink, progress }
+    pub(crate) fn new(paths: &[Vec<u8>], sink: BackupSink, progress: Progress) -> Self {
+        let paths = paths.iter().map(|path| path.strip_prefix(b"/").unwrap_or(path).to_vec()).collect();
+        Self { findings: Mutex::default(), paths, sink, progress }
     }
 
     pub(crate) fn warn(&self, warning: Warning) {
         self.progress.warnings.add(1);
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         *findings.warnings_by_kind.entry(warning.kind).or_default() += 1;
+        if warning.kind.is_absence() && self.paths.contains(&warning.path) {
+            findings.unread_paths.insert(warning.path.clone(), warning.detail.clone());
+        }
         if findings.warnings.len() < FINDINGS_KEPT_MAX {
             findings.warnings.push(warning.clone());
         }
@@ -77,6 +85,13 @@ impl Notices {
         }
         drop(findings);
         (self.sink)(&BackupEvent::LeftOut(what));
+    }
+
+    /// Why there is nothing to make a point of: none of the paths could be read.
+    pub(crate) fn nothing_read(&self) -> Option<String> {
+        let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_nothing = !self.paths.is_empty() && findings.unread_paths.len() == self.paths.len();
+        findings.unread_paths.first_key_value().filter(|_| is_nothing).map(|(_, detail)| detail.clone())
     }
 
     pub(crate) fn tell(&self, event: &BackupEvent) {

@@ -119,7 +119,7 @@ impl BackupOptions {
             level: 1,
             readers: 16,
             sealers: std::thread::available_parallelism().map_or(2, usize::from),
-            room_bytes: 12 << 20,
+            room_bytes: 8 << 20,
             pack_bytes: 8 << 20,
             checkpoint_after: Duration::from_secs(600),
             checkpoint_bytes: 64 << 30,
@@ -202,7 +202,7 @@ impl Backup {
         if stored != key.id() {
             return Err(EngineError::Internal("the vault stored another key than it was given"));
         }
-        let notices = Arc::new(Notices::new(request.sink.clone(), request.progress.clone()));
+        let notices = Arc::new(Notices::new(&options.paths, request.sink.clone(), request.progress.clone()));
         let recorder = Arc::new(Recorder::new(&request, key.clone()));
         let stop = Stop::new(request.cancel.clone());
         let totals = Arc::default();
@@ -330,6 +330,10 @@ impl Backup {
     }
 
     fn commit(self, manifest: BlobId, tree: TreeTotals) -> Result<BackupReport> {
+        if let Some(why) = self.notices.nothing_read() {
+            // An empty point would pass for the newest state of what is there, and was only not to be read.
+            return Err(EngineError::source("read any of the paths, so no point is made")(std::io::Error::other(why)));
+        }
         let findings = self.notices.findings();
         let details = self.recorder.details(&self.totals, tree, &findings);
         self.request.cancel.check()?;

@@ -171,6 +171,22 @@ async fn an_unreadable_file_is_not_silently_kept_from_the_last_point() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_paths_of_which_none_can_be_read_no_point_is_made_and_those_that_cannot_are_named() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("one", "one").file("two", "two");
+    source.trouble("one", Trouble::Unreadable);
+    let mut options = quick("item");
+    options.paths = vec![b"/one".to_vec()];
+    let error = backup::run(vault.request(source.shared(), options.clone())).await.unwrap_err();
+    assert!(error.to_string().contains("no point is made"), "{error}");
+    assert!(vault.points().await.is_empty());
+    options.paths = vec![b"/one".to_vec(), b"/two".to_vec()];
+    let report = backup::run(vault.request(source.shared(), options)).await.unwrap();
+    assert_eq!(report.findings.unread_paths.keys().collect::<Vec<_>>(), [b"one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unsettled_file_is_read_again() {
     let vault = TestVault::new().await;
     let source = MemorySource::new();

@@ -23,6 +23,7 @@ use workloads::files::{FileSet, FileSetOptions};
 /// attributes, ACLs, capabilities and holes. Sockets, file flags (chattr) and access times are not kept. Pseudo file systems
 /// (/proc, /sys, …), the vault itself and Holdfast's own state are always left out. What could not be read, or changed while
 /// it was read, is named, and the exit code is 3: such a backup is done, with warnings.
+/// Where none of the paths could be read at all, no point is made.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// What to back up.
@@ -239,6 +240,9 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
     if findings.warnings_count() > 0 {
         say!("{} warnings", findings.warnings_count());
     }
+    for path in findings.unread_paths.keys() {
+        say!("INCOMPLETE: nothing of '/{}' is in this point", terminal::printable(path));
+    }
 }
 
 fn print_json(item: &ItemName, report: &BackupReport, started: Instant) {
@@ -263,6 +267,7 @@ fn print_json(item: &ItemName, report: &BackupReport, started: Instant) {
         findings.warnings_by_kind.iter().map(|(kind, count)| (kind.as_str().to_owned(), (*count).into())).collect();
     json.set("warnings_by_kind", by_kind);
     json.set("warnings", findings.warnings.iter().map(warning_json).collect::<Vec<_>>());
+    json.set("unread_paths", findings.unread_paths.iter().map(unread_json).collect::<Vec<_>>());
     json.set("left_out_count", findings.left_out_count);
     json.set("left_out", findings.left_out.iter().map(left_out_json).collect::<Vec<_>>());
     json.print();
@@ -273,6 +278,13 @@ fn warning_json(warning: &Warning) -> serde_json::Value {
     name_json(&mut object, "path", &warning.path);
     object.insert("kind".to_owned(), warning.kind.as_str().into());
     object.insert("detail".to_owned(), warning.detail.clone().into());
+    object.into()
+}
+
+fn unread_json((path, why): (&Vec<u8>, &String)) -> serde_json::Value {
+    let mut object = Map::new();
+    name_json(&mut object, "path", path);
+    object.insert("why".to_owned(), why.clone().into());
     object.into()
 }
 

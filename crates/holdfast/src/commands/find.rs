@@ -68,6 +68,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
     points.warn();
+    let unlisted = points.unlisted;
     let ids = Ids { shown: points.shown, times: points.trusted.iter().map(|point| (point.id, point.time_ms)).collect() };
     let (keys, cancel): (ReadKeys, Cancel) = (keys.into(), cancel_on_signals());
     let mut found = Vec::new();
@@ -91,6 +92,10 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     if !is_any && !global.json {
         let points: u64 = found.iter().map(|(_, report)| report.points).sum();
         note!("nothing of that name in {points} points");
+    }
+    if unlisted > 0 && !global.json {
+        let what = if unlisted == 1 { "point was" } else { "points were" };
+        note!("{unlisted} soft-deleted {what} not looked through; '--deleted' does it");
     }
     Ok(match (is_whole, is_any) {
         (false, _) => Exit::Warnings,

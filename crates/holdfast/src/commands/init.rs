@@ -208,6 +208,12 @@ fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Pa
         let passphrase =
             if has_shown { "the passphrase opens it anywhere, too" } else { "the passphrase opens it on this machine" };
         say!("Print the recovery kit, put it in a safe place and delete the file: it opens the vault anywhere, {passphrase},");
-        say!("and without either nothing in it can ever be read again. Next: holdfast backup PATH");
+        say!("and without either nothing in it can ever be read again.");
+        match place {
+            VaultPlace::Directory(_) => say!("Next: holdfast backup PATH"),
+            VaultPlace::Service(_) => {
+                say!("Next: holdfast backup PATH here, or holdfast agent token NAME to protect another machine")
+            }
+        }
     }
 }

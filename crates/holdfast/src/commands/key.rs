@@ -6,10 +6,10 @@ use crate::local::{
     Login, Opened, VaultPlace, WriteOnly, exists, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private,
 };
 use crate::terminal::{self, Json, Table, note, say};
-use api::Scope;
+use api::{JobState, JobsQuery, Scope};
 use clap::{Args, Subcommand};
 use contract::ErrorKind;
-use format::descriptor::{Descriptor, Recipient};
+use format::descriptor::{Certificate, Descriptor, Recipient};
 use format::{AgentKey, DomainId, ItemName, limits};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
@@ -304,7 +304,12 @@ async fn retire(global: &Global, arguments: &RetireArguments) -> Outcome<Exit> {
         1 => "; 1 token for the service is ended".to_owned(),
         many => format!("; {many} tokens for the service are ended"),
     };
-    done(global, &format!("{agents}{tokens}"))
+    let jobs = match end_jobs(&opened, &retired).await? {
+        0 => String::new(),
+        1 => "; 1 job that waited for it is cancelled".to_owned(),
+        many => format!("; {many} jobs that waited for them are cancelled"),
+    };
+    done(global, &format!("{agents}{tokens}{jobs}"))
 }
 
 fn retire_one(descriptor: &mut Descriptor, name: &str) -> Outcome<AgentKey> {
@@ -319,6 +324,42 @@ fn retire_one(descriptor: &mut Descriptor, name: &str) -> Outcome<AgentKey> {
         [] => Err(Failure::new(Exit::Failed, format!("there is no agent '{name}'"))),
         _ => Err(Failure::new(Exit::Usage, format!("'{name}' is the beginning of several agents"))),
     }
+}
+
+/// Cancels the jobs that wait for agents of which nobody is left in their domains; how many there were.
+async fn end_jobs(opened: &Opened, retired: &[AgentKey]) -> Outcome<usize> {
+    let Some(service) = &opened.service else { return Ok(0) };
+    let failed = |error: contract::Error| {
+        let what = "jobs that wait for the retired agents may wait for ever";
+        Failure::from(error).under(what).with_hint("'holdfast job list' lists jobs, 'holdfast job cancel ID' cancels one")
+    };
+    let theirs = opened.descriptor.certificates.iter().filter(|known| retired.contains(&known.agent));
+    // The descriptor that was opened is the one of before.
+    let is_left = |domain: DomainId| {
+        let of_domain = |known: &&Certificate| known.domain == domain && !known.retired && !retired.contains(&known.agent);
+        opened.descriptor.certificates.iter().any(|known| of_domain(&known))
+    };
+    let domains: BTreeSet<DomainId> = theirs.map(|known| known.domain).filter(|domain| !is_left(*domain)).collect();
+    let mut ended = 0;
+    for domain in domains {
+        let mut query = JobsQuery { domain: Some(domain), state: Some(JobState::Waiting), ..JobsQuery::default() };
+        loop {
+            let page = service.jobs(&query).await.map_err(failed)?;
+            for job in page.jobs.iter().filter(|job| job.work.item().is_some()) {
+                match service.cancel_job(domain, job.job).await {
+                    // It is over meanwhile.
+                    Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {}
+                    Err(error) => return Err(failed(error)),
+                    Ok(()) => ended += 1,
+                }
+            }
+            query.after = page.jobs.last().map(|job| job.job);
+            if !page.more || query.after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(ended)
 }
 
 /// Ends the tokens of agents for the service; how many there were. One that cannot be ended keeps none of the others from it.

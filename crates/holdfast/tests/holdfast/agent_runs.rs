@@ -4,6 +4,7 @@ use crate::machine::assert_equal;
 use crate::protected::{Protected, daily_at_minute_of, due_before, now_ms};
 use api::{Completeness, JobOrigin, JobResult, JobState};
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 fn backup_result(job: &api::Job) -> &api::BackupResult {
@@ -284,6 +285,35 @@ fn an_agent_that_the_owner_retired_ends_and_says_so() {
     assert_eq!(once.code, 8, "{}", once.err);
     assert!(once.err.contains("agent doctor"), "{}", once.err);
     assert_eq!(fs::read(protected.laptop.service_token()).unwrap(), token);
+}
+
+#[test]
+fn nothing_waits_for_an_agent_that_is_retired_and_of_one_that_is_away_that_is_said() {
+    let protected = Protected::new();
+    protected.protect("files", None);
+    let asked = protected.owner.run(&["job", "backup", "files"]);
+    assert_eq!(asked.code, 0, "{}", asked.err);
+    assert!(asked.err.contains("has never spoken to the service"), "{}", asked.err);
+    let agent = protected.laptop.ok(&["agent", "status"])["agent"].as_str().unwrap().to_owned();
+    let retired = protected.owner.run(&["key", "retire", &agent[..12]]);
+    assert!(retired.out.contains("1 job that waited for it is cancelled"), "{} {}", retired.out, retired.err);
+    let jobs = protected.jobs();
+    assert_eq!(jobs.iter().map(|job| job.state).collect::<Vec<_>>(), [JobState::Cancelled]);
+    let refused = protected.owner.run(&["job", "backup", "files"]);
+    assert_eq!(refused.code, 8, "{}", refused.err);
+    assert!(refused.err.contains("is retired") && refused.err.contains("enroll --replace"), "{}", refused.err);
+    assert_eq!(protected.jobs().len(), 1);
+}
+
+#[test]
+fn an_enrolled_machine_says_its_status_without_being_told_of_what_vault() {
+    let protected = Protected::new();
+    let named = protected.laptop.ok(&["agent", "status"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    protected.laptop.surround(&mut command);
+    let unnamed = command.env_remove("HOLDFAST_VAULT").args(["agent", "status", "--json"]).output().unwrap();
+    let unnamed: serde_json::Value = serde_json::from_slice(&unnamed.stdout).unwrap();
+    assert_eq!(unnamed["agent"], named["agent"]);
 }
 
 /// Bytes that do not compress, the same for the same number.

@@ -4,6 +4,7 @@
 //! What is no object of ours (names that none can have, symbolic links, devices) is neither listed nor read. Several
 //! processes may use one store at once.
 
+mod direct;
 mod directories;
 mod disk;
 mod file_system;

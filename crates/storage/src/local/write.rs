@@ -3,6 +3,7 @@
 //! A put: write a temporary file, fsync it, move it to its name without replacing (the object is there, whole, from then on),
 //! fsync the directory (it stays there), answer. A crash before the move leaves a temporary file, one behind it the object.
 
+use super::direct::Chunks;
 use super::directories::{Directories, Failure};
 use super::disk::Disk;
 use super::read;
@@ -11,7 +12,7 @@ use super::temporary::{Temporaries, TemporaryFile};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::name::ObjectName;
 use crate::store::{PutOutcome, check_length};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +24,7 @@ const TRIES_MAX: u32 = 10;
 pub(super) struct Writer {
     pub(super) disk: Disk,
     directories: Directories,
+    chunks: Chunks,
     /// Made by the first put, so that a medium that cannot be written can be read.
     temporaries: Mutex<Option<Arc<Temporaries>>>,
 }
@@ -147,8 +149,8 @@ impl Writer {
 
     fn write_temporary(&self, root: &Root, name: &ObjectName, bytes: &[u8]) -> Result<TemporaryFile<'_>> {
         let write = || {
-            let mut temporary = self.make_temporary(root)?;
-            temporary.file.write_all(bytes)?;
+            let temporary = self.make_temporary(root)?;
+            self.chunks.write(&temporary.file, bytes)?;
             self.disk.sync_file(&temporary.file, &temporary.path)?;
             Ok(temporary)
         };

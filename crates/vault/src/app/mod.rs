@@ -44,8 +44,8 @@ use vault::VaultPlace;
 /// A pack has room in any share.
 const PACK_KIB: u32 = (format::limits::PACK_BYTES_MAX >> 10) as u32;
 
-/// Buffers of bodies are used again within this many bytes.
-const BUFFER_BYTES: usize = 20 << 20;
+/// Buffers of bodies are used again within this many bytes: one pack's, since what is kept counts while nothing is sent as well.
+const BUFFER_BYTES: usize = 10 << 20;
 
 /// Most machines that enrol at once: nobody knows yet who they are.
 const NEWCOMERS_MAX: usize = 16;

@@ -31,4 +31,4 @@ pub(crate) use placing::{
     open_named_directory, random_number, read_link, remove_file, rename_new, rename_over, set_mode, set_owner, set_times,
 };
 pub use rights::sees_trusted_attributes;
-pub(crate) use stat::{Found, Stat, booted, changes_before, now_ns, stat_at, stat_open};
+pub(crate) use stat::{Found, Stat, booted, changes_before, now_ns, stat_at, stat_open, thread_cpu_ns};

@@ -65,6 +65,13 @@ pub(crate) fn stat_open(file: BorrowedFd<'_>) -> io::Result<Stat> {
     Ok(convert(&statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
 }
 
+/// Processor time that this thread has used.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    // Neither is ever negative.
+    used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
+}
+
 /// The machine's clock, in nanoseconds since 1970.
 pub(crate) fn now_ns() -> i128 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {

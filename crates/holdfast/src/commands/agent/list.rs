@@ -15,6 +15,7 @@ pub(super) async fn run(global: &Global) -> Outcome<Exit> {
         let list = agents.iter().map(|agent| {
             let mut value = json_times(agent);
             value["domain_name"] = at.name_of(agent.domain).into();
+            value["retired"] = at.is_retired(agent.agent).into();
             value
         });
         let mut json = Json::new("agent");
@@ -28,7 +29,9 @@ pub(super) async fn run(global: &Global) -> Outcome<Exit> {
     }
     let mut table = Table::new(&["DOMAIN", "HOST", "AGENT", "PROGRAM", "STANDING"]);
     for agent in &agents {
-        let standing = if agent.connected {
+        let standing = if at.is_retired(agent.agent) {
+            "retired".to_owned()
+        } else if agent.connected {
             "connected".to_owned()
         } else {
             format!("away for {}", span(terminal::now_ms() - agent.seen_ms))

@@ -23,7 +23,7 @@ pub(crate) enum Command {
     /// Looks at the configuration and its rights, the enrolment, the vault service, the clock, the agent that runs and what it protects.
     /// Exit codes: 0 all is well, 3 something should be looked at, 1 something is broken.
     Doctor,
-    /// Show what this machine is enrolled as, and whether the vault service knows it.
+    /// Show what this machine is enrolled as, and whether the vault service knows it. Without --vault it is the vault that it is enrolled in.
     Status,
     /// List the agents that the vault service knows. Takes an administrator's token.
     List,

@@ -2,12 +2,17 @@
 
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::open_keyless;
+use crate::local::{Protector, VaultPlace, open_keyless};
 use crate::terminal::{Json, say};
 use contract::{PointFilter, Vault};
 
 pub(crate) async fn run(global: &Global) -> Outcome<Exit> {
-    let opened = open_keyless(global).await?;
+    // As the agent itself: without a name it is the vault that the machine is enrolled in.
+    let vault = match &global.vault {
+        Some(place) => place.clone(),
+        None => VaultPlace::Service(Protector::find(global)?.address),
+    };
+    let opened = open_keyless(&Global { vault: Some(vault), ..global.clone() }).await?;
     let Some(keys) = opened.agent_keys()? else {
         return Err(Failure::new(Exit::Failed, "this machine is not enrolled in this vault")
             .with_hint("'holdfast agent token NAME' where the owner's key is, then 'holdfast agent enroll' here"));

@@ -97,7 +97,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     if !global.quiet {
         note!("owner fingerprint  {}: 'holdfast agent enroll' shows it again", token.owner.fingerprint());
-        note!("good once, until {}; on the machine: holdfast agent enroll, which asks for it", terminal::local(expires_ms));
+        let next = match &arguments.to {
+            Some(_) => "take the file to the machine, there: holdfast agent enroll --token-file FILE; then delete it",
+            None => "on the machine: holdfast agent enroll, which asks for it",
+        };
+        note!("good once, until {}; {next}", terminal::local(expires_ms));
     }
     Ok(Exit::Clean)
 }

@@ -36,7 +36,7 @@ pub(super) fn outcome(job: &Job) -> String {
         return format!("{}{warnings}", terminal::printable(problem.message.as_bytes()));
     }
     let text = match &job.result {
-        None => job.progress.as_ref().map(progress).unwrap_or_default(),
+        None => job.progress.as_ref().map_or_else(|| no_progress(job).to_owned(), progress),
         Some(JobResult::Backup(made)) => format!(
             "point {}: {} files, {}; {} read, {} stored",
             short(made.point),
@@ -74,6 +74,16 @@ pub(super) fn outcome(job: &Job) -> String {
         ),
     };
     format!("{text}{warnings}")
+}
+
+/// How far a job is that has told nothing of it yet.
+fn no_progress(job: &Job) -> &'static str {
+    match (job.state, job.work.item()) {
+        (JobState::Waiting, Some(_)) => "waits for the machine's agent",
+        (JobState::Waiting, None) => "waits for its turn",
+        (JobState::Running, _) => "starting",
+        _ => "",
+    }
 }
 
 /// How far it is.

@@ -1,10 +1,12 @@
 //! `holdfast job backup`, `restore`, `retention`, `collection` and `scrub`
 
 use super::follow::Waiting;
+use super::report::short;
 use crate::cli::Global;
-use crate::commands::at_service::{AtService, open_service};
+use crate::commands::at_service::{AtService, open_service, span};
 use crate::commands::point_names::find_point;
-use crate::failure::{Exit, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::terminal::{self, note};
 use api::{JobRequest, Overwriting, RestoreWork, Work};
 use clap::{Args, ValueEnum};
 use format::{DomainId, ItemName, JobId};
@@ -146,7 +148,21 @@ async fn of_service(global: &Global, work: Work, waiting: Waiting) -> Outcome<Ex
 }
 
 async fn begin(global: &Global, at: &AtService, domain: DomainId, work: Work, waiting: Waiting) -> Outcome<Exit> {
+    let is_agents = work.item().is_some();
+    let agents = if is_agents { at.agents_of(domain).await? } else { Vec::new() };
+    if is_agents && at.all_are_retired(domain) {
+        return Err(Failure::new(Exit::Refused, "the machine's agent is retired: nobody would do this job").with_hint(
+            "'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' on the machine",
+        ));
+    }
     let request = JobRequest { job: JobId(system::random()), work };
     let job = at.service.begin_job(domain, &request).await?;
+    if is_agents && !agents.iter().any(|agent| agent.connected) {
+        let since = match agents.iter().map(|agent| agent.seen_ms).max() {
+            Some(seen_ms) => format!("has been away for {}", span(terminal::now_ms() - seen_ms)),
+            None => "has never spoken to the service".to_owned(),
+        };
+        note!("the machine's agent {since}: job {} waits until it runs ('holdfast job cancel' ends the job)", short(job.job));
+    }
     waiting.end(global, at, job).await
 }

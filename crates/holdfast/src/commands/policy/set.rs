@@ -20,17 +20,30 @@ pub(crate) struct Arguments {
     #[arg(value_name = "NAME")]
     name: PolicyName,
 
-    /// The policy, TOML or JSON; '-' is standard input.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    source: Source,
 
     /// It may protect less than the policy that it replaces.
     #[arg(long)]
     weaken: bool,
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// The policy, TOML or JSON; '-' is standard input.
+    #[arg(value_name = "FILE")]
+    path: Option<PathBuf>,
+
+    /// The same, by its name.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
-    let settings = read_settings(&arguments.file)?;
+    let Source { path, file } = &arguments.source;
+    let file = path.as_ref().or(file.as_ref()).ok_or_else(|| Failure::new(Exit::Usage, "no file is named"))?;
+    let settings = read_settings(file)?;
     let at = open_service(global).await?;
     let request = PolicyRequest { settings, weaken: arguments.weaken };
     let set = at.service.set_policy(&arguments.name, &request).await?;

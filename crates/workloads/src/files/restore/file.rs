@@ -3,6 +3,7 @@
 use super::attributes::apply;
 use super::directories::OpenDirectory;
 use super::target::Policy;
+use super::turns::Turns;
 use super::unfinished::Unfinished;
 use crate::platform::{self, Named};
 use engine::target::{Shortfall, TargetFile};
@@ -27,8 +28,13 @@ pub(super) struct RestoredFile {
 
 impl RestoredFile {
     /// A file that is to become so large.
-    pub(super) fn create(entry: Unfinished<Arc<OpenDirectory>>, policy: Arc<Policy>, size: u64) -> io::Result<Self> {
-        let file = platform::create_file(entry.parent().as_fd(), entry.temporary())?;
+    pub(super) fn create(
+        entry: Unfinished<Arc<OpenDirectory>>,
+        policy: Arc<Policy>,
+        size: u64,
+        turns: &Turns,
+    ) -> io::Result<Self> {
+        let file = turns.take(|| platform::create_file(entry.parent().as_fd(), entry.temporary()))?;
         let file = Self { file, entry, policy, size, written: AtomicU64::new(0) };
         if size > SIZE_LATER_BYTES_MAX {
             platform::truncate(&file.file, size)?;

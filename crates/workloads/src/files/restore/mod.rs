@@ -12,6 +12,7 @@ mod attributes;
 mod directories;
 mod file;
 mod target;
+mod turns;
 mod unfinished;
 
 pub use target::{RestoreOptions, RestoreTarget};

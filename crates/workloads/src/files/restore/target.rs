@@ -3,6 +3,7 @@
 use super::attributes::apply;
 use super::directories::{Directories, OpenDirectory};
 use super::file::RestoredFile;
+use super::turns::Turns;
 use super::unfinished::{TemporaryNames, Unfinished, look};
 use crate::error::WorkloadError;
 use crate::files::owners::Owners;
@@ -53,6 +54,7 @@ pub struct RestoreTarget {
     directories: Directories,
     policy: Arc<Policy>,
     names: TemporaryNames,
+    turns: Turns,
     booted: Timestamp,
     /// What changed since then was not finished by an earlier restore.
     begun: Timestamp,
@@ -154,6 +156,7 @@ impl RestoreTarget {
             directories: Directories::new(destination, most),
             policy: Arc::new(policy),
             names: TemporaryNames::new(),
+            turns: Turns::default(),
             booted: platform::booted(),
             begun: platform::changes_before(),
             replaces_names: AtomicBool::new(false),
@@ -230,7 +233,7 @@ impl RestoreTarget {
 impl TreeTarget for RestoreTarget {
     fn make_directory(&self, path: &[u8], role: DirectoryRole) -> io::Result<bool> {
         let place = self.find(path)?;
-        match platform::make_directory(place.parent.as_fd(), place.name) {
+        match self.turns.take(|| platform::make_directory(place.parent.as_fd(), place.name)) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return match place.look()? {
@@ -293,7 +296,8 @@ impl TreeTarget for RestoreTarget {
 
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
         let Place { parent, name } = self.find(path)?;
-        Ok(Box::new(RestoredFile::create(Unfinished::new(&self.names, parent, name), self.policy.clone(), size)?))
+        let entry = Unfinished::new(&self.names, parent, name);
+        Ok(Box::new(RestoredFile::create(entry, self.policy.clone(), size, &self.turns)?))
     }
 
     fn make_symlink(
@@ -305,7 +309,7 @@ impl TreeTarget for RestoreTarget {
     ) -> io::Result<Vec<Shortfall>> {
         let place = self.find(path)?;
         let entry = self.unfinished(&place);
-        platform::make_symlink(place.parent.as_fd(), entry.temporary(), target)?;
+        self.turns.take(|| platform::make_symlink(place.parent.as_fd(), entry.temporary(), target))?;
         self.dress(&entry, metadata, attributes)
     }
 
