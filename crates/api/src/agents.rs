@@ -27,6 +27,9 @@ pub struct AgentBody {
     pub seen_ms: i64,
     /// How far its clock was ahead of the service's when it said hello, in milliseconds.
     pub ahead_ms: i64,
+    /// The owner has retired it: it adds no points any more, and takes no jobs.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// All agents, sorted by domain.

@@ -72,9 +72,12 @@ pub struct ItemBody {
     /// Since when its newest whole point is older than the policy's objective allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue_since_ms: Option<i64>,
-    /// When its next scheduled run is due.
+    /// When its next scheduled run is due. None where nobody would run it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_ms: Option<i64>,
+    /// The owner has retired all agents of its domain: it is backed up no more, and overdue all the same.
+    #[serde(default)]
+    pub agent_retired: bool,
     /// Its newest job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_job: Option<LastJob>,
@@ -119,8 +122,10 @@ pub struct ItemList {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PointOrigin {
-    /// A schedule; or nobody knows any more.
+    /// Nobody has told, or nobody knows any more: for retention a schedule, so that nothing is deleted early.
     #[default]
+    Unknown,
+    /// A schedule.
     Scheduled,
     /// Somebody who asked for it.
     OnDemand,
@@ -128,7 +133,8 @@ pub enum PointOrigin {
 
 impl PointOrigin {
     /// Every origin, with its word.
-    pub const ALL: [(Self, &str); 2] = [(Self::Scheduled, "scheduled"), (Self::OnDemand, "on_demand")];
+    pub const ALL: [(Self, &str); 3] =
+        [(Self::Unknown, "unknown"), (Self::Scheduled, "scheduled"), (Self::OnDemand, "on_demand")];
 
     /// Its word.
     #[must_use]
@@ -142,8 +148,10 @@ impl PointOrigin {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Completeness {
-    /// All of it.
+    /// Nobody has told, or nobody knows any more: for retention all of it, so that nothing is deleted early.
     #[default]
+    Unknown,
+    /// All of it.
     Clean,
     /// All but what its warnings name.
     Warnings,
@@ -153,7 +161,8 @@ pub enum Completeness {
 
 impl Completeness {
     /// Every one, with its word.
-    pub const ALL: [(Self, &str); 3] = [(Self::Clean, "clean"), (Self::Warnings, "warnings"), (Self::Incomplete, "incomplete")];
+    pub const ALL: [(Self, &str); 4] =
+        [(Self::Unknown, "unknown"), (Self::Clean, "clean"), (Self::Warnings, "warnings"), (Self::Incomplete, "incomplete")];
 
     /// Its word.
     #[must_use]

@@ -29,6 +29,9 @@ pub struct CollectResult {
     pub copies_condemned: u64,
     /// Sessions older than the condemnation that are still open.
     pub waiting_for_sessions: u64,
+    /// Bytes of packs that interrupted backups left, spared by this collection: a later one frees what no backup has taken up.
+    #[serde(default)]
+    pub bytes_spared: u64,
     /// Packs deleted.
     pub packs_deleted: u64,
     /// Packs rewritten.
@@ -45,6 +48,7 @@ impl From<CollectReport> for CollectResult {
             pages_marked,
             copies_condemned,
             waiting_for_sessions,
+            bytes_spared,
             packs_deleted,
             packs_rewritten,
             bytes_deleted,
@@ -54,6 +58,7 @@ impl From<CollectReport> for CollectResult {
             pages_marked,
             copies_condemned,
             waiting_for_sessions,
+            bytes_spared,
             packs_deleted,
             packs_rewritten,
             bytes_deleted,
@@ -68,6 +73,7 @@ impl From<CollectResult> for CollectReport {
             pages_marked: result.pages_marked,
             copies_condemned: result.copies_condemned,
             waiting_for_sessions: result.waiting_for_sessions,
+            bytes_spared: result.bytes_spared,
             packs_deleted: result.packs_deleted,
             packs_rewritten: result.packs_rewritten,
             bytes_deleted: result.bytes_deleted,

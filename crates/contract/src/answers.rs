@@ -86,6 +86,9 @@ pub struct CollectReport {
     pub copies_condemned: u64,
     /// Whether sessions older than the condemnation are still open, so that nothing of it could be deleted yet.
     pub waiting_for_sessions: u64,
+    /// Bytes of packs that interrupted backups left, spared by this collection so that such a backup can go on where it was: a later
+    /// one frees what no backup has taken up.
+    pub bytes_spared: u64,
     /// Packs deleted.
     pub packs_deleted: u64,
     /// Packs rewritten.

@@ -64,6 +64,9 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
+    /// Of none of the source's paths anything could be read.
+    #[error("cannot read any of the paths, so no point is made")]
+    NothingRead(#[source] io::Error),
     /// The target could not be written.
     #[error("cannot restore '{path}'")]
     Target {
@@ -130,7 +133,7 @@ impl EngineError {
             }
             Self::Format { .. } | Self::Damaged { .. } | Self::Untrusted(_) | Self::SetBack(_) => ErrorKind::Corrupt,
             Self::Source { source, .. } | Self::Target { source, .. } => io_kind(source),
-            Self::Spill(_) => ErrorKind::Unavailable,
+            Self::Spill(_) | Self::NothingRead(_) => ErrorKind::Unavailable,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::HeadMoved => ErrorKind::Conflict,
             Self::Cancelled => ErrorKind::Cancelled,
@@ -138,11 +141,12 @@ impl EngineError {
         }
     }
 
-    /// What the user can do about it, where the vault knows.
+    /// What the user can do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Vault { source, .. } => source.hint(),
+            Self::NothingRead(_) => Some("the warnings name them; the user that backs them up has to be able to read them"),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::call::{Calls, on_thread};
 use crate::cancel::Cancel;
 use crate::error::{Result, chain};
 use crate::path;
+use crate::progress::Progress;
 use crate::read::{OpenPoint, Pair, ReadKeys, SideBySide, is_damage};
 use contract::{Domain, PointInfo};
 use format::PointId;
@@ -33,6 +34,9 @@ pub struct FindRequest {
     pub points: Vec<PointInfo>,
     /// Which paths.
     pub wanted: Wanted,
+    /// Counted while it runs: points, and entries that were looked at. How many points are expected stays where it is said already:
+    /// of all items.
+    pub progress: Progress,
     /// Stops it.
     pub cancel: Cancel,
 }
@@ -72,6 +76,9 @@ pub async fn run(request: FindRequest) -> Result<FindReport> {
     on_thread(move |runtime| {
         let calls = Calls::new(request.domain.clone(), runtime);
         let mut history = History::default();
+        if request.progress.points_expected.get() == 0 {
+            request.progress.points_expected.set(request.points.len() as u64);
+        }
         // The first one stays pinned until the end: the others are read in its session.
         let (mut keeper, mut before): (Option<OpenPoint>, Option<OpenPoint>) = (None, None);
         for info in &request.points {
@@ -84,6 +91,7 @@ pub async fn run(request: FindRequest) -> Result<FindReport> {
                 Err(error) if is_damage(&error) => history.report.unread.push((info.id, chain(&error))),
                 Err(error) => return Err(error),
             }
+            request.progress.points_done.add(1);
         }
         Ok(history.end())
     })
@@ -124,6 +132,7 @@ fn look_through(
     let mut steps = Steps::default();
     let wanted = |path: &[u8], entry: &Entry| (request.wanted)(path, &entry.metadata);
     while let Some(pair) = trees.next(&request.cancel)? {
+        request.progress.entries_done.add(1);
         match pair {
             Pair::Removed(found) => {
                 let path = path::join(&found.directory, &found.entry.name);

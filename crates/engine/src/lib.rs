@@ -31,6 +31,6 @@ mod stop;
 
 pub use cancel::Cancel;
 pub use error::{EngineError, ErrorKind, Result, printable};
-pub use point::{Alarm, EntryCounts, PointDetails, Remembered, VerifiedPoint, verify_point, verify_whole_point};
+pub use point::{Alarm, EntryCounts, PointDetails, Remembered, VerifiedPoint, read_details, verify_point, verify_whole_point};
 pub use progress::{Counter, Counters, Progress};
 pub use read::ReadKeys;

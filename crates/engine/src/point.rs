@@ -1,12 +1,15 @@
 //! Points as the keyed side sees them: verified, with their sealed details; and what an agent remembers of them.
 
+use crate::call::{Calls, on_thread};
 use crate::error::{EngineError, Result};
-use contract::{ItemHead, PointInfo};
+use crate::read::{KeyRing, ReadKeys};
+use contract::{Domain, ItemHead, PointInfo};
 use format::codec::within;
 use format::descriptor::Descriptor;
 use format::record::{RecordBody, RecordKind, SignedRecord};
 use format::{BlobId, DomainId, FormatError, ItemName, KeyId, PointId, Reader, Sequence, Writer};
 use seal::DataKey;
+use std::sync::Arc;
 
 /// Version of the encoding of [`PointDetails`].
 const DETAILS_VERSION: u8 = 1;
@@ -77,6 +80,21 @@ pub fn verify_whole_point(descriptor: &Descriptor, domain: DomainId, info: &Poin
     Ok(point)
 }
 
+/// What a point says about itself. One key object is read. Must be called within a multi-threaded runtime.
+pub async fn read_details(
+    domain: Arc<dyn Domain>,
+    descriptor: Arc<Descriptor>,
+    keys: ReadKeys,
+    info: PointInfo,
+) -> Result<PointDetails> {
+    on_thread(move |runtime| {
+        let point = verify_whole_point(&descriptor, domain.id(), &info)?;
+        let key = KeyRing::new(Calls::new(domain, runtime), keys).get(point.key())?;
+        point.details(&key)
+    })
+    .await
+}
+
 /// How many entries of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EntryCounts {
@@ -113,9 +131,17 @@ pub struct PointDetails {
     pub warnings: u64,
     /// Things left out on purpose.
     pub left_out: u64,
+    /// Of how many of the paths nothing is in the point, against its wish: it is incomplete. Records of before that was told have none.
+    pub paths_unread: u64,
 }
 
 impl PointDetails {
+    /// Whether a whole part of the item is missing: such a point stands for none that retention wants.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.paths_unread > 0
+    }
+
     /// Sets the paths, as many as fit.
     #[must_use]
     pub fn with_paths(mut self, paths: &[Vec<u8>]) -> Self {
@@ -139,7 +165,7 @@ impl PointDetails {
         });
         writer.varint(self.paths_left_out).bytes(self.program.as_bytes()).i64(self.started_ms).i64(self.ended_ms);
         let EntryCounts { files, directories, symlinks, others } = self.counts;
-        for number in [files, directories, symlinks, others, self.bytes, self.warnings, self.left_out] {
+        for number in [files, directories, symlinks, others, self.bytes, self.warnings, self.left_out, self.paths_unread] {
             writer.varint(number);
         }
         writer.finish()
@@ -165,7 +191,8 @@ impl PointDetails {
         }
         let [files, directories, symlinks, others, bytes, warnings, left_out] = numbers;
         let counts = EntryCounts { files, directories, symlinks, others };
-        Ok(Self { host, paths, paths_left_out, program, started_ms, ended_ms, counts, bytes, warnings, left_out })
+        let paths_unread = if reader.remaining() > 0 { reader.varint()? } else { 0 };
+        Ok(Self { host, paths, paths_left_out, program, started_ms, ended_ms, counts, bytes, warnings, left_out, paths_unread })
     }
 }
 
@@ -265,6 +292,15 @@ mod tests {
         let details = PointDetails { host: "host".into(), bytes: 7, warnings: 2, started_ms: -5, ..PointDetails::default() };
         let details = details.with_paths(&[b"/a".to_vec(), vec![0xff, 0xfe]]);
         assert_eq!(PointDetails::decode(&details.encode()).unwrap(), details);
+    }
+
+    #[test]
+    fn details_of_before_unread_paths_were_told_have_none() {
+        let details = PointDetails { warnings: 2, paths_unread: 1, ..PointDetails::default() };
+        let bytes = details.encode();
+        assert!(PointDetails::decode(&bytes).unwrap().is_incomplete());
+        let before = PointDetails { paths_unread: 0, ..details };
+        assert_eq!(PointDetails::decode(&bytes[..bytes.len() - 1]).unwrap(), before);
     }
 
     #[test]

@@ -22,7 +22,8 @@ impl Counter {
         self.0.fetch_sub(less, Ordering::Relaxed);
     }
 
-    pub(crate) fn set(&self, value: u64) {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 }
@@ -52,6 +53,10 @@ pub struct Counters {
     pub entries_expected: Counter,
     /// See `entries_expected`.
     pub bytes_expected: Counter,
+    /// Points that were looked through.
+    pub points_done: Counter,
+    /// How many are to be; 0 where the work is about one.
+    pub points_expected: Counter,
     /// Warnings and damage so far.
     pub warnings: Counter,
 }

@@ -1,8 +1,9 @@
 //! What of a changed policy protects less than before: for that a second person is asked.
 
 use crate::policy::Policy;
-use crate::settings::RetentionSettings;
-use std::fmt;
+use crate::schedule::{Days, Times};
+use crate::settings::{RetentionSettings, Schedule};
+use std::fmt::{self, Debug};
 
 /// A setting that protects less than before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +44,9 @@ impl Policy {
         if is.time_zone != was.time_zone {
             found.push(weakening("time_zone", &was.time_zone, &is.time_zone));
         }
-        if is.schedules != was.schedules {
-            found.push(weakening("schedules", counted(was.schedules.len()), others(was.schedules.len(), is.schedules.len())));
+        let (gone, new) = (only_in(&was.schedules, &is.schedules), only_in(&is.schedules, &was.schedules));
+        if !gone.is_empty() || !new.is_empty() {
+            found.push(weakening("schedules", listed(&gone), listed(&new)));
         }
         found
     }
@@ -65,17 +67,50 @@ const RETENTION: [(&str, Value); 9] = [
     ("retention.soft_delete_days", |retention| retention.soft_delete_days),
 ];
 
-fn counted(schedules: usize) -> String {
-    format!("{schedules} schedule{}", if schedules == 1 { "" } else { "s" })
+/// Most schedules that are named, and most days or times of one.
+const NAMED_MAX: usize = 4;
+
+/// Those of one that the other does not have. In which order they stand, and how often, changes no slot.
+fn only_in<'a>(one: &'a [Schedule], other: &[Schedule]) -> Vec<&'a Schedule> {
+    one.iter().filter(|schedule| !other.contains(schedule)).collect()
 }
 
-/// Schedules that are not those of before, whose number says enough only where it is another one.
-fn others(before: usize, now: usize) -> String {
-    match (before == now, now) {
-        (false, now) => counted(now),
-        (true, 1) => "another one".to_owned(),
-        (true, _) => "others".to_owned(),
+fn listed(schedules: &[&Schedule]) -> String {
+    match schedules {
+        [] => "none".to_owned(),
+        some => some_of(some, " and ", |schedule| format!("{} {}", days(&schedule.days), times(&schedule.times))),
     }
+}
+
+fn days(days: &Days) -> String {
+    match days {
+        Days::Daily => "daily".to_owned(),
+        Days::Weekly(weekdays) => format!("on {}", some_of(weekdays, ", ", word)),
+        Days::Monthly(days) => format!("on day {} of the month", some_of(days, ", ", u8::to_string)),
+        Days::MonthlyWeekday { week, weekday } => format!("on the {} {} of the month", word(week), word(weekday)),
+    }
+}
+
+fn times(times: &Times) -> String {
+    match times {
+        Times::At(times) => format!("at {}", some_of(times, ", ", ToString::to_string)),
+        Times::Every { minutes, from, until } => format!("every {minutes} min from {from} until {until}"),
+    }
+}
+
+/// As the settings say it.
+fn word(value: &impl Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
+
+/// The first of them, and how many more there are.
+fn some_of<T>(all: &[T], between: &str, shown: impl Fn(&T) -> String) -> String {
+    let more = all.len().saturating_sub(NAMED_MAX);
+    let mut words: Vec<String> = all.iter().take(NAMED_MAX).map(shown).collect();
+    if more > 0 {
+        words.push(format!("{more} more"));
+    }
+    words.join(between)
 }
 
 fn weakening(field: &'static str, before: impl ToString, after: impl ToString) -> Weakening {

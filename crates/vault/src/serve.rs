@@ -1,9 +1,10 @@
 //! The service from its start to its end.
 
+use crate::app::reserve::{self, Reserve};
 use crate::app::{App, duties};
 use crate::config::Config;
 use crate::db::Database;
-use crate::error::ServiceError;
+use crate::error::{Kind, ServiceError};
 use crate::http::accept;
 use crate::router::router;
 use crate::time::{SystemClocks, Time};
@@ -92,6 +93,7 @@ impl Service {
         tokio::select! {
             () = accept::serve(listener, tls.config.clone(), router(app.clone()), app.clone(), end) => {}
             () = sweep(&app) => {}
+            () = reserve::keep(&app) => {}
             () = duties::keep_time(&app) => {}
             () = duties::work(&app) => {}
             () = tls.keep_young() => {}
@@ -110,9 +112,16 @@ impl Service {
 /// A new one-time token for whoever administrates the machine: works while the service runs, too. Where no service of this version was
 /// it makes nothing.
 pub async fn one_time_token(data: &Path) -> Result<String, ServiceError> {
-    let database = Database::open_existing(&data.join("service.db")).await?;
-    let tokens = crate::app::tokens::Tokens::load(database).await?;
-    tokens.issue_one_time(Scope::Administrator).await
+    let issue = async || {
+        let database = Database::open_existing(&data.join("service.db")).await?;
+        let tokens = crate::app::tokens::Tokens::load(database).await?;
+        tokens.issue_one_time(Scope::Administrator).await
+    };
+    match issue().await {
+        // Whoever makes room may have to log in first.
+        Err(error) if error.kind() == Kind::Full => Reserve::open(data).at_need(issue).await,
+        outcome => outcome,
+    }
 }
 
 /// Ends sessions whose leases ran out, for ever.

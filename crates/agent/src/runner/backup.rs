@@ -12,6 +12,7 @@ use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport,
 use format::ItemName;
 use format::descriptor::Descriptor;
 use policy::{Hook, HookFailure, HookSettings};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use workloads::files::FileSet;
 /// What is protected, ready to be read.
 struct Source {
     files: Arc<FileSet>,
-    /// Whole parts of it that are missing.
-    missing: Vec<Vec<u8>>,
+    /// Whole parts of it that are missing, each with the reason.
+    missing: BTreeMap<Vec<u8>, String>,
 }
 
 pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble> {
@@ -116,7 +117,7 @@ async fn source(doing: &Doing) -> Result<Source, Trouble> {
     for path in &agent.bounds.never {
         doing.record.say_path(format!("left out always, as this machine's own configuration says: '{}'", path.display()));
     }
-    let missing = scope.missing.iter().map(|(path, _)| path.as_os_str().as_bytes().to_vec()).collect();
+    let missing = scope.missing.iter().map(|(path, why)| (path.as_os_str().as_bytes().to_vec(), why.to_string())).collect();
     Ok(Source { files: Arc::new(files?), missing })
 }
 
@@ -149,8 +150,9 @@ async fn read(
     options.host = agent.host.clone();
     options.program = agent.program.clone();
     // What is missing belongs to the item all the same: its return is no other scope.
-    options.paths = source.files.roots().iter().map(absolute).chain(source.missing.iter().cloned()).collect();
+    options.paths = source.files.roots().iter().map(absolute).chain(source.missing.keys().cloned()).collect();
     options.paths.sort();
+    options.missing = source.missing;
     options.level = agent.bounds.level;
     options.readers = agent.bounds.readers.unwrap_or(options.readers);
     options.ignore_base = reread;
@@ -170,7 +172,7 @@ async fn read(
         cancel: doing.control.cancel.clone(),
     };
     let report = backup::run(request).await?;
-    if !report.findings.unread_paths.is_empty() {
+    if report.findings.is_incomplete() {
         doing.record.lacks_a_part();
     }
     // The engine's connections end with the job, and not before its last call.

@@ -38,11 +38,12 @@ pub(super) async fn point_of(
     super::backup::remember(doing, &seen);
     doing.record.say("the point was committed, and nobody here had heard of it");
     let details = details(doing, domain, &point).await;
-    // What it lacks was told with it, and stands nowhere else.
+    // Where this agent cannot open it, the service knows what it was told with it.
     let told = client.item_points(agent.domain, &doing.name).await?;
     let told = told.points.iter().find(|told| told.point == point.id).map(|told| told.completeness);
+    let is_incomplete = details.as_ref().is_some_and(PointDetails::is_incomplete) || told == Some(Completeness::Incomplete);
     let mut result = result(doing, &point, details);
-    if told == Some(Completeness::Incomplete) {
+    if is_incomplete {
         doing.record.warn(b"", "missing", "a whole part of the item was missing");
         result.completeness = Completeness::Incomplete;
     }

@@ -46,6 +46,12 @@ impl Findings {
     pub fn warnings_count(&self) -> u64 {
         self.warnings_by_kind.values().sum()
     }
+
+    /// Whether a whole part of the item is missing.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        !self.unread_paths.is_empty()
+    }
 }
 
 /// Where threads tell what they noticed.
@@ -58,9 +64,12 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    pub(crate) fn new(paths: &[Vec<u8>], sink: BackupSink, progress: Progress) -> Self {
-        let paths = paths.iter().map(|path| path.strip_prefix(b"/").unwrap_or(path).to_vec()).collect();
-        Self { findings: Mutex::default(), paths, sink, progress }
+    /// For a backup of these paths, some of which the source does not have, each with the reason.
+    pub(crate) fn new(paths: &[Vec<u8>], missing: &BTreeMap<Vec<u8>, String>, sink: BackupSink, progress: Progress) -> Self {
+        let named = |path: &Vec<u8>| path.strip_prefix(b"/").unwrap_or(path).to_vec();
+        let unread_paths = missing.iter().map(|(path, why)| (named(path), why.clone())).collect();
+        let findings = Mutex::new(Findings { unread_paths, ..Findings::default() });
+        Self { findings, paths: paths.iter().map(named).collect(), sink, progress }
     }
 
     pub(crate) fn warn(&self, warning: Warning) {

@@ -56,6 +56,7 @@ use record::Recorder;
 use seal::{AgentSigner, DataKey, DomainWriter};
 use session::Session;
 use shared::{Shared, Totals};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use storing::{Inputs, Store, StoringOptions};
@@ -85,6 +86,8 @@ pub struct BackupOptions {
     pub host: String,
     /// The paths, as given, for the point's details.
     pub paths: Vec<Vec<u8>>,
+    /// Those of them that the source does not have, each with the reason: without them the point is incomplete.
+    pub missing: BTreeMap<Vec<u8>, String>,
     /// Program and version, for the point's details.
     pub program: String,
     /// Level of zstd.
@@ -115,6 +118,7 @@ impl BackupOptions {
             item,
             host: String::new(),
             paths: Vec::new(),
+            missing: BTreeMap::new(),
             program: concat!("holdfast ", env!("CARGO_PKG_VERSION")).to_owned(),
             level: 1,
             readers: 16,
@@ -202,7 +206,7 @@ impl Backup {
         if stored != key.id() {
             return Err(EngineError::Internal("the vault stored another key than it was given"));
         }
-        let notices = Arc::new(Notices::new(&options.paths, request.sink.clone(), request.progress.clone()));
+        let notices = Arc::new(Notices::new(&options.paths, &options.missing, request.sink.clone(), request.progress.clone()));
         let recorder = Arc::new(Recorder::new(&request, key.clone()));
         let stop = Stop::new(request.cancel.clone());
         let totals = Arc::default();
@@ -332,7 +336,7 @@ impl Backup {
     fn commit(self, manifest: BlobId, tree: TreeTotals) -> Result<BackupReport> {
         if let Some(why) = self.notices.nothing_read() {
             // An empty point would pass for the newest state of what is there, and was only not to be read.
-            return Err(EngineError::source("read any of the paths, so no point is made")(std::io::Error::other(why)));
+            return Err(EngineError::NothingRead(std::io::Error::other(why)));
         }
         let findings = self.notices.findings();
         let details = self.recorder.details(&self.totals, tree, &findings);

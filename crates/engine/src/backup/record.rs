@@ -51,6 +51,7 @@ impl Recorder {
             bytes: tree.bytes,
             warnings: findings.warnings_count(),
             left_out: findings.left_out_count,
+            paths_unread: findings.unread_paths.len() as u64,
             ..PointDetails::default()
         };
         details.with_paths(&self.options.paths)

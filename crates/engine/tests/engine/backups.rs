@@ -2,8 +2,8 @@
 
 use crate::memory_source::{MemorySource, Trouble};
 use crate::vault::{TestVault, noise, quick};
-use holdfast_engine::backup;
 use holdfast_engine::source::WarningKind;
+use holdfast_engine::{backup, read_details};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn tree() -> MemorySource {
@@ -184,6 +184,28 @@ async fn of_paths_of_which_none_can_be_read_no_point_is_made_and_those_that_cann
     options.paths = vec![b"/one".to_vec(), b"/two".to_vec()];
     let report = backup::run(vault.request(source.shared(), options)).await.unwrap();
     assert_eq!(report.findings.unread_paths.keys().collect::<Vec<_>>(), [b"one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_says_itself_that_a_whole_path_of_it_is_missing() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("one", "one").file("two", "two").trouble("one", Trouble::Unreadable);
+    let mut options = quick("item");
+    options.paths = vec![b"/one".to_vec(), b"/three".to_vec(), b"/two".to_vec()];
+    options.missing = [(b"/three".to_vec(), "nobody made it".to_owned())].into();
+    let report = backup::run(vault.request(source.shared(), options.clone())).await.unwrap();
+    let unread: Vec<_> = report.findings.unread_paths.keys().map(Vec::as_slice).collect();
+    assert_eq!((unread, report.findings.warnings_count()), (vec![&b"one"[..], b"three"], 1));
+    let read =
+        async |point| read_details(vault.domain.clone(), vault.descriptor.clone(), vault.keys.clone(), point).await.unwrap();
+    let details = read(vault.latest().await).await;
+    assert!(details.is_incomplete() && details.paths_unread == 2, "{details:?}");
+    // Once all of them are there and can be read it is a whole one.
+    source.file("one", "one").file("three", "three");
+    options.missing.clear();
+    backup::run(vault.request(source.shared(), options)).await.unwrap();
+    assert!(!read(vault.latest().await).await.is_incomplete());
 }
 
 #[tokio::test(flavor = "multi_thread")]

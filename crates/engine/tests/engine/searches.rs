@@ -2,15 +2,17 @@
 
 use crate::memory_source::MemorySource;
 use crate::vault::{TestVault, noise};
-use holdfast_engine::Cancel;
 use holdfast_engine::find::{self, FindReport, FindRequest, Wanted};
+use holdfast_engine::{Cancel, Progress};
 use std::sync::Arc;
 
 async fn find(vault: &TestVault, name: &'static str) -> FindReport {
     let points = vault.points().await;
     let wanted: Wanted = Arc::new(move |path, _| path.split(|byte| *byte == b'/').next_back() == Some(name.as_bytes()));
     let (domain, descriptor, keys) = (vault.domain.clone(), vault.descriptor.clone(), vault.keys.clone());
-    find::run(FindRequest { domain, descriptor, keys, points, wanted, cancel: Cancel::new() }).await.unwrap()
+    find::run(FindRequest { domain, descriptor, keys, points, wanted, progress: Progress::default(), cancel: Cancel::new() })
+        .await
+        .unwrap()
 }
 
 /// Path, first and last point by their places, how many, and whether the newest point has it.

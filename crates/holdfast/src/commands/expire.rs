@@ -57,7 +57,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let what = if arguments.purge { "purged" } else { "soft-deleted" };
     if !arguments.dry_run {
         if arguments.purge {
-            if !arguments.yes && !terminal::confirm(&format!("Purge {} points? Nothing brings them back.", ids.len()))? {
+            if !arguments.yes && !confirmed(ids.len())? {
                 return Err(Failure::new(Exit::Refused, "not confirmed, nothing was purged")
                     .with_hint("--yes confirms without a question"));
             }
@@ -69,6 +69,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     report(global, "expire", if arguments.dry_run { "would be " } else { "" }, what, &ids);
     Ok(Exit::Clean)
+}
+
+fn confirmed(points: usize) -> Outcome<bool> {
+    let them = if points == 1 { "it" } else { "them" };
+    terminal::confirm(&format!("Purge {}? Nothing brings {them} back.", terminal::counted(points as u64, "point", "points")))
 }
 
 pub(crate) async fn run_undelete(global: &Global, arguments: UndeleteArguments) -> Outcome<Exit> {

@@ -6,12 +6,12 @@ use super::point_names::verified_points;
 use super::restore::tree_path;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::open_to_read;
-use crate::terminal::{self, Json, Table, name_json, note, say};
+use crate::local::{Opened, open_to_read};
+use crate::terminal::{self, EngineProgress, Json, Table, name_json, note, say};
 use clap::{Args, ValueEnum};
-use contract::{PointFilter, PointInfo};
+use contract::{Domain, PointFilter, PointInfo};
 use engine::find::{self, FindReport, FindRequest, Version, Wanted};
-use engine::{Cancel, ReadKeys};
+use engine::{Progress, ReadKeys};
 use format::page::{EntryKind, Metadata};
 use format::{ItemName, PointId};
 use globset::{GlobBuilder, GlobMatcher};
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     ignore_case: bool,
 
-    /// In soft-deleted points too.
+    /// In soft-deleted points too; without it a note says how many were not looked through.
     #[arg(long)]
     deleted: bool,
 }
@@ -70,28 +70,20 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     points.warn();
     let unlisted = points.unlisted;
     let ids = Ids { shown: points.shown, times: points.trusted.iter().map(|point| (point.id, point.time_ms)).collect() };
-    let (keys, cancel): (ReadKeys, Cancel) = (keys.into(), cancel_on_signals());
-    let mut found = Vec::new();
-    for (item, points) in by_item(points.trusted) {
-        let request = FindRequest {
-            domain: domain.clone(),
-            descriptor: Arc::new(opened.descriptor.clone()),
-            keys: keys.clone(),
-            points,
-            wanted: wanted.clone(),
-            cancel: cancel.clone(),
-        };
-        found.push((item, find::run(request).await?));
-    }
+    let counters = Progress::default();
+    let progress = EngineProgress::watch(global, "find", counters.clone());
+    let found = search(&opened, domain, keys.into(), points.trusted, wanted, counters).await;
+    progress.finish();
+    let found = found?;
     let (is_any, is_whole) =
         (found.iter().any(|(_, report)| !report.versions.is_empty()), found.iter().all(|(_, report)| is_whole(report)));
     match global.json {
-        true => print_json(&found, &ids),
+        true => print_json(&found, unlisted, &ids),
         false => found.iter().for_each(|(item, report)| print(item, report, &ids)),
     }
     if !is_any && !global.json {
         let points: u64 = found.iter().map(|(_, report)| report.points).sum();
-        note!("nothing of that name in {points} points");
+        note!("nothing of that name in {}", terminal::counted(points, "point", "points"));
     }
     if unlisted > 0 && !global.json {
         let what = if unlisted == 1 { "point was" } else { "points were" };
@@ -102,6 +94,32 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         (true, true) => Exit::Clean,
         (true, false) => Exit::Failed,
     })
+}
+
+/// Looks through each item's points.
+async fn search(
+    opened: &Opened,
+    domain: Arc<dyn Domain>,
+    keys: ReadKeys,
+    points: Vec<PointInfo>,
+    wanted: Wanted,
+    progress: Progress,
+) -> Outcome<Vec<(ItemName, FindReport)>> {
+    let (descriptor, cancel) = (Arc::new(opened.descriptor.clone()), cancel_on_signals());
+    let mut found = Vec::new();
+    for (item, points) in by_item(points) {
+        let request = FindRequest {
+            domain: domain.clone(),
+            descriptor: descriptor.clone(),
+            keys: keys.clone(),
+            points,
+            wanted: wanted.clone(),
+            progress: progress.clone(),
+            cancel: cancel.clone(),
+        };
+        found.push((item, find::run(request).await?));
+    }
+    Ok(found)
 }
 
 fn is_whole(report: &FindReport) -> bool {
@@ -200,11 +218,12 @@ fn print(item: &ItemName, report: &FindReport, ids: &Ids) {
     }
 }
 
-fn print_json(found: &[(ItemName, FindReport)], ids: &Ids) {
+fn print_json(found: &[(ItemName, FindReport)], unlisted: usize, ids: &Ids) {
     let mut json = Json::new("find");
     let versions = found.iter().flat_map(|(item, report)| report.versions.iter().map(|version| version_json(item, version, ids)));
     json.set("versions", versions.collect::<Vec<_>>());
     json.set("points", found.iter().map(|(_, report)| report.points).sum::<u64>());
+    json.set("deleted_points_left_out", 0 * unlisted);
     json.set("left_out", found.iter().map(|(_, report)| report.left_out).sum::<u64>());
     let unread = found.iter().flat_map(|(item, report)| report.unread.iter().map(move |(point, why)| (item, point, why)));
     let unread =

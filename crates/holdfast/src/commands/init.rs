@@ -209,11 +209,13 @@ fn report(global: &Global, place: &VaultPlace, descriptor: &Descriptor, kit: &Pa
             if has_shown { "the passphrase opens it anywhere, too" } else { "the passphrase opens it on this machine" };
         say!("Print the recovery kit, put it in a safe place and delete the file: it opens the vault anywhere, {passphrase},");
         say!("and without either nothing in it can ever be read again.");
-        match place {
-            VaultPlace::Directory(_) => say!("Next: holdfast backup PATH"),
-            VaultPlace::Service(_) => {
-                say!("Next: holdfast backup PATH here, or holdfast agent token NAME to protect another machine")
-            }
+        let named = if std::env::var_os("HOLDFAST_VAULT").is_some() { String::new() } else { format!("--vault '{place}' ") };
+        say!("Next: holdfast {named}backup PATH makes the first point");
+        if let VaultPlace::Service(_) = place {
+            say!("To protect another machine: holdfast {named}agent token NAME");
+        }
+        if !named.is_empty() {
+            say!("With HOLDFAST_VAULT='{place}' in the environment, --vault need not be given.");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `holdfast ls`
 
+use super::completeness;
 use super::interrupt::cancel_on_signals;
 use super::point_names::find_point;
 use super::restore::tree_path;
@@ -7,7 +8,9 @@ use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open_to_read;
 use crate::terminal::{self, Json, name_json, say};
+use api::Completeness;
 use clap::Args;
+use engine::ReadKeys;
 use engine::list::{self, ListRequest, Listed};
 use format::ItemName;
 use format::page::{EntryKind, Owner, Timestamp};
@@ -43,10 +46,12 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let (opened, keys) = open_to_read(global).await?;
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
+    let keys: ReadKeys = keys.into();
+    let completeness = completeness::tell(&opened, &domain, &keys, &point).await;
     let request = ListRequest {
         domain,
         descriptor: Arc::new(opened.descriptor.clone()),
-        keys: keys.into(),
+        keys,
         point: point.clone(),
         path: tree_path(&arguments.path),
         recursive: arguments.recursive,
@@ -60,6 +65,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         let mut json = Json::new("ls");
         json.set("point", point.id.to_string());
         json.set("item", point.item.as_str());
+        json.set("completeness", completeness.map(Completeness::as_str));
         json.set("entries", std::mem::take(&mut *entries.lock().expect("no panic under this lock")));
         json.print();
         return Ok(Exit::Clean);

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod clock;
 pub(crate) mod collect;
+mod completeness;
 pub(crate) mod diff;
 mod docs;
 pub(crate) mod expire;

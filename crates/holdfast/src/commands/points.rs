@@ -3,7 +3,7 @@
 use super::point_names::verified_points;
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
-use crate::local::{Opened, open_keyless};
+use crate::local::{Incomplete, Opened, open_keyless};
 use crate::terminal::{self, Json, Table, note};
 use api::{Completeness, ItemPoint};
 use clap::Args;
@@ -31,6 +31,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
     let fates = fates(&opened, domain.id(), &points.trusted).await;
+    let incomplete = Incomplete::load(&opened.home);
     if global.json {
         let list = points.trusted.iter().map(|point| {
             serde_json::json!({
@@ -42,7 +43,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
                 "state": state_word(point.state),
                 "expires": fates.get(&point.id).and_then(|fate| fate.expires_ms).map(terminal::utc),
                 "kept_as": fates.get(&point.id).map(|fate| &fate.reason),
-                "completeness": fates.get(&point.id).map(|fate| fate.completeness.as_str()),
+                "completeness": completeness(&incomplete, point.id, fates.get(&point.id)).map(Completeness::as_str),
             })
         });
         let mut json = Json::new("points");
@@ -60,8 +61,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     for point in &points.trusted {
         let id = point.id.to_string()[..points.shown].to_owned();
         let fate = fates.get(&point.id);
-        let incomplete = fate.is_some_and(|fate| fate.completeness == Completeness::Incomplete);
-        let state = format!("{}{}", state_word(point.state), if incomplete { ", INCOMPLETE" } else { "" });
+        let is_incomplete = completeness(&incomplete, point.id, fate) == Some(Completeness::Incomplete);
+        let state = format!("{}{}", state_word(point.state), if is_incomplete { ", INCOMPLETE" } else { "" });
         let expires = fate.map(expires).unwrap_or_default();
         let row = [id, point.item.to_string(), terminal::local(point.time_ms), state, expires];
         table.row(row[..columns].to_vec());
@@ -88,6 +89,14 @@ async fn fates(opened: &Opened, domain: DomainId, points: &[PointInfo]) -> BTree
         fates.extend(list.into_iter().map(|point| (point.point, point)));
     }
     fates
+}
+
+/// How much of its item is in a point, as the service was told, or as this machine found out when it made or read it.
+fn completeness(incomplete: &Incomplete, point: PointId, fate: Option<&ItemPoint>) -> Option<Completeness> {
+    if incomplete.contains(point) {
+        return Some(Completeness::Incomplete);
+    }
+    fate.map(|fate| fate.completeness)
 }
 
 /// When a point expires, or is purged.

@@ -1,16 +1,18 @@
 //! `holdfast restore`
 
+use super::completeness;
 use super::interrupt::cancel_on_signals;
 use super::point_names::find_point;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Directories, Opened, VaultPlace, open_to_read};
 use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
+use api::Completeness;
 use clap::{Args, ValueEnum};
 use contract::PointInfo;
-use engine::Progress;
 use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
 use engine::target::Overwrite;
+use engine::{Progress, ReadKeys};
 use format::ItemName;
 use serde_json::{Map, Value};
 use std::os::unix::ffi::OsStrExt;
@@ -139,6 +141,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
             None => failure,
         }
     })?;
+    let keys: ReadKeys = keys.into();
+    let completeness = completeness::tell(&opened, &domain, &keys, &point).await;
     let options = RestoreOptions {
         paths: arguments.path.iter().map(|path| tree_path(path)).collect(),
         strip: arguments.strip,
@@ -149,7 +153,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let request = RestoreRequest {
         domain,
         descriptor: Arc::new(opened.descriptor.clone()),
-        keys: keys.into(),
+        keys,
         point: point.clone(),
         target: Arc::new(target),
         options,
@@ -161,7 +165,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     progress.finish();
     let report = outcome?;
     if global.json {
-        print_json(&point, &report, started)
+        print_json(&point, completeness, &report, started)
     } else {
         print(global, &point, &report, started)
     }
@@ -222,10 +226,11 @@ fn list(what: &str, troubles: &Troubles) {
     }
 }
 
-fn print_json(point: &PointInfo, report: &RestoreReport, started: Instant) {
+fn print_json(point: &PointInfo, completeness: Option<Completeness>, report: &RestoreReport, started: Instant) {
     let mut json = Json::new("restore");
     json.set("point", point.id.to_string());
     json.set("item", point.item.as_str());
+    json.set("completeness", completeness.map(Completeness::as_str));
     json.set("seconds", started.elapsed().as_secs_f64());
     json.set("files", report.files);
     json.set("directories", report.directories);

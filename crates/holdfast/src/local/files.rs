@@ -37,6 +37,11 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Outcome<()> {
 
 /// Reads a secret from a file that nobody else can read.
 pub(crate) fn read_secret(path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
+    read_private(path, SECRET_BYTES_MAX)
+}
+
+/// The same, of what may be longer than a secret is.
+pub(crate) fn read_private(path: &Path, bytes_max: u64) -> Outcome<Zeroizing<Vec<u8>>> {
     let failed = |error: &std::io::Error| Failure::io(format!("cannot read '{}'", path.display()), error);
     let file = File::open(path).map_err(|error| failed(&error))?;
     let metadata = file.metadata().map_err(|error| failed(&error))?;
@@ -44,10 +49,13 @@ pub(crate) fn read_secret(path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
         return Err(Failure::new(Exit::Refused, format!("'{}' can be read by others", path.display()))
             .with_hint(format!("it holds a secret: chmod 600 '{}'", path.display())));
     }
-    let mut secret = Zeroizing::new(Vec::with_capacity(metadata.len().min(SECRET_BYTES_MAX) as usize + 1));
-    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut secret).map_err(|error| failed(&error))?;
-    if secret.len() as u64 > SECRET_BYTES_MAX {
-        return Err(Failure::new(Exit::Failed, format!("'{}' is too long for a secret", path.display())));
+    let mut secret = Zeroizing::new(Vec::with_capacity(metadata.len().min(bytes_max) as usize + 1));
+    file.take(bytes_max + 1).read_to_end(&mut secret).map_err(|error| failed(&error))?;
+    if secret.len() as u64 > bytes_max {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("'{}' is longer than {bytes_max} bytes: it is not what belongs there", path.display()),
+        ));
     }
     Ok(secret)
 }

@@ -7,6 +7,7 @@ use super::directories::Directories;
 use super::files::{exists, read_secret};
 use super::login::Login;
 use super::passphrase::passphrase;
+use super::protector::enrolled_at;
 use super::remembered::Remembered;
 use super::vault_home::VaultHome;
 use super::vault_place::VaultPlace;
@@ -71,8 +72,21 @@ pub(crate) struct WriteOnly {
 /// Where the vault is.
 fn vault_place(global: &Global) -> Outcome<VaultPlace> {
     global.vault.clone().ok_or_else(|| {
-        Failure::new(Exit::Usage, "no vault is named")
-            .with_hint("name it with --vault or HOLDFAST_VAULT (a directory, or https://…); 'holdfast init' makes one")
+        let failure = Failure::new(Exit::Usage, "no vault is named");
+        match enrolled_at(&Directories::of_user()).as_slice() {
+            [] => {
+                failure.with_hint("name it with --vault or HOLDFAST_VAULT (a directory, or https://…); 'holdfast init' makes one")
+            }
+            [one] => failure
+                .with_hint(format!("this machine is enrolled at {one}: name it with --vault {one} or HOLDFAST_VAULT={one}")),
+            several => {
+                let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+                failure.with_hint(format!(
+                    "name it with --vault or HOLDFAST_VAULT; this machine is enrolled at {}",
+                    several.join(", ")
+                ))
+            }
+        }
     })
 }
 

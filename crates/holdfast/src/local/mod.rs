@@ -3,6 +3,7 @@
 mod chains;
 mod directories;
 mod files;
+mod incomplete;
 mod keyring;
 mod login;
 mod passphrase;
@@ -13,6 +14,7 @@ mod vault_place;
 
 pub(crate) use directories::Directories;
 pub(crate) use files::{exists, write_private};
+pub(crate) use incomplete::Incomplete;
 pub(crate) use keyring::{
     Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes, what_it_lacks,
 };

@@ -19,7 +19,7 @@ use format::descriptor::Descriptor;
 use format::enrolment::Enrolment;
 use format::{DomainId, ItemName};
 use seal::AgentKeys;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// File of the agent's own configuration, in the configuration directory.
@@ -75,8 +75,7 @@ impl Protector {
         }
         let mut candidates = candidates.into_iter();
         let Some(Candidate { home, service, enrolled, domain, secrets }) = candidates.next() else {
-            return Err(Failure::new(Exit::Failed, "this machine is enrolled in no such vault")
-                .with_hint("'holdfast agent token NAME' where the owner's key is, then 'holdfast agent enroll' here"));
+            return Err(Failure::new(Exit::Failed, "this machine is enrolled in no such vault").with_hint(not_enrolled()));
         };
         if candidates.next().is_some() {
             return Err(Failure::new(Exit::Usage, "this machine has keys of several vaults")
@@ -108,6 +107,24 @@ impl Protector {
     pub(crate) fn witness(&self) -> Witness {
         Witness { address: self.address.clone(), home: self.home.clone(), directories: self.directories.clone() }
     }
+}
+
+/// What to do where nothing is found of an enrolment: make one, or look as the user that has it.
+fn not_enrolled() -> &'static str {
+    let is_roots = !rustix::process::geteuid().is_root() && Path::new("/etc/holdfast").exists();
+    match is_roots {
+        true => "root's agent is enrolled in '/etc/holdfast': run this as root (sudo) for that one",
+        false => "'holdfast agent token NAME' where the owner's key is, then 'holdfast agent enroll' here",
+    }
+}
+
+/// The vault services that this machine is enrolled at, as far as that can be read.
+pub(super) fn enrolled_at(directories: &Directories) -> Vec<Address> {
+    let service = |home: VaultHome| {
+        let enrolled = VaultHome::read(&home.enrolled()).ok()??;
+        Enrolment::parse(&enrolled).ok()?.ticket.service.parse().ok()
+    };
+    VaultHome::all(directories).into_iter().filter_map(service).collect()
 }
 
 impl Candidate {

@@ -1,6 +1,6 @@
 //! What this machine saw last of a vault: an older state shown later is an alarm, not a backup.
 
-use super::files::write_private;
+use super::files::{exists, read_private, write_private};
 use super::vault_home::VaultHome;
 use crate::failure::{Exit, Failure, Outcome};
 use contract::ItemHead;
@@ -9,6 +9,9 @@ use format::{DomainId, ItemName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+
+/// Most bytes of what is remembered of one vault: hundreds of thousands of items.
+const SEEN_BYTES_MAX: u64 = 64 << 10;
 
 /// The newest state seen.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,7 +39,10 @@ impl Remembered {
 
     fn read(home: &VaultHome) -> Outcome<Self> {
         let path = home.seen();
-        let Some(bytes) = VaultHome::read(&path)? else { return Ok(Self::default()) };
+        if !exists(&path)? {
+            return Ok(Self::default());
+        }
+        let bytes = read_private(&path, SEEN_BYTES_MAX)?;
         serde_json::from_slice(&bytes).map_err(|error| {
             Failure::new(Exit::Failed, format!("'{}' is damaged", path.display())).because(&error).with_hint(
                 "it remembers what this machine saw last of the vault; remove it only if you trust the vault's present state",
@@ -147,8 +153,8 @@ fn sequence(text: &str) -> u64 {
     engine::Remembered::from_text(text).map_or(0, |seen| seen.sequence.0)
 }
 
-/// Held while the file is read and written anew; other processes wait.
-fn lock(home: &VaultHome) -> Outcome<File> {
+/// Held while a file of the state is read and written anew; other processes wait.
+pub(super) fn lock(home: &VaultHome) -> Outcome<File> {
     let path = home.seen().with_extension("lock");
     let lock = || {
         fs::create_dir_all(&home.state)?;
@@ -204,6 +210,15 @@ mod tests {
         slow.store(&home).unwrap();
         assert_eq!([stored(&home, "quick"), stored(&home, "slow"), stored(&home, "both")], [Some(5), Some(3), Some(9)]);
         assert!(Remembered::load(&home, false).unwrap().see_descriptor(1).is_err());
+    }
+
+    #[test]
+    fn a_machine_that_backs_thousands_of_items_up_remembers_all_of_them() {
+        let (_directory, home) = home();
+        let mut remembered = Remembered::load(&home, false).unwrap();
+        (0..5000).for_each(|number| remembered.remember_item(DOMAIN, &seen(&format!("item-{number}"), 3)));
+        remembered.store(&home).unwrap();
+        assert_eq!((stored(&home, "item-0"), stored(&home, "item-4999")), (Some(3), Some(3)));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! <config>/vaults/<vault id>/enrolled         the same from then on: a service that lost its database takes it again
 //! <config>/vaults/<vault id>/enrolment-token  the token for the service that it was sent with
 //! <state>/vaults/<vault id>/seen.json         what was seen last: less than that is an alarm
+//! <state>/vaults/<vault id>/incomplete        points that lack a whole part of their item, for lists
 //! ```
 
 use super::directories::Directories;

@@ -70,14 +70,18 @@ pub(crate) fn was_heard() -> Outcome<()> {
 /// A failure as an object on standard output.
 pub(crate) fn print_failure(command: &str, failure: &Failure) {
     let mut json = Json::new(command);
-    let error = json!({
+    json.set("error", error_json(failure));
+    json.print();
+}
+
+/// A failure as part of an object.
+pub(crate) fn error_json(failure: &Failure) -> Value {
+    json!({
         "message": failure.heading(),
         "causes": failure.causes(),
         "hint": failure.hint(),
         "exit_code": failure.exit as u8,
-    });
-    json.set("error", error);
-    json.print();
+    })
 }
 
 /// Something of the API as commands print it: what is `…_ms` there is RFC 3339 here, without the unit. Differences of time stay.

@@ -101,6 +101,10 @@ fn expected(counters: &Progress) -> (u64, u64) {
 }
 
 fn sentence(what: &str, counters: &Progress, took: Duration) -> String {
+    let points = counters.points_expected.get();
+    if points > 0 {
+        return format!("{what}: {} of {points} points, {} entries", counters.points_done.get(), counters.entries_done.get());
+    }
     let done = counters.bytes_done_so_far();
     let (total, entries_total) = expected(counters);
     let mut text = format!("{what}: {} files, {}", counters.entries_done.get(), text::bytes(done));
@@ -137,6 +141,8 @@ fn print_json(what: &str, counters: &Progress, took: Duration) {
         "bytes_total": bytes_total,
         "bytes_read": counters.bytes_read.get(),
         "bytes_stored": counters.bytes_stored.get(),
+        "points_done": counters.points_done.get(),
+        "points_total": counters.points_expected.get(),
         "warnings": counters.warnings.get(),
         "seconds_left": time_left(done, bytes_total, took).map(|left| left.as_secs_f64()),
     });
@@ -241,5 +247,21 @@ impl JobProgress {
         if let Some(line) = self.line {
             line.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_tells_points_and_other_work_bytes() {
+        let counters = Progress::default();
+        counters.bytes_expected.set(2048);
+        assert_eq!(sentence("backup", &counters, Duration::from_secs(1)), "backup: 0 files, 0 B of 0 files, 2.0 KiB, 0 B/s");
+        counters.points_expected.set(7);
+        counters.points_done.set(3);
+        counters.entries_done.set(500);
+        assert_eq!(sentence("find", &counters, Duration::from_secs(1)), "find: 3 of 7 points, 500 entries");
     }
 }

@@ -21,6 +21,11 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// So many of something.
+pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 /// Bytes a second.
 pub(crate) fn rate(count: u64, took: Duration) -> String {
     format!("{}/s", bytes((count as f64 / took.as_secs_f64().max(0.001)) as u64))

@@ -42,6 +42,17 @@ impl SmallDisk {
         filler.set_len(written.saturating_sub(kilobytes as u64 * 1024)).unwrap();
     }
 
+    /// Something else takes what has become free since.
+    fn fill_on(&self) {
+        let mut filler = File::options().append(true).open(self.0.join("filler")).unwrap();
+        while filler.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn free_kilobytes(&self) -> u64 {
+        let told = rustix::fs::statvfs(&self.0).unwrap();
+        told.f_bavail * told.f_frsize / 1024
+    }
+
     fn make_room(&self) {
         fs::remove_file(self.0.join("filler")).unwrap();
     }
@@ -231,6 +242,135 @@ fn a_service_whose_disk_was_full_takes_backups_and_changes_again_once_there_is_r
 }
 
 #[test]
+fn a_disk_that_something_else_filled_to_the_last_byte_is_freed_through_the_service() {
+    let machine = Machine::new();
+    let Some(disk) = SmallDisk::mount(machine.path("service"), 24_000) else { return };
+    let mut service = ServiceProcess::start(&machine, "");
+    let owner = service.take(machine);
+    let source = owner.text("source");
+    write_noise(&owner, "one", 4000, 1);
+    let first = owner.backup("files");
+    write_noise(&owner, "one", 3000, 2);
+    let second = owner.backup("files");
+    disk.fill_but(0);
+    write_noise(&owner, "two", 1000, 3);
+    let refused = owner.run(&["backup", &source, "--item", "files"]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.err.contains("until there is room") && refused.err.contains("--purge"), "{}", refused.err);
+    // What fills the disk may go on with that: the reserve is there for whoever makes room, and nobody has.
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    let reserve = owner.path("service/reserve");
+    assert!(
+        reserve.exists(),
+        "it is given up for nothing: {}",
+        fs::read_to_string(owner.path("service.log")).unwrap_or_default()
+    );
+    // Also a service that was started meanwhile finds the room that it needs.
+    service.kill_and_start_again();
+    disk.fill_on();
+    let packs = || owner.ok(&["status"])["packs"].clone();
+    let before = packs();
+    // What is there can be had, whatever fills the disk.
+    owner.ok(&["restore", &second, "--to", &owner.text("before")]);
+    owner.ok(&["expire", &first, "--purge", "--yes"]);
+    owner.ok(&["job", "collection", "--follow"]);
+    owner.ok(&["job", "collection", "--follow"]);
+    assert_ne!(packs(), before);
+    // What was freed is room enough.
+    let started = std::time::Instant::now();
+    while owner.run(&["backup", &source, "--item", "files"]).code != 0 {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "uploads are never taken again");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    assert!(reserve.exists(), "it is made again");
+    owner.ok(&["restore", &second, "--to", &owner.text("out")]);
+    assert_eq!(owner.ok(&["check", "--read-data"])["sound"], true);
+    disk.make_room();
+}
+
+#[test]
+fn a_purge_that_takes_more_room_than_is_left_has_that_of_the_reserve() {
+    let machine = Machine::new();
+    let Some(disk) = SmallDisk::mount(machine.path("service"), 24_000) else { return };
+    let mut service = ServiceProcess::start(&machine, "");
+    let owner = service.take(machine);
+    write_noise(&owner, "one", 500, 1);
+    let (first, second) = (owner.backup("files"), owner.backup("files"));
+    service.kill_and_start_with(|database| {
+        // Stands for the purge of many points.
+        let ballast = "CREATE TABLE ballast (bytes BLOB); \
+            CREATE TRIGGER much AFTER DELETE ON points BEGIN INSERT INTO ballast VALUES (randomblob(500000)); END; \
+            INSERT INTO ballast VALUES (x'00')";
+        change_row(database, ballast);
+    });
+    // More than would make the service give its reserve up before anything fails.
+    disk.fill_but(400);
+    owner.ok(&["expire", &first, "--purge", "--yes"]);
+    assert!(!owner.path("service/reserve").exists(), "it was not needed");
+    assert_eq!(owner.points(), [second]);
+    disk.make_room();
+}
+
+#[test]
+fn uploads_alone_never_fill_the_disk_of_a_service() {
+    let machine = Machine::new();
+    let Some(disk) = SmallDisk::mount(machine.path("service"), 48_000) else { return };
+    let service = ServiceProcess::start(&machine, "");
+    let owner = service.take(machine);
+    let source = owner.text("source");
+    write_noise(&owner, "small", 500, 1);
+    let first = owner.backup("files");
+    // Several packs come at once, and together they are more than there is.
+    for number in 0..5 {
+        write_noise(&owner, &format!("large {number}"), 16_000, 10 + number);
+    }
+    let backing_up = std::sync::atomic::AtomicBool::new(true);
+    let (refused, least) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut least = disk.free_kilobytes();
+            while backing_up.load(std::sync::atomic::Ordering::Relaxed) {
+                least = least.min(disk.free_kilobytes());
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            least
+        });
+        let refused = owner.run(&["backup", &source, "--item", "files"]);
+        backing_up.store(false, std::sync::atomic::Ordering::Relaxed);
+        (refused, watching.join().unwrap())
+    });
+    assert!(refused.code == 5 && refused.err.contains("nearly full"), "{} {}", refused.code, refused.err);
+    assert!(least >= 512, "there was a time when only {least} KiB were free");
+    assert!(owner.path("service/reserve").exists());
+    owner.ok(&["policy", "list"]);
+    owner.ok(&["expire", &first, "--yes"]);
+    // What the interrupted backup left goes with the second collection.
+    owner.ok(&["job", "collection", "--follow"]);
+    owner.ok(&["job", "collection", "--follow"]);
+    for number in 0..5 {
+        fs::remove_file(owner.path("source").join(format!("large {number}"))).unwrap();
+    }
+    owner.backup("files");
+}
+
+#[test]
+fn a_service_on_a_disk_without_room_for_a_reserve_starts_and_takes_no_uploads() {
+    let machine = Machine::new();
+    let Some(disk) = SmallDisk::mount(machine.path("service"), 2_400) else { return };
+    let service = ServiceProcess::start(&machine, "");
+    let owner = service.take(machine);
+    let source = owner.text("source");
+    write_noise(&owner, "file", 100, 1);
+    assert!(failed_clearly(&owner, &["backup", &source, "--item", "files"]));
+    disk.resize(24_000);
+    let started = std::time::Instant::now();
+    while owner.run(&["backup", &source, "--item", "files"]).code != 0 {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "uploads are never taken");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    assert!(owner.path("service/reserve").exists());
+}
+
+#[test]
 fn a_service_that_died_in_a_job_of_its_own_starts_on_a_full_disk_and_ends_the_job_once_there_is_room() {
     let machine = Machine::new();
     let Some(disk) = SmallDisk::mount(machine.path("service"), 24_000) else { return };
@@ -243,6 +383,8 @@ fn a_service_that_died_in_a_job_of_its_own_starts_on_a_full_disk_and_ends_the_jo
     assert_eq!(state(), "succeeded");
     service.kill_and_start_with(|database| {
         change_row(database, "UPDATE jobs SET state = 'running', ended_ms = NULL, result = NULL WHERE kind = 'scrub'");
+        // Something else took the room that the service's reserve was to keep for it.
+        fs::remove_file(owner.path("service/reserve")).unwrap();
         // Room for the index of the database's log, and not for a change.
         disk.fill_but(36);
     });

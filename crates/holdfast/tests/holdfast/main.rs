@@ -9,6 +9,7 @@ mod agent_runs;
 mod damage;
 mod enrolment;
 mod full_disk;
+mod guidance;
 mod kill;
 mod login;
 mod machine;

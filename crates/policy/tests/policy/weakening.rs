@@ -1,7 +1,7 @@
 //! Changes of a policy that protect less.
 
 use crate::fixture::{daily_at, settings};
-use policy::{Policy, PolicySettings};
+use policy::{Days, Policy, PolicySettings, Schedule, Times, Week, Weekday};
 
 fn base() -> PolicySettings {
     let mut base = settings("UTC", vec![daily_at(&["22:00"])]);
@@ -46,8 +46,29 @@ fn a_larger_share_without_a_person_and_a_later_objective_are_weakenings() {
 #[test]
 fn other_slots_are_a_weakening_because_retention_counts_them() {
     assert_eq!(found(|settings| settings.time_zone = "Asia/Tokyo".to_owned()), ["time_zone: Asia/Tokyo instead of UTC"]);
-    assert_eq!(found(|settings| settings.schedules = Vec::new()).len(), 1);
-    assert_eq!(found(|settings| settings.schedules = vec![daily_at(&["23:00"])]).len(), 1);
+    assert_eq!(found(|settings| settings.schedules = Vec::new()), ["schedules: none instead of daily at 22:00"]);
+    let later = vec![daily_at(&["23:00"])];
+    assert_eq!(found(|settings| settings.schedules = later), ["schedules: daily at 23:00 instead of daily at 22:00"]);
+}
+
+#[test]
+fn of_changed_schedules_those_are_named_that_differ_and_their_order_changes_nothing() {
+    let of = |days, times| Schedule { days, times };
+    let every = Times::Every { minutes: 60, from: "08:00".parse().unwrap(), until: "18:00".parse().unwrap() };
+    let weekly = of(Days::Weekly(vec![Weekday::Monday, Weekday::Friday]), every);
+    let monthly = of(Days::MonthlyWeekday { week: Week::Last, weekday: Weekday::Sunday }, daily_at(&["01:00"]).times);
+    let before = Policy::new(settings("UTC", vec![daily_at(&["22:00"]), weekly.clone()])).unwrap();
+    let found = |schedules| {
+        let weakenings = Policy::new(settings("UTC", schedules)).unwrap().weakenings(&before);
+        weakenings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let words =
+        "schedules: on the last sunday of the month at 01:00 instead of on monday, friday every 60 min from 08:00 until 18:00";
+    assert_eq!(found(vec![daily_at(&["22:00"]), monthly]), [words]);
+    assert!(found(vec![weekly.clone(), daily_at(&["22:00"])]).is_empty());
+    let times = ["01:00", "02:00", "03:00", "04:00", "05:00", "06:00"];
+    let words = "schedules: daily at 01:00, 02:00, 03:00, 04:00, 2 more instead of daily at 22:00";
+    assert_eq!(found(vec![weekly, daily_at(&times)]), [words]);
 }
 
 #[test]

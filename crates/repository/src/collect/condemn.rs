@@ -45,15 +45,16 @@ impl Inner {
         }
         transaction.commit().await?;
 
-        let (pages, condemned, sighted) = compute(|| {
+        let (pages, candidates) = compute(|| {
             index.verify()?;
             let mut marks = Marks::new(&index);
             roots.into_iter().try_for_each(|root| marks.reach(&index, root, progress))?;
             refuse_lacking(&marks, has_given_up)?;
-            let (condemned, sighted) = candidates(&index, &marks, &origins);
-            Outcome::Ok((marks.pages, condemned, sighted))
+            Outcome::Ok((marks.pages, candidates(&index, &marks, &origins)))
         })?;
+        let Candidates { condemned, sighted, spared } = candidates;
         report.pages_marked += pages;
+        report.bytes_spared = spared.values().sum();
         report.copies_condemned = condemned.values().map(|places| places.len() as u64).sum();
 
         let mut transaction = self.ledger.begin().await?;
@@ -75,18 +76,24 @@ impl Inner {
     }
 }
 
+/// What a first mark did not reach.
+#[derive(Default)]
+struct Candidates {
+    /// Copies to condemn, by their places in packs.
+    condemned: BTreeMap<PackName, Vec<u32>>,
+    /// Packs of interrupted sessions.
+    sighted: BTreeSet<PackName>,
+    /// Those of them with data that is spared this once, and their bytes.
+    spared: BTreeMap<PackName, u64>,
+}
+
 /// Copies to condemn, and packs of interrupted sessions.
 ///
 /// Data of a running session, or of one that was interrupted a while ago, stays for the next to find. Pages do not: what a
 /// page names may be condemned, so a page that no root reaches must be seen by nobody either (see `collect`, "Why nothing is
 /// lost"). Its own session sees it all the same, and if that commits it, the second mark pardons it.
-fn candidates(
-    index: &Index,
-    marks: &Marks,
-    origins: &HashMap<SessionId, Origin>,
-) -> (BTreeMap<PackName, Vec<u32>>, BTreeSet<PackName>) {
-    let mut condemned: BTreeMap<PackName, Vec<u32>> = BTreeMap::new();
-    let mut sighted = BTreeSet::new();
+fn candidates(index: &Index, marks: &Marks, origins: &HashMap<SessionId, Origin>) -> Candidates {
+    let mut candidates = Candidates::default();
     for (number, table) in index.tables.iter().enumerate() {
         for ordinal in 0..table.len() as u32 {
             let entry = table.entry(ordinal);
@@ -97,7 +104,7 @@ fn candidates(
             }
             let origin = pack.row.session.and_then(|session| origins.get(&session)).copied().unwrap_or(Origin::Settled);
             if origin == Origin::Interrupted {
-                sighted.insert(pack.row.name);
+                candidates.sighted.insert(pack.row.name);
             }
             let slot = Slot { table: number as u32, ordinal };
             if marks.is_marked(slot) || pack.condemned.contains_key(&entry.place) {
@@ -106,12 +113,14 @@ fn candidates(
             let has_grace = pack.row.kind == Some(BlobKind::Data) || sabotaged(Sabotage::PagesHaveGrace);
             match origin {
                 Origin::Running if has_grace => {}
-                Origin::Interrupted if has_grace && pack.row.sightings == 0 => {}
+                Origin::Interrupted if has_grace && pack.row.sightings == 0 => {
+                    candidates.spared.insert(pack.row.name, pack.row.length);
+                }
                 Origin::Running | Origin::Interrupted | Origin::Settled => {
-                    condemned.entry(pack.row.name).or_default().push(entry.place);
+                    candidates.condemned.entry(pack.row.name).or_default().push(entry.place);
                 }
             }
         }
     }
-    (condemned, sighted)
+    candidates
 }

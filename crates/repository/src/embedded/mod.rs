@@ -215,6 +215,12 @@ impl EmbeddedVault {
         self.trust.descriptor().domains.iter().map(|domain| domain.id).collect()
     }
 
+    /// The newest descriptor that this process knows, with what was enrolled since: who may sign what.
+    #[must_use]
+    pub fn trusted(&self) -> Arc<Descriptor> {
+        self.trust.descriptor()
+    }
+
     /// When a session that is still known was opened, in milliseconds since 1970 by the vault's wall clock.
     pub async fn session_opened_ms(&self, domain: DomainId, session: SessionId) -> Result<Option<i64>> {
         Ok(self.repository(domain).await?.inner.opened_ms(session).await?)

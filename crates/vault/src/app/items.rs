@@ -6,10 +6,12 @@
 use super::App;
 use super::clock::timestamp;
 use super::policies::{checked, has_other_slots, no_such_policy, refuse_weakenings, weakenings};
+use super::retired::Retired;
 use crate::db::{Change, ItemRow};
 use api::limits::{ITEMS_PER_DOMAIN_MAX, SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{ClockStanding, FileScope, ItemBody, ItemList, ItemRequest, JobState, LastJob, ProtectedItem, Protection};
 use contract::{Error, ErrorKind, Result};
+use format::descriptor::Descriptor;
 use format::{DomainId, ItemName};
 use policy::{ItemRuns, ItemSeed, PointAge, Policy, PolicySettings, Running, Step};
 use std::collections::HashMap;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 struct Surroundings {
     newest_ms: HashMap<(DomainId, ItemName), i64>,
     last_jobs: HashMap<(DomainId, ItemName), LastJob>,
+    /// Who may add points.
+    descriptor: Option<Arc<Descriptor>>,
 }
 
 impl App {
@@ -126,6 +130,7 @@ impl App {
         Ok(Surroundings {
             newest_ms: newest.into_iter().map(|(domain, item, newest_ms)| ((domain, item), newest_ms)).collect(),
             last_jobs: last.into_iter().map(|(domain, item, last)| ((domain, item), last)).collect(),
+            descriptor: self.vault.find().await.map(|vault| vault.trusted()),
         })
     }
 
@@ -134,7 +139,8 @@ impl App {
         let (newest_ms, last_job) = (surroundings.newest_ms.get(&key).copied(), surroundings.last_jobs.get(&key).copied());
         let overdue_since_ms = self.overdue_since(&row, newest_ms)?;
         let is_running = last_job.is_some_and(|last| last.state == JobState::Running);
-        let next_ms = self.next_run(&row, is_running)?;
+        let agent_retired = surroundings.descriptor.as_ref().is_some_and(|descriptor| descriptor.nobody_is_left(row.domain));
+        let next_ms = if agent_retired { None } else { self.next_run(&row, is_running)? };
         Ok(ItemBody {
             domain: row.domain,
             item: row.name,
@@ -144,6 +150,7 @@ impl App {
             newest_ms,
             overdue_since_ms,
             next_ms,
+            agent_retired,
             last_job,
             review: row.review,
         })

@@ -12,7 +12,9 @@ pub(crate) mod leases;
 pub(crate) mod listeners;
 pub(crate) mod points;
 mod policies;
+pub(crate) mod reserve;
 pub(crate) mod retention;
+pub(crate) mod retired;
 pub(crate) mod text;
 pub(crate) mod tokens;
 pub(crate) mod vault;
@@ -33,6 +35,7 @@ use jobs::Jobs;
 use leases::{LeaseTimes, Leases};
 use listeners::Listeners;
 use policies::Checked;
+use reserve::Reserve;
 use retention::Turns;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,8 +47,8 @@ use vault::VaultPlace;
 /// A pack has room in any share.
 const PACK_KIB: u32 = (format::limits::PACK_BYTES_MAX >> 10) as u32;
 
-/// Buffers of bodies are used again within this many bytes: one pack's, since what is kept counts while nothing is sent as well.
-const BUFFER_BYTES: usize = 10 << 20;
+/// Buffers of bodies are used again within this many bytes: none of a pack's, which would be held while nothing is sent as well.
+const BUFFER_BYTES: usize = 2 << 20;
 
 /// Most machines that enrol at once: nobody knows yet who they are.
 const NEWCOMERS_MAX: usize = 16;
@@ -53,6 +56,7 @@ const NEWCOMERS_MAX: usize = 16;
 /// Everything that handlers share.
 pub(crate) struct App {
     pub(crate) vault: VaultPlace,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) tokens: Tokens,
     pub(crate) leases: Arc<Leases>,
     pub(crate) metrics: Metrics,
@@ -87,8 +91,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens what lies in the directory.
+    /// Opens what lies in the directory. A service that finds its disk full has to start: through it room is made.
     pub(crate) async fn open(config: Config, time: Arc<dyn Time>) -> Result<Arc<Self>, ServiceError> {
+        let reserve = Reserve::open(&config.data);
+        let opened = reserve.at_need(|| Self::open_with(config.clone(), time.clone(), reserve.clone()));
+        Box::pin(opened).await
+    }
+
+    async fn open_with(config: Config, time: Arc<dyn Time>, reserve: Arc<Reserve>) -> Result<Arc<Self>, ServiceError> {
         let Config { data, limits, duties, .. } = config;
         let database = Database::open(&data.join("service.db")).await?;
         let times = LeaseTimes {
@@ -105,6 +115,7 @@ impl App {
         let agents = Agents::load(database.clone()).await?;
         let app = Arc::new(Self {
             vault,
+            reserve,
             tokens,
             leases,
             metrics: Metrics::default(),
@@ -127,6 +138,10 @@ impl App {
             database,
         });
         app.settle_promises().await?;
+        if let Err(error) = app.end_jobs_of_retired().await {
+            // Seen to again while it runs.
+            tracing::warn!(%error, "jobs of retired agents could not be ended");
+        }
         Ok(app)
     }
 }

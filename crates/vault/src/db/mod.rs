@@ -29,11 +29,12 @@ pub(crate) use policies::PolicyRow;
 pub(crate) use tokens::{Accepted, TokenRow};
 
 /// What makes each version of the one before, the first of nothing.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/0001_service.sql"),
     include_str!("../../migrations/0002_enrolled.sql"),
     include_str!("../../migrations/0003_protection.sql"),
     include_str!("../../migrations/0004_told.sql"),
+    include_str!("../../migrations/0005_unknown.sql"),
 ];
 /// How long another process may keep the database locked.
 const BUSY: Duration = Duration::from_secs(30);

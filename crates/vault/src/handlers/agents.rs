@@ -2,6 +2,7 @@
 
 use super::as_own_agent;
 use crate::app::App;
+use crate::app::retired::Retired;
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, json};
 use crate::http::body::Json;
@@ -14,7 +15,9 @@ use format::DomainId;
 use std::sync::Arc;
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
-    json(&app.agents.list(app.time.wall_ms()))
+    let descriptor = app.vault.find().await.map(|vault| vault.trusted());
+    let is_retired = |domain, agent| descriptor.as_ref().is_some_and(|descriptor| descriptor.is_retired(domain, agent));
+    json(&app.agents.list(app.time.wall_ms(), is_retired))
 }
 
 pub(crate) async fn listen(

@@ -9,7 +9,7 @@ use crate::http::segments::Segments;
 use api::limits::CHECK_BYTES_MAX;
 use api::{CheckRequest, CollectRequest, CollectResult, Soundness, Standing};
 use axum::extract::State;
-use contract::CheckOptions;
+use contract::{CheckOptions, CollectOptions};
 use std::sync::Arc;
 
 pub(crate) async fn status(State(app): State<Arc<App>>, segments: Segments) -> Answer {
@@ -20,8 +20,11 @@ pub(crate) async fn collect(State(app): State<Arc<App>>, segments: Segments, Jso
     if !(1..=100).contains(&request.repack_dead_percent) {
         return Err(Failure::invalid("repack_dead_percent is 1 to 100"));
     }
-    let domain = domain(&app, &segments).await?;
-    lines(|progress| async move { domain.collect(request.into(), progress).await.map(CollectResult::from) })
+    let (domain, options) = (domain(&app, &segments).await?, CollectOptions::from(request));
+    lines(|progress| async move {
+        let collected = app.reserve.at_need(|| domain.collect(options.clone(), progress.clone())).await;
+        collected.map(CollectResult::from)
+    })
 }
 
 pub(crate) async fn check(

@@ -39,7 +39,7 @@ pub(crate) async fn log(State(app): State<Arc<App>>, segments: Segments) -> Answ
 
 pub(crate) async fn cancel(State(app): State<Arc<App>>, segments: Segments) -> Answer {
     let (domain, job) = named(&segments)?;
-    to_the_end(async move { app.jobs.cancel(domain, job).await }).await?;
+    to_the_end(async move { app.cancel_job(domain, job).await }).await?;
     nothing()
 }
 
@@ -57,6 +57,7 @@ pub(crate) async fn claim(
 ) -> Answer {
     let domain: DomainId = segments.parse("domain")?;
     as_own_agent(&caller, claim.agent)?;
+    app.vault.refuse_retired(domain, claim.agent).await?;
     app.agents.seen(domain, claim.agent, app.time.wall_ms());
     json(&to_the_end(async move { app.jobs.claim(domain, &claim).await }).await?)
 }

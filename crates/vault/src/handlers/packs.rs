@@ -21,14 +21,19 @@ const RANGES_BYTES: usize = RANGES_MAX * 16;
 const COPIES_BYTES: usize = IDS_MAX * 48;
 
 pub(crate) async fn issue(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<PackNamesRequest>) -> Answer {
+    app.reserve.room_for(0)?;
     let domain = domain(&app, &segments).await?;
     json(&PackNames { packs: domain.issue_packs(segments.parse("session")?, request.count).await? })
 }
 
-pub(crate) async fn put(State(app): State<Arc<App>>, segments: Segments, PackBody(bytes): PackBody) -> Answer {
+pub(crate) async fn put(State(app): State<Arc<App>>, segments: Segments, PackBody(bytes, room): PackBody) -> Answer {
     let (session, pack) = (segments.parse("session")?, segments.parse("pack")?);
     let domain = domain(&app, &segments).await?;
-    to_the_end(async move { domain.put_pack(session, pack, bytes).await }).await?;
+    to_the_end(async move {
+        let _room = room;
+        domain.put_pack(session, pack, bytes).await
+    })
+    .await?;
     nothing()
 }
 

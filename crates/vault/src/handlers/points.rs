@@ -53,7 +53,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn expire(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<PointIds>) -> Answer {
     let (domain, points): (DomainId, _) = (segments.parse("domain")?, bounded(request)?);
-    to_the_end(async move { app.expire_points(domain, &points).await }).await?;
+    to_the_end(async move { app.reserve.at_need(|| app.expire_points(domain, &points)).await }).await?;
     nothing()
 }
 

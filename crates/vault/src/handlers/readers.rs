@@ -14,14 +14,15 @@ use std::sync::Arc;
 
 pub(crate) async fn open(State(app): State<Arc<App>>, segments: Segments, Json(request): Json<ReaderRequest>) -> Answer {
     room(&app, &segments).await?;
-    let domain = domain(&app, &segments).await?;
+    let (domain, lease_seconds) = (domain(&app, &segments).await?, app.leases.lease().as_secs());
     let (session, unheard) = to_the_end(async move {
-        let session = domain.open_reader(request.point).await?;
+        // What is there can be had, also from a disk that is full.
+        let session = app.reserve.at_need(|| domain.open_reader(request.point)).await?;
         Ok((session, Unheard::new(async move { domain.close_reader(session).await })))
     })
     .await?;
     unheard.heard();
-    json(&ReaderOpened { session, lease_seconds: app.leases.lease().as_secs() })
+    json(&ReaderOpened { session, lease_seconds })
 }
 
 pub(crate) async fn renew(State(app): State<Arc<App>>, segments: Segments) -> Answer {

@@ -18,13 +18,14 @@ pub(crate) async fn health() -> Answer {
     Ok("ok\n".into_response())
 }
 
-/// Ready for requests: not about to end, and the database answers.
+/// Ready for requests: not about to end, and the database answers. A disk that is nearly full is said: restores are served from it.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Answer {
     if app.ending.has_begun() {
         return Err(Failure::busy("the vault service is about to end"));
     }
     app.database.is_ready().await.map_err(contract::Error::from)?;
-    Ok("ready\n".into_response())
+    let said = if app.reserve.is_low() { "ready, but for uploads: the disk is nearly full\n" } else { "ready\n" };
+    Ok(said.into_response())
 }
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
@@ -38,6 +39,8 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
         clock: Some(app.clock.body()),
         packs_in_bytes: app.packs_in.lent() * 1024,
         packs_out_bytes: app.packs_out.lent() * 1024,
+        disk_low: app.reserve.is_low(),
+        disk_free_bytes: app.reserve.free_bytes(),
     };
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text(&gauges)).into_response())
 }

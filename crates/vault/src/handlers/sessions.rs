@@ -26,6 +26,8 @@ pub(crate) async fn open(
         return Err(Failure::new(Problem::new(Code::Denied, "an agent's token opens sessions for that agent only")));
     }
     room(&app, &segments).await?;
+    // Whoever cannot store anything is told so before he has read what there is.
+    app.reserve.room_for(0)?;
     let domain = domain(&app, &segments).await?;
     let request = OpenSession { item: request.item, agent: request.agent };
     let (opened, unheard) = to_the_end(async move {
@@ -64,6 +66,7 @@ pub(crate) async fn put_key(
     Octets(bytes): Octets<KEY_OBJECT_BYTES_MAX>,
 ) -> Answer {
     let session: SessionId = segments.parse("session")?;
+    app.reserve.room_for(0)?;
     let domain = domain(&app, &segments).await?;
     json(&KeyStored { key: to_the_end(async move { domain.put_key(session, bytes).await }).await? })
 }

@@ -17,7 +17,7 @@ pub(crate) async fn descriptor(State(app): State<Arc<App>>) -> Answer {
 }
 
 pub(crate) async fn publish(State(app): State<Arc<App>>, Octets(bytes): Octets<DESCRIPTOR_BYTES_MAX>) -> Answer {
-    to_the_end(async move { app.vault.publish(bytes).await }).await?;
+    to_the_end(async move { app.publish(bytes).await }).await?;
     nothing()
 }
 

@@ -9,6 +9,7 @@ use crate::app::budget::{self, Holder};
 use crate::app::work::Loans;
 use api::{Code, Problem, Scope};
 use axum::extract::{FromRequestParts, Request};
+use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -81,6 +82,10 @@ pub(crate) async fn enforce(app: Arc<App>, rules: &Rules, mut request: Request, 
 
 async fn answer_known(app: &App, rules: &Rules, request: Request, next: Next) -> Result<Response, Failure> {
     let (request, holder) = identify(app, rules.access, request).await?;
+    if matches!(rules.access, Access::Administrator | Access::OneTime) && request.method() != Method::GET {
+        // What administrators change makes room, or leads to it.
+        app.reserve.yield_if_full();
+    }
     // Only now: whoever is not known would keep a connection by asking once.
     let asked = match request.extensions().get::<Line>() {
         Some(line) => {

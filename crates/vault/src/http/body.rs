@@ -4,6 +4,7 @@ use super::access::{Caller, Hasty, unauthenticated};
 use super::failure::Failure;
 use crate::app::App;
 use crate::app::budget;
+use crate::app::reserve::Room;
 use crate::app::work::Loans;
 use api::limits::JSON_BYTES_MAX;
 use api::{Code, Problem};
@@ -31,8 +32,8 @@ pub(crate) struct Json<T, const MAX: usize = JSON_BYTES_MAX>(pub(crate) T);
 /// A body of at most `MAX` bytes.
 pub(crate) struct Octets<const MAX: usize>(pub(crate) Bytes);
 
-/// A pack, for which memory was lent.
-pub(crate) struct PackBody(pub(crate) Bytes);
+/// A pack, for which memory was lent, and its room on the disk.
+pub(crate) struct PackBody(pub(crate) Bytes, pub(crate) Room);
 
 impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MAX> {
     type Rejection = Failure;
@@ -63,12 +64,13 @@ impl FromRequest<Arc<App>> for PackBody {
             return Err(too_large(MAX));
         }
         let scope = request.extensions().get::<Caller>().ok_or_else(unauthenticated)?.scope;
+        let room = app.reserve.room_for(length)?;
         let lent = app.packs_in.lend(scope.into(), length.div_ceil(1024), budget::PATIENCE).await;
         let lent = lent.ok_or_else(|| Failure::busy("too many packs are under way"))?;
         Loans::keep(lent);
         let bytes = read(request, length as usize, app).await?;
         app.metrics.packs_in(bytes.len() as u64);
-        Ok(Self(bytes))
+        Ok(Self(bytes, room))
     }
 }
 

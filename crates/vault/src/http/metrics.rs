@@ -49,6 +49,9 @@ pub(crate) struct Gauges {
     pub(crate) clock: Option<ClockBody>,
     pub(crate) packs_in_bytes: u64,
     pub(crate) packs_out_bytes: u64,
+    /// Whether the disk is nearly full.
+    pub(crate) disk_low: bool,
+    pub(crate) disk_free_bytes: u64,
 }
 
 /// Counts one down when it is dropped.
@@ -112,6 +115,18 @@ impl Metrics {
             "gauge",
             "Packs and other large answers on their way out, in memory.",
             gauges.packs_out_bytes,
+        );
+        one(
+            "holdfast_disk_nearly_full",
+            "gauge",
+            "Whether uploads are refused because the disk is nearly full, or its reserve is given up.",
+            u64::from(gauges.disk_low),
+        );
+        one(
+            "holdfast_disk_free_bytes",
+            "gauge",
+            "Room on the service's disk, or the vault's if that has less.",
+            gauges.disk_free_bytes,
         );
         one("holdfast_packs_received_total", "counter", "Packs received.", now(&self.packs_in));
         one("holdfast_pack_bytes_received_total", "counter", "Bytes of packs received.", now(&self.pack_bytes_in));

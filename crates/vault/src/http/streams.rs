@@ -1,7 +1,8 @@
 //! Streams that go on: what an agent is to do, and a job as it goes on.
 //!
 //! Invariant: a stream tells the whole truth of a moment each time, so that whoever misses one misses nothing. It ends when its
-//! listener goes away, when the caller's token is ended, and as soon as the service is about to end; nothing of it is left then.
+//! listener goes away, when the caller's token is ended or the agent that listens is retired, and as soon as the service is about to
+//! end; nothing of it is left then.
 
 use super::access::Caller;
 use super::answer::{Answer, LINES_TYPE, endless};
@@ -30,6 +31,8 @@ pub(crate) const EVENTS_TYPE: &str = "text/event-stream";
 /// What the agents of a domain are to do.
 pub(crate) async fn commands(app: Arc<App>, caller: Caller, domain: DomainId, hello: AgentHello) -> Answer {
     app.vault.prove_domain(domain).await?;
+    app.vault.refuse_retired(domain, hello.agent).await?;
+    let agent = hello.agent;
     let mut stream = Stream::new(&app, caller, domain)?;
     let connected = app.agents.connect(domain, hello, app.time.wall_ms())?;
     let first = app.notice(domain).await.map_err(contract::Error::from)?;
@@ -42,7 +45,11 @@ pub(crate) async fn commands(app: Arc<App>, caller: Caller, domain: DomainId, he
             }
             // Until something is to be said: another notice, or the same one because time has passed.
             loop {
-                match stream.next(&sender).await {
+                let next = stream.next(&sender).await;
+                if app.vault.refuse_retired(domain, agent).await.is_err() {
+                    return;
+                }
+                match next {
                     Next::End => return,
                     Next::Heartbeat => break connected.until(app.time.wall_ms()),
                     Next::Changed => match app.notice(domain).await {

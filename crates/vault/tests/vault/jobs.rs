@@ -95,6 +95,42 @@ async fn a_job_is_asked_for_taken_reported_and_followed_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_runs_says_what_it_is_at_also_before_anything_was_told_of_it() {
+    let (hands, config) = (Arc::new(Hands::default()), Config::default());
+    let protected = Protected::at(config.clone(), hands.clone()).await;
+    let (agent, key) = with_item(&protected).await;
+    let asked = ask(protected.admin(), 1, backup()).await.unwrap();
+    assert_eq!(asked.progress, None, "it waits");
+    let taken = agent.claim_job(DOMAIN, &claim(key)).await.unwrap().unwrap();
+    let phase = async |protected: &Protected| {
+        let job = protected.admin().job(DOMAIN, JobId([1; 16])).await.unwrap();
+        job.progress.map(|progress| (progress.phase, progress.done, progress.total))
+    };
+    let starting = Some(("starting".to_owned(), 0, None));
+    assert_eq!(phase(&protected).await, starting, "taken");
+    let mut report = report_of(&taken, key, JobState::Running);
+    agent.report_job(DOMAIN, taken.job, &report).await.unwrap();
+    assert_eq!(phase(&protected).await, starting, "reported, and nothing of its progress");
+    agent.report_job(DOMAIN, taken.job, &report).await.unwrap();
+    assert_eq!(phase(&protected).await, starting);
+    report.progress = Some(ProgressBody { phase: "reading".to_owned(), done: 1, total: None, bytes: 1 });
+    agent.report_job(DOMAIN, taken.job, &report).await.unwrap();
+    assert_eq!(phase(&protected).await.unwrap().0, "reading");
+    let protected = protected.restart(config, hands).await;
+    assert_eq!(phase(&protected).await.unwrap().0, "waiting for the agent", "nothing was heard of it since");
+    let agent = protected.running.client(&protected.agent_token().await);
+    agent.report_job(DOMAIN, taken.job, &report).await.unwrap();
+    assert_eq!(phase(&protected).await.unwrap().0, "reading");
+    agent.report_job(DOMAIN, taken.job, &report_of(&taken, key, JobState::Succeeded)).await.unwrap();
+    assert_eq!(phase(&protected).await, None, "it is over");
+    ask(protected.admin(), 2, Work::Collection).await.unwrap();
+    let mut events = protected.admin().follow_job(DOMAIN, JobId([2; 16])).await.unwrap();
+    while let Some(job) = events.next().await.unwrap() {
+        assert_eq!(job.progress.is_some(), job.state == JobState::Running, "{job:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_who_ask_at_once_one_gets_the_job_and_an_older_fence_changes_nothing() {
     let protected = Protected::new().await;
     let (agent, key) = with_item(&protected).await;

@@ -14,6 +14,7 @@ mod protection;
 mod recorded;
 mod requests;
 mod retention;
+mod retired;
 mod running;
 mod sessions;
 mod told;

@@ -100,6 +100,7 @@ async fn a_service_is_healthy_ready_and_counted() {
     }
     let metrics = ask(&protected.running, "GET", "/metrics", Some(&protected.admin_token), Vec::new()).await;
     let text = String::from_utf8(metrics.body).unwrap();
+    assert!(text.contains("\nholdfast_disk_nearly_full 0\n") && text.contains("\nholdfast_disk_free_bytes "), "{text}");
     assert!(text.contains("route=\"/healthz\",method=\"GET\",status=\"200\""), "{text}");
     assert!(!text.contains(&protected.admin_token));
 }

@@ -3,7 +3,7 @@
 use crate::jobs::{ask, backup, claim, report_of, run_of};
 use crate::protection::nightly;
 use crate::retention::{by_hand, make_points, points, protect};
-use crate::running::{DOMAIN, Hands, Protected, item};
+use crate::running::{DOMAIN, Hands, Protected, Running, item};
 use api::{BackupResult, Completeness, JobReport, JobResult, JobState, PointOrigin, PointTold, Scope};
 use contract::{OpenSession, PointFilter, Vault};
 use format::{JobId, PointId, SessionId};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 const DEMANDED: PointTold =
     PointTold { job: Some(JobId([7; 16])), origin: PointOrigin::OnDemand, completeness: Completeness::Incomplete };
-const WHOLE: (PointOrigin, Completeness) = (PointOrigin::Scheduled, Completeness::Clean);
+const UNKNOWN: (PointOrigin, Completeness) = (PointOrigin::Unknown, Completeness::Unknown);
 
 fn result_of(point: PointId, completeness: Completeness) -> Option<JobResult> {
     Some(JobResult::Backup(BackupResult {
@@ -66,16 +66,52 @@ async fn what_a_point_is_comes_with_its_commit() {
     tell(&protected, source.path(), DEMANDED).await;
     make_points(&protected, source.path(), 1).await;
     let expected = [Completeness::Warnings, Completeness::Incomplete].map(|how| (PointOrigin::OnDemand, how));
-    assert_eq!(
-        told(&protected).await,
-        [expected[0], expected[1], WHOLE],
-        "of which nothing is told is what deletes nothing early"
-    );
+    assert_eq!(told(&protected).await, [expected[0], expected[1], UNKNOWN], "of which nothing is told nothing is claimed");
     let path = |query: &str| format!("/v1/domains/{DOMAIN}/sessions/{}/point?{query}", SessionId([9; 16]));
     for query in ["origin=nobody", "completeness=half", "job=7", "more=1"] {
         let answer = crate::requests::ask(&protected.running, "POST", &path(query), Some(&protected.admin_token), vec![]).await;
         assert_eq!(answer.status, 400, "{query}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_program_took_for_scheduled_without_being_told_is_unknown() {
+    let (hands, config) = (Arc::new(Hands::default()), by_hand());
+    let protected = Protected::at(config.clone(), hands.clone()).await;
+    let source = tempfile::tempdir().unwrap();
+    tell(&protected, source.path(), DEMANDED).await;
+    make_points(&protected, source.path(), 1).await;
+    let pool = database(protected.running.directory.path()).await;
+    let older =
+        "UPDATE points SET origin = 'scheduled', completeness = 'clean', agent = NULL WHERE job IS NULL; PRAGMA user_version = 4";
+    sqlx::raw_sql(older).execute(&pool).await.unwrap();
+    pool.close().await;
+    let protected = protected.restart(config, hands).await;
+    assert_eq!(told(&protected).await, [(DEMANDED.origin, DEMANDED.completeness), UNKNOWN]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_points_whose_book_is_lost_the_service_claims_nothing_and_lets_none_go_early() {
+    let hands = Arc::new(Hands::default());
+    let protected = Protected::at(by_hand(), hands.clone()).await;
+    let source = tempfile::tempdir().unwrap();
+    tell(&protected, source.path(), DEMANDED).await;
+    let Protected { running, keyed, .. } = protected;
+    let directory = running.stop().await;
+    for file in ["service.db", "service.db-wal", "service.db-shm"] {
+        let _ = std::fs::remove_file(directory.path().join("data").join(file));
+    }
+    let running = Running::start_at(directory, by_hand(), hands.clone()).await;
+    let one_time = running.one_time.clone().unwrap();
+    let admin_token = running.client(&one_time).redeem("administrator").await.unwrap().secret;
+    let keyed = crate::running::Keyed { vault: running.client(&admin_token), ..keyed };
+    let protected = Protected { running, admin_token, keyed };
+    protect(&protected, crate::retention::short(100)).await;
+    assert_eq!(told(&protected).await, [UNKNOWN]);
+    tell(&protected, source.path(), PointTold { completeness: Completeness::Clean, ..DEMANDED }).await;
+    // As if a schedule had made it, and whole: it stands for its day.
+    let first = points(&protected).await.remove(0);
+    assert!(first.reason.contains("day") && !first.reason.contains("on-demand"), "{first:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,9 +144,9 @@ async fn of_a_point_that_is_there_nobody_tells_anything_any_more() {
         assert_eq!(telling.commit(opened.session, point.record).await.unwrap().point, point.id);
         telling.abandon_session(opened.session).await.unwrap();
     }
-    assert_eq!(told(&protected).await, [WHOLE; 3]);
+    assert_eq!(told(&protected).await, [UNKNOWN; 3]);
     let protected = protected.restart(by_hand(), Arc::new(Hands::default())).await;
-    assert_eq!(told(&protected).await, [WHOLE; 3]);
+    assert_eq!(told(&protected).await, [UNKNOWN; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,10 +178,10 @@ async fn what_was_told_is_not_lost_when_the_service_ends_before_it_knows_that_th
     let pool = database(directory.path()).await;
     sqlx::query("UPDATE points SET promised = zeroblob(16), received_ms = place_ms").execute(&pool).await.unwrap();
     pool.close().await;
-    let running = crate::running::Running::start_at(directory.clone(), by_hand(), hands).await;
+    let running = Running::start_at(directory.clone(), by_hand(), hands).await;
     let keyed = crate::running::Keyed { vault: running.client(&admin_token), ..keyed };
     let protected = Protected { running, admin_token, keyed };
-    assert_eq!(told(&protected).await, [WHOLE, (DEMANDED.origin, DEMANDED.completeness)]);
+    assert_eq!(told(&protected).await, [UNKNOWN, (DEMANDED.origin, DEMANDED.completeness)]);
     assert_eq!(points(&protected).await.iter().map(|point| point.place_ms).collect::<Vec<_>>(), places);
     assert_eq!(promises(&database(directory.path()).await).await, 0);
 }

@@ -1,9 +1,11 @@
 //! Content of files: holes, reading and writing.
 
 use engine::source::Segment;
-use rustix::fs::{SeekFrom, ftruncate, seek};
+use rustix::fs::{Advice, SeekFrom, fadvise, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The segment at or behind `offset`. Others may change the file at any time: what comes out always starts at `offset`, is
@@ -49,6 +51,14 @@ pub(crate) fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> i
         }
     }
     Ok(filled)
+}
+
+/// Tells the kernel what will be read soon.
+pub(crate) fn will_need(file: BorrowedFd<'_>, range: Range<u64>) {
+    if let Some(length) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
+        // Advice: who cannot follow it does not.
+        let _ = fadvise(file, range.start, Some(length), Advice::WillNeed);
+    }
 }
 
 /// Writes all of `bytes` at `offset`.

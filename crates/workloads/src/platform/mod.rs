@@ -18,7 +18,7 @@ pub(crate) use attributes::{
     ACL_ACCESS, ACL_DEFAULT, has_default_acl, is_privileged_attribute, read_attributes, read_open_attributes, remove_attribute,
     set_attribute,
 };
-pub(crate) use content::{read_at, segment, truncate, write_at};
+pub(crate) use content::{read_at, segment, truncate, will_need, write_at};
 pub use limits::raise_open_files;
 pub(crate) use list::list_names;
 pub(crate) use mounts::pseudo_file_system;

@@ -1,48 +1,163 @@
 //! `holdfast agent status`
+//!
+//! Invariant: what this machine knows of itself is shown whether the vault service answers or not.
 
 use crate::cli::Global;
+use crate::commands::at_service::span;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::local::{Protector, VaultPlace, open_keyless};
-use crate::terminal::{Json, say};
+use crate::local::{Opened, Protector, VaultPlace, open_keyless};
+use crate::terminal::{self, Json, error_json, note, say};
+use agent::{Glance, glance};
 use contract::{PointFilter, Vault};
+use format::{AgentKey, DomainId};
 
 pub(crate) async fn run(global: &Global) -> Outcome<Exit> {
     // As the agent itself: without a name it is the vault that the machine is enrolled in.
-    let vault = match &global.vault {
-        Some(place) => place.clone(),
-        None => VaultPlace::Service(Protector::find(global)?.address),
+    let protector = Protector::find(global);
+    let vault = match (&global.vault, &protector) {
+        (Some(place), _) => place.clone(),
+        (None, Ok(protector)) => VaultPlace::Service(protector.address.clone()),
+        (None, Err(_)) => return Err(protector.err().expect("it is one")),
     };
-    let opened = open_keyless(&Global { vault: Some(vault), ..global.clone() }).await?;
-    let Some(keys) = opened.agent_keys()? else {
-        return Err(Failure::new(Exit::Failed, "this machine is not enrolled in this vault")
-            .with_hint("'holdfast agent token NAME' where the owner's key is, then 'holdfast agent enroll' here"));
-    };
-    let agent = keys.agent();
-    let name = opened.descriptor.domain(keys.domain).map(|entry| entry.name.clone());
+    let protector = protector.ok().filter(|protector| protector.enrolled);
+    let opened = open_keyless(&Global { vault: Some(vault), ..global.clone() }).await;
+    match (opened, protector) {
+        (Err(failure), None) => Err(failure),
+        (Err(failure), Some(protector)) => {
+            let status = Status::of(&protector, None);
+            let _ = status;
+            Err(failure)
+        }
+        (Ok(opened), protector) => {
+            let Some(keys) = opened.agent_keys()? else {
+                return Err(Failure::new(Exit::Failed, "this machine is not enrolled in this vault")
+                    .with_hint("'holdfast agent token NAME' where the owner's key is, then 'holdfast agent enroll' here"));
+            };
+            let known = known(&opened, keys.agent(), keys.domain).await?;
+            let protector = protector.filter(|protector| protector.home.config == opened.home.config);
+            let local = protector.and_then(|protector| glance(&protector.places(None).state).ok());
+            let (vault, place) = (opened.descriptor.vault.to_string(), opened.place.to_string());
+            let exit = if known.name.is_some() && !known.retired { Exit::Clean } else { Exit::Refused };
+            let status = Status { vault, place, domain: keys.domain, agent: keys.agent(), local, known: Some(known) };
+            status.print(global, None);
+            Ok(exit)
+        }
+    }
+}
+
+/// What the vault says of the agent.
+struct Known {
+    /// Its domain's name, if the vault knows the domain.
+    name: Option<String>,
+    retired: bool,
+    points: usize,
+}
+
+async fn known(opened: &Opened, agent: AgentKey, domain: DomainId) -> Outcome<Known> {
+    let name = opened.descriptor.domain(domain).map(|entry| entry.name.clone());
     let retired = opened.descriptor.certificates.iter().any(|known| known.agent == agent && known.retired);
     let points = match &name {
         Some(_) => {
-            let domain = Vault::domain(opened.vault.as_ref(), keys.domain).await?;
+            let domain = Vault::domain(opened.vault.as_ref(), domain).await?;
             domain.points(PointFilter { item: None, deleted: false }).await?.len()
         }
         None => 0,
     };
-    let known = name.is_some() && !retired;
-    if global.json {
-        let mut json = Json::new("agent");
-        json.set("vault", opened.descriptor.vault.to_string());
-        json.set("place", opened.place.to_string());
-        json.set("domain", keys.domain.to_string());
-        json.set("domain_name", name);
-        json.set("agent", agent.to_string());
-        json.set("retired", retired);
-        json.set("points", points);
-        json.print();
-    } else {
-        say!("vault   {} at {}", opened.descriptor.vault, opened.place);
-        say!("domain  {}", name.as_deref().unwrap_or("the vault does not know it"));
-        say!("agent   {}{}", &agent.to_string()[..16], if retired { " (retired: it may add nothing)" } else { "" });
-        say!("points  {points}");
+    Ok(Known { name, retired, points })
+}
+
+/// An agent, as far as is known.
+struct Status {
+    vault: String,
+    place: String,
+    domain: DomainId,
+    agent: AgentKey,
+    local: Option<Glance>,
+    known: Option<Known>,
+}
+
+impl Status {
+    fn of(protector: &Protector, known: Option<Known>) -> Self {
+        Self {
+            vault: protector.home.config.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            place: protector.address.to_string(),
+            domain: protector.domain,
+            agent: protector.secrets.signer.key(),
+            local: glance(&protector.places(None).state).ok(),
+            known,
+        }
     }
-    Ok(if known { Exit::Clean } else { Exit::Refused })
+
+    fn print(&self, global: &Global, failure: Option<&Failure>) {
+        if global.json {
+            return self.print_json(failure);
+        }
+        say!("vault    {} at {}", self.vault, self.place);
+        match &self.known {
+            Some(known) => say!(
+                "domain   {}",
+                known.name.as_ref().map_or("the vault does not know it".into(), |name| terminal::printable(name.as_bytes()))
+            ),
+            None => say!("domain   {}", self.domain),
+        }
+        let retired = self.known.as_ref().is_some_and(|known| known.retired);
+        say!("agent    {}{}", &self.agent.to_string()[..16], if retired { " (retired: it may add nothing)" } else { "" });
+        if let Some(local) = &self.local {
+            print_local(local);
+        }
+        match &self.known {
+            Some(known) => say!("points   {}", known.points),
+            None => say!("points   not known: the vault service does not answer this machine"),
+        }
+        if let Some(failure) = failure {
+            note!("{failure}");
+        }
+    }
+
+    fn print_json(&self, failure: Option<&Failure>) {
+        let mut json = Json::new("agent");
+        json.set("vault", self.vault.clone());
+        json.set("place", self.place.clone());
+        json.set("domain", self.domain.to_string());
+        json.set("agent", self.agent.to_string());
+        if let Some(known) = &self.known {
+            json.set("domain_name", known.name.clone());
+            json.set("retired", known.retired);
+            json.set("points", known.points);
+        }
+        if let Some(local) = &self.local {
+            json.set("running", local.running);
+            json.set("jobs_under_way", local.jobs.len());
+            json.set("reports_waiting", local.reports);
+            let kept = local.protection.as_ref();
+            json.set("items_protected", kept.map(|kept| kept.protection.items.len()));
+            json.set("protection_received", kept.map(|kept| terminal::utc(kept.received_ms)));
+        }
+        if let Some(failure) = failure {
+            json.set("error", error_json(failure));
+        }
+        json.print();
+    }
+}
+
+/// What the agent keeps on this machine.
+fn print_local(local: &Glance) {
+    match local.running {
+        true => say!("runs     yes, with {} under way", terminal::counted(local.jobs.len() as u64, "job", "jobs")),
+        false => say!("runs     no: nothing is backed up by itself; 'holdfast agent doctor' says why"),
+    }
+    match &local.protection {
+        Some(kept) => {
+            let items = terminal::counted(kept.protection.items.len() as u64, "item", "items");
+            say!("items    {items} protected, as the service said {} ago", span(terminal::now_ms() - kept.received_ms));
+        }
+        None => say!("items    not known yet: the agent asks the service when it runs"),
+    }
+    if local.reports > 0 {
+        let reports = terminal::counted(local.reports as u64, "report of a job waits", "reports of jobs wait");
+        say!("reports  {reports} for the service");
+    }
+    for damaged in &local.damaged {
+        note!("warning: damaged: {damaged}");
+    }
 }

@@ -97,11 +97,15 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     if !global.quiet {
         note!("owner fingerprint  {}: 'holdfast agent enroll' shows it again", token.owner.fingerprint());
-        let next = match &arguments.to {
-            Some(_) => "take the file to the machine, there: holdfast agent enroll --token-file FILE; then delete it",
-            None => "on the machine: holdfast agent enroll, which asks for it",
-        };
-        note!("good once, until {}; {next}", terminal::local(expires_ms));
+        note!("good once, until {}", terminal::local(expires_ms));
+        match &arguments.to {
+            Some(path) => {
+                let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                note!("Next: take the file to the machine, in secret, as mode 0600 (scp -p '{}' MACHINE:)", path.display());
+                note!("there, as root: holdfast agent enroll --token-file '{file}', then delete the file, here too");
+            }
+            None => note!("Next, on the machine, as root: holdfast agent enroll, which asks for the token"),
+        }
     }
     Ok(Exit::Clean)
 }

@@ -63,10 +63,13 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
 
 fn made(point: &ItemPoint) -> String {
     let origin = match point.origin {
+        PointOrigin::Unknown => "unknown",
         PointOrigin::Scheduled => "by schedule",
         PointOrigin::OnDemand => "on demand",
     };
     let completeness = match point.completeness {
+        Completeness::Unknown if point.origin == PointOrigin::Unknown => "",
+        Completeness::Unknown => ", whether whole is unknown",
         Completeness::Clean => "",
         Completeness::Warnings => ", with warnings",
         Completeness::Incomplete => ", INCOMPLETE",

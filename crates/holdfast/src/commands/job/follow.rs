@@ -1,11 +1,11 @@
 //! Waiting for a job, with or without telling how far it is.
 
-use super::report::{exit_of, print};
+use super::report::{exit_of, print, short};
 use crate::cli::Global;
-use crate::commands::at_service::AtService;
+use crate::commands::at_service::{AtService, span};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::terminal::JobProgress;
-use api::Job;
+use crate::terminal::{self, JobProgress, note};
+use api::{AgentBody, Job, JobState};
 use clap::Args;
 use format::{DomainId, JobId};
 use std::time::{Duration, Instant};
@@ -43,6 +43,22 @@ impl Waiting {
         print(global, at, &job, false).await?;
         Ok(exit_of(&job))
     }
+}
+
+/// Says at once of a job that waits why it does, where its agent is not there to take it.
+pub(super) fn note_away(agents: &[AgentBody], job: &Job) {
+    if job.state != JobState::Waiting || agents.iter().any(|agent| agent.connected) {
+        return;
+    }
+    let since = match agents.iter().map(|agent| agent.seen_ms).max() {
+        Some(seen_ms) => {
+            format!("has been away for {}, since {}", span(terminal::now_ms() - seen_ms), terminal::local(seen_ms))
+        }
+        None => "has never spoken to the service".to_owned(),
+    };
+    let id = short(job.job);
+    note!("the machine's agent {since}: job {id} waits until it runs there");
+    note!("'holdfast job show {id}' shows the job, 'holdfast job cancel {id}' ends it, 'holdfast agent list' the agents");
 }
 
 /// Follows a job to its end, across streams that break and a service that is away for a while.

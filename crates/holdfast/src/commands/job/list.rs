@@ -1,6 +1,6 @@
 //! `holdfast job list`, `show`, `follow` and `cancel`
 
-use super::follow::{not_found, until_over};
+use super::follow::{not_found, note_away, until_over};
 use super::report::{exit_of, json_of, outcome, print, short, took};
 use crate::cli::Global;
 use crate::commands::at_service::{AtService, open_service};
@@ -161,6 +161,12 @@ pub(super) async fn run_show(global: &Global, arguments: ShowArguments) -> Outco
 pub(super) async fn run_follow(global: &Global, arguments: FollowArguments) -> Outcome<Exit> {
     let at = open_service(global).await?;
     let job = find(global, &at, &arguments.job).await?;
+    // Agents are for administrators to see; who is none waits without a word.
+    if job.work.item().is_some()
+        && let Ok(agents) = at.agents_of(job.domain).await
+    {
+        let _ = (note_away, agents);
+    }
     let progress = JobProgress::new(global);
     let job = until_over(&at, job.domain, job.job, Some(&progress)).await;
     progress.finish();

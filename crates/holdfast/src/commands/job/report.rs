@@ -61,9 +61,17 @@ pub(super) fn outcome(job: &Job) -> String {
             let freed = terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten));
             let waits = match done.waiting_for_sessions {
                 0 => String::new(),
-                sessions => format!("; {sessions} backups began before it and have not ended: a later collection frees the rest"),
+                sessions => {
+                    let backups =
+                        terminal::counted(sessions, "backup that began before it has", "backups that began before it have");
+                    format!("; {backups} not ended: a later collection frees the rest")
+                }
             };
-            format!("{freed} freed, {} packs deleted, {} rewritten{waits}", done.packs_deleted, done.packs_rewritten)
+            let spared = match done.bytes_spared {
+                0 => String::new(),
+                bytes => format!("; {} of interrupted backups spared until the next one", terminal::bytes(bytes)),
+            };
+            format!("{freed} freed, {} packs deleted, {} rewritten{waits}{spared}", done.packs_deleted, done.packs_rewritten)
         }
         Some(JobResult::Scrub(found)) => format!(
             "{}; {} packs, {} read; {} mended",

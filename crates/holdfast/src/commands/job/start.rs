@@ -1,12 +1,10 @@
 //! `holdfast job backup`, `restore`, `retention`, `collection` and `scrub`
 
-use super::follow::Waiting;
-use super::report::short;
+use super::follow::{Waiting, note_away};
 use crate::cli::Global;
-use crate::commands::at_service::{AtService, open_service, span};
+use crate::commands::at_service::{AtService, open_service};
 use crate::commands::point_names::find_point;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::terminal::{self, note};
 use api::{JobRequest, Overwriting, RestoreWork, Work};
 use clap::{Args, ValueEnum};
 use format::{DomainId, ItemName, JobId};
@@ -157,12 +155,8 @@ async fn begin(global: &Global, at: &AtService, domain: DomainId, work: Work, wa
     }
     let request = JobRequest { job: JobId(system::random()), work };
     let job = at.service.begin_job(domain, &request).await?;
-    if is_agents && !agents.iter().any(|agent| agent.connected) {
-        let since = match agents.iter().map(|agent| agent.seen_ms).max() {
-            Some(seen_ms) => format!("has been away for {}", span(terminal::now_ms() - seen_ms)),
-            None => "has never spoken to the service".to_owned(),
-        };
-        note!("the machine's agent {since}: job {} waits until it runs ('holdfast job cancel' ends the job)", short(job.job));
+    if is_agents {
+        note_away(&agents, &job);
     }
     waiting.end(global, at, job).await
 }

@@ -9,22 +9,28 @@ use api::{ItemPoint, PointOrigin, PolicyName};
 use clap::Args;
 use format::{ItemName, Sequence};
 use policy::{Completeness, Expiry, Origin, Policy, Preview, PreviewEntry, PreviewOptions, RetentionPoint, Timestamp};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Points that are listed for people unless more are asked for.
 const LISTED: usize = 50;
 
 /// Show the points that would exist over the next year, and when each would expire.
 ///
-/// With --file nothing is asked of anybody: a policy can be tried before it is set. With --item the item's points of today
-/// come first. It is assumed that every run succeeds and nobody asks for points.
+/// Named like for 'policy set', with a FILE, it is that policy as the file would set it; of a file nothing is asked of anybody, so that
+/// it can be tried before it is set. With --item the item's points of today come first. It is assumed that every run succeeds and
+/// nobody asks for points.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A policy of the vault service [default: that of the item].
-    #[arg(value_name = "NAME", required_unless_present_any = ["file", "item"], conflicts_with = "file")]
-    name: Option<PolicyName>,
+    /// A policy of the vault service, or a file with one: what has a slash or ends in .toml or .json, and '-' for standard input
+    /// [default: the policy of the item].
+    #[arg(value_name = "NAME|FILE", required_unless_present_any = ["file", "item"])]
+    policy: Option<PathBuf>,
 
-    /// A policy in a file instead; '-' is standard input.
+    /// The file that would set the policy, TOML or JSON; '-' is standard input.
+    #[arg(value_name = "FILE", conflicts_with = "file")]
+    path: Option<PathBuf>,
+
+    /// The same, by its name.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -59,10 +65,34 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     Ok(Exit::Clean)
 }
 
+impl Arguments {
+    /// The policy of the service, or the file, that is meant.
+    fn source(&self) -> Outcome<(Option<PolicyName>, Option<&Path>)> {
+        let file = self.path.as_deref().or(self.file.as_deref());
+        let Some(policy) = self.policy.as_deref() else { return Ok((None, file)) };
+        if file.is_none() && is_file(policy) {
+            return Ok((None, Some(policy)));
+        }
+        let text = policy.to_string_lossy();
+        let name = text.parse().map_err(|why: &str| {
+            Failure::new(Exit::Usage, format!("'{text}' is no policy's name: {why}"))
+                .with_hint("a file is named by ./FILE, or --file FILE")
+        })?;
+        Ok((Some(name), file))
+    }
+}
+
+/// Whether this is meant to be a file, and not the name of a policy.
+fn is_file(policy: &Path) -> bool {
+    let ends = |end: &str| policy.extension().is_some_and(|extension| extension == end);
+    policy == Path::new("-") || policy.to_string_lossy().contains('/') || ends("toml") || ends("json")
+}
+
 /// The policy, and the points to begin with.
 async fn subject(global: &Global, arguments: &Arguments) -> Outcome<(Policy, Vec<RetentionPoint>, Timestamp)> {
     let wall = Timestamp::from_millisecond(terminal::now_ms()).unwrap_or(Timestamp::UNIX_EPOCH);
-    let from_file = arguments.file.as_deref().map(read_settings).transpose()?;
+    let (wanted, file) = arguments.source()?;
+    let from_file = file.map(read_settings).transpose()?;
     if let (Some(settings), None) = (&from_file, &arguments.item) {
         return Ok((Policy::new(settings.clone()).map_err(failed)?, Vec::new(), wall));
     }
@@ -71,7 +101,7 @@ async fn subject(global: &Global, arguments: &Arguments) -> Outcome<(Policy, Vec
         Some(item) => Some(at.item(global, item).await?),
         None => None,
     };
-    let name = arguments.name.as_ref().or_else(|| item.as_ref().and_then(|item| item.policy.as_ref()));
+    let name = wanted.as_ref().or_else(|| item.as_ref().and_then(|item| item.policy.as_ref()));
     let settings = match (from_file, name) {
         (Some(settings), _) => settings,
         (None, Some(name)) => at.service.policy(name).await?.settings,
@@ -95,11 +125,11 @@ fn retention_point(point: &ItemPoint) -> RetentionPoint {
         place_ms: point.place_ms,
         received_ms: point.received_ms,
         origin: match point.origin {
-            PointOrigin::Scheduled => Origin::Scheduled,
+            PointOrigin::Scheduled | PointOrigin::Unknown => Origin::Scheduled,
             PointOrigin::OnDemand => Origin::OnDemand,
         },
         completeness: match point.completeness {
-            api::Completeness::Clean => Completeness::Clean,
+            api::Completeness::Clean | api::Completeness::Unknown => Completeness::Clean,
             api::Completeness::Warnings => Completeness::Warnings,
             api::Completeness::Incomplete => Completeness::Incomplete,
         },
@@ -141,7 +171,8 @@ fn print(preview: &Preview, entries: &[&PreviewEntry], all: bool) {
         note!("{left} more; --all lists them");
     }
     let at_end = entries.iter().filter(|entry| entry.exists_at(preview.until)).count();
-    say!("{at_end} points on {}", terminal::local(preview.until.as_millisecond()));
+    let at_end = terminal::counted(at_end as u64, "point", "points");
+    say!("{at_end} on {}", terminal::local(preview.until.as_millisecond()));
 }
 
 fn print_json(preview: &Preview, entries: &[&PreviewEntry]) {

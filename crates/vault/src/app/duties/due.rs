@@ -5,7 +5,7 @@
 
 use crate::config::Duties;
 use crate::db::Database;
-use crate::error::ServiceError;
+use crate::error::{Kind, ServiceError};
 use crate::time::Time;
 use api::{Work, WorkKind};
 use format::DomainId;
@@ -67,11 +67,18 @@ impl Due {
     /// waited longest for how often it is done, so that no domain and no kind waits for ever. It is due again soon unless `done`
     /// follows, also in another process.
     pub(crate) async fn next(&self, domains: &[DomainId], now: Timestamp) -> Result<Option<(DomainId, Work)>, ServiceError> {
-        self.begin_new(domains, now).await?;
+        match self.begin_new(domains, now).await {
+            // That does not make room: it is done once there is some.
+            Err(error) if error.kind() == Kind::Full => tracing::debug!(%error, "duties of new domains are not stored yet"),
+            begun => begun?,
+        }
         let mut next: Option<(DomainId, WorkKind, u128)> = None;
         for kind in KINDS {
             let waits = |domain: &DomainId| self.waits(*domain, kind, now).map(|waits| (*domain, waits));
-            let mut due: Vec<(DomainId, u128)> = domains.iter().filter_map(waits).collect();
+            // One that could not be begun is not due yet.
+            let is_begun =
+                |domain: &&DomainId| kind == WorkKind::Retention || self.standing().begun.contains_key(&(**domain, kind));
+            let mut due: Vec<(DomainId, u128)> = domains.iter().filter(is_begun).filter_map(waits).collect();
             if kind == WorkKind::Retention && !due.is_empty() {
                 // Where nothing is protected nothing expires.
                 let protected: HashSet<DomainId> = self.database.protected_domains().await?.into_iter().collect();

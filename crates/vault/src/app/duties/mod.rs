@@ -43,12 +43,14 @@ pub(crate) async fn work(app: &Arc<App>) {
 }
 
 async fn next(app: &App) -> contract::Result<Option<Job>> {
-    if let Some(job) = app.jobs.take_own().await? {
+    let reserve = &app.reserve;
+    if let Some(job) = reserve.at_need(|| app.jobs.take_own()).await? {
         return Ok(Some(job));
     }
     let Some(vault) = app.vault.find().await else { return Ok(None) };
-    match app.due.next(&vault.domains(), app.clock.shown()).await? {
-        Some((domain, work)) => app.jobs.start_own(domain, work).await.map(Some),
+    let (domains, now) = (vault.domains(), app.clock.shown());
+    match reserve.at_need(|| app.due.next(&domains, now)).await? {
+        Some((domain, work)) => reserve.at_need(|| app.jobs.start_own(domain, work.clone())).await.map(Some),
         None => Ok(None),
     }
 }
@@ -80,7 +82,7 @@ async fn run(app: &Arc<App>, job: Job) {
     {
         tracing::warn!(%error, "that a duty is done could not be stored: it is done again soon");
     }
-    while let Err(error) = app.jobs.finish_own(&job, &outcome).await {
+    while let Err(error) = app.reserve.at_need(|| app.jobs.finish_own(&job, &outcome)).await {
         tracing::warn!(%error, "the end of a job could not be stored");
         tokio::time::sleep(REST).await;
     }
@@ -106,7 +108,7 @@ async fn cancelled(app: &App, job: &Job) {
 async fn perform(app: Arc<App>, job: Job) -> Outcome {
     let progress = progress_of(&app, &job);
     let outcome = match &job.work {
-        Work::Retention => match app.retain(job.domain, progress.as_ref()).await {
+        Work::Retention => match app.reserve.at_need(|| app.retain(job.domain, progress.as_ref())).await {
             Ok(Round { result, notes }) => {
                 if result.purged > 0 {
                     app.due.collect_soon(job.domain);
@@ -116,7 +118,7 @@ async fn perform(app: Arc<App>, job: Job) -> Outcome {
             }
             Err(error) => Err(error),
         },
-        Work::Collection => storage::collect(&app, job.domain, progress).await,
+        Work::Collection => app.reserve.at_need(|| storage::collect(&app, job.domain, progress.clone())).await,
         Work::Scrub { read_data } => storage::scrub(&app, job.domain, *read_data, progress).await,
         Work::Backup { .. } | Work::Restore(_) => Err(Error::new(ErrorKind::Internal, "the service does no agent's work")),
     };

@@ -14,6 +14,8 @@ const TICK: Duration = Duration::from_secs(1);
 const STORED_EVERY: Duration = Duration::from_secs(30);
 /// Items that are overdue are looked for this often.
 const OVERDUE_EVERY: Duration = Duration::from_secs(60);
+/// Jobs of agents that were retired are looked for this often.
+const RETIRED_EVERY: Duration = Duration::from_secs(60);
 /// Jobs that are old are forgotten this often.
 const FORGOTTEN_EVERY: Duration = Duration::from_secs(3600);
 /// Jobs of the service of each kind that are remembered in each domain: it makes more of them than anybody looks at.
@@ -29,8 +31,8 @@ pub(crate) type Overdue = BTreeSet<(DomainId, ItemName)>;
 
 /// Keeps the time, for ever: the clock steps, leases run out, what is in memory is stored.
 pub(crate) async fn keep_time(app: &App) {
-    let (mut storing, mut overdue, mut forgetting) =
-        (Every::new(STORED_EVERY), Every::new(OVERDUE_EVERY), Every::new(FORGOTTEN_EVERY));
+    let (mut storing, mut overdue, mut retired, mut forgetting) =
+        (Every::new(STORED_EVERY), Every::new(OVERDUE_EVERY), Every::new(RETIRED_EVERY), Every::new(FORGOTTEN_EVERY));
     loop {
         let running = app.time.running();
         told("jobs whose leases ran out could not be interrupted", app.jobs.lapse()).await;
@@ -40,6 +42,9 @@ pub(crate) async fn keep_time(app: &App) {
         }
         if overdue.is_due(running) {
             told("items that are overdue could not be looked for", app.look_for_overdue()).await;
+        }
+        if retired.is_due(running) {
+            told("jobs of retired agents could not be ended", app.end_jobs_of_retired()).await;
         }
         if forgetting.is_due(running) {
             told("old jobs could not be forgotten", app.forget_jobs()).await;

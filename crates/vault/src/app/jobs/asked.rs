@@ -1,8 +1,10 @@
 //! Jobs that somebody asks for, or wants to stop.
 
+use super::retired::retired;
 use super::{Jobs, no_such_job};
 use crate::app::App;
 use crate::app::items::{is_plain, no_such_item};
+use crate::app::retired::ANEW;
 use crate::db::JobRow;
 use api::limits::{SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{Job, JobOrigin, JobRequest, JobState, RestoreWork, Work};
@@ -18,6 +20,13 @@ impl App {
     /// Begins a job, if there is what it is about.
     pub(crate) async fn begin_job(&self, domain: DomainId, request: JobRequest) -> Result<Job> {
         self.vault.prove_domain(domain).await?;
+        if request.work.kind().is_agents()
+            && self.vault.nobody_is_left(domain).await
+            && self.database.job(domain, request.job).await?.is_none()
+        {
+            return Err(Error::new(ErrorKind::Conflict, "the owner has retired the domain's agent: nobody would do this job")
+                .with_hint(ANEW));
+        }
         match &request.work {
             Work::Backup { item, .. } => {
                 self.database.item(domain, item).await?.ok_or_else(|| no_such_item(item))?;
@@ -69,13 +78,15 @@ impl Jobs {
     }
 
     /// Wants a job to stop. One that nobody has taken is cancelled at once; of one that is over nothing changes.
-    pub(crate) async fn cancel(&self, domain: DomainId, job: JobId) -> Result<()> {
+    /// `nobody_is_left` of the domain's agents: one that waited says so.
+    pub(crate) async fn cancel(&self, domain: DomainId, job: JobId, nobody_is_left: bool) -> Result<()> {
         let mut change = self.database.change().await?;
         let mut row = change.job(domain, job).await?.ok_or_else(|| no_such_job(job))?;
         match row.job.state {
             JobState::Waiting => {
                 (row.job.cancelling, row.job.state) = (true, JobState::Cancelled);
                 row.job.ended_ms = Some(self.time.wall_ms());
+                row.job.problem = (nobody_is_left && row.job.work.kind().is_agents()).then(|| retired(JobState::Waiting));
             }
             JobState::Running => row.job.cancelling = true,
             // Whoever does it may come back.

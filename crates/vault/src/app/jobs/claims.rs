@@ -1,6 +1,6 @@
 //! Claims: an agent takes a job. Of two who ask at once one gets it; of one item an agent works on one job at a time.
 
-use super::{Jobs, Live};
+use super::{Jobs, Live, STARTING};
 use crate::db::{Change, JobRow};
 use api::{Job, JobClaim, JobLog, JobOrigin, JobState};
 use contract::Result;
@@ -46,7 +46,7 @@ impl Jobs {
         change.put_job_log(row.number, &JobLog { lines: Vec::new(), warnings: Vec::new(), warnings_count: 0 }).await?;
         let until = self.time.running() + UNHEARD.min(self.lease);
         // Before the change is made: from then on its lease may be looked at.
-        self.live().insert(row.key(), Live::new(row, Some(until)));
+        self.live().insert(row.key(), Live::new(row, Some(until), STARTING));
         change.commit().await?;
         let (domain, job) = row.key();
         tracing::info!(%domain, %job, fence = row.job.fence, "a job was taken");

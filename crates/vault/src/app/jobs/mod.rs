@@ -14,6 +14,7 @@ mod claims;
 mod leases;
 mod own;
 mod reports;
+mod retired;
 mod runs;
 
 use crate::config::Limits;
@@ -32,6 +33,9 @@ use tokio::sync::Notify;
 use super::listeners::Listeners;
 pub(crate) use own::Outcome;
 use runs::NewRuns;
+
+/// What a job is at whose doer has not told of its progress yet.
+const STARTING: &str = "starting";
 
 /// All jobs.
 pub(crate) struct Jobs {
@@ -95,7 +99,7 @@ impl Jobs {
         let mut live = HashMap::new();
         for mut row in database.jobs_in(None, JobState::Running).await? {
             if row.job.work.kind().is_agents() {
-                live.insert(row.key(), Live::new(&row, Some(until)));
+                live.insert(row.key(), Live::new(&row, Some(until), "waiting for the agent"));
                 continue;
             }
             interrupt_own(&mut row, time.wall_ms());
@@ -171,9 +175,16 @@ impl Jobs {
 }
 
 impl Live {
-    fn new(row: &JobRow, until: Option<Duration>) -> Self {
-        Self { until, fence: row.job.fence, progress: None, warnings_count: row.job.warnings_count, lines: 0 }
+    /// `phase` is what it is at until something is told of its progress.
+    fn new(row: &JobRow, until: Option<Duration>, phase: &str) -> Self {
+        let (fence, warnings_count) = (row.job.fence, row.job.warnings_count);
+        Self { until, fence, progress: Some(at(phase)), warnings_count, lines: 0 }
     }
+}
+
+/// What a job is at of which nothing else is known.
+fn at(phase: &str) -> ProgressBody {
+    ProgressBody { phase: phase.to_owned(), done: 0, total: None, bytes: 0 }
 }
 
 impl JobRow {

@@ -1,6 +1,6 @@
 //! Jobs that the service does itself. They have no lease: they end with the work, or with the process.
 
-use super::{Jobs, Live};
+use super::{Jobs, Live, STARTING};
 use crate::app::text::cut;
 use crate::db::JobRow;
 use crate::error::ServiceError;
@@ -51,7 +51,7 @@ impl Jobs {
     fn begin_own(&self, row: &mut JobRow) {
         (row.job.state, row.job.fence, row.heard) = (JobState::Running, row.job.fence + 1, true);
         row.job.started_ms = Some(self.time.wall_ms());
-        self.live().insert(row.key(), Live::new(row, None));
+        self.live().insert(row.key(), Live::new(row, None, STARTING));
     }
 
     /// How far it is.

@@ -3,7 +3,7 @@
 //! Invariant: a report with an older fence than the job's changes nothing, and neither does one about a job that is over. Only where a
 //! lease alone had ended a job does a later report know better.
 
-use super::{Jobs, Live};
+use super::{Jobs, Live, STARTING, at};
 use crate::app::text::cut;
 use crate::db::{Change, JobRow};
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
@@ -94,9 +94,10 @@ impl Jobs {
             if live.warnings_count != report.warnings_count || live.lines != report.log.len() {
                 return Ok(None);
             }
-            let changed = live.progress != report.progress;
+            let progress = progress_of(report);
+            let changed = live.progress != progress;
             live.until = Some(self.time.running() + self.lease);
-            live.progress.clone_from(&report.progress);
+            live.progress = progress;
             changed
         };
         if changed {
@@ -112,7 +113,7 @@ impl Jobs {
         let live = Live {
             until: Some(self.time.running() + self.lease),
             fence: row.job.fence,
-            progress: report.progress.clone(),
+            progress: progress_of(report),
             warnings_count: report.warnings_count,
             lines: report.log.len(),
         };
@@ -141,6 +142,11 @@ impl Jobs {
     fn orders(&self, cancel: bool) -> JobOrders {
         JobOrders { cancel, lease_seconds: self.lease.max(Duration::from_secs(1)).as_secs() }
     }
+}
+
+/// How far a job that runs is, as far as that was told.
+fn progress_of(report: &JobReport) -> Option<ProgressBody> {
+    Some(report.progress.clone().unwrap_or_else(|| at(STARTING)))
 }
 
 /// Whether one more run may go on that an agent began itself. Not a conflict if it may not: that would end a run that somebody needs.

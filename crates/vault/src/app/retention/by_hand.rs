@@ -33,12 +33,14 @@ impl App {
         Ok(())
     }
 
-    /// Purges points for ever.
+    /// Purges points for ever. Of many, that takes room.
     pub(crate) async fn purge_points(&self, domain: DomainId, points: &[PointId]) -> Result<()> {
         let _turn = self.turns.of(domain).await;
-        self.vault.domain(domain).await?.purge(points).await?;
+        let repository = self.vault.domain(domain).await?;
+        // Each by itself: what is purged is purged, and cannot be once more.
+        self.reserve.at_need(|| repository.purge(points)).await?;
         self.due.collect_soon(domain);
-        self.database.remove_points(domain, points).await?;
+        self.reserve.at_need(|| self.database.remove_points(domain, points)).await?;
         Ok(())
     }
 

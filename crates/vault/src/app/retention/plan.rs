@@ -63,10 +63,10 @@ fn retention_point(info: &PointInfo, known: Option<&PointRow>) -> RetentionPoint
         origin: match known.map(|row| (row.held, row.told.origin)) {
             Some((true, _)) => Origin::Held,
             Some((false, PointOrigin::OnDemand)) => Origin::OnDemand,
-            Some((false, PointOrigin::Scheduled)) | None => Origin::Scheduled,
+            Some((false, PointOrigin::Scheduled | PointOrigin::Unknown)) | None => Origin::Scheduled,
         },
         completeness: match known.map(|row| row.told.completeness) {
-            Some(Completeness::Clean) | None => policy::Completeness::Clean,
+            Some(Completeness::Clean | Completeness::Unknown) | None => policy::Completeness::Clean,
             Some(Completeness::Warnings) => policy::Completeness::Warnings,
             Some(Completeness::Incomplete) => policy::Completeness::Incomplete,
         },

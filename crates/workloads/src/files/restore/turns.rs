@@ -7,10 +7,13 @@
 
 use crate::platform::thread_cpu_ns;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 /// Entries are made in turns where one takes so much processor time, or more: a search is several times that, none a half or less.
 const WORK_NS_MIN: u64 = 25_000;
+/// A turn is waited for awake for so long: it takes about as long as waking a thread up does, which would come on top of every one.
+const AWAKE: Duration = Duration::from_micros(200);
 /// The mean goes over about so many entries.
 const ENTRIES: u64 = 32;
 
@@ -25,11 +28,23 @@ pub(super) struct Turns {
 impl Turns {
     /// Makes an entry.
     pub(super) fn take<T>(&self, make: impl FnOnce() -> T) -> T {
-        let _turn = self.takes_turns().then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = self.takes_turns().then(|| self.wait());
         let worked = thread_cpu_ns();
         let made = make();
         self.note(thread_cpu_ns().saturating_sub(worked));
         made
+    }
+
+    fn wait(&self) -> MutexGuard<'_, ()> {
+        let begun = Instant::now();
+        while begun.elapsed() < AWAKE {
+            match self.turn.try_lock() {
+                Ok(turn) => return turn,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => (0..32).for_each(|_| std::hint::spin_loop()),
+            }
+        }
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn takes_turns(&self) -> bool {

@@ -53,7 +53,8 @@ pub(super) fn state(findings: &mut Findings, glance: &Glance) {
             let age_ms = terminal::now_ms().saturating_sub(kept.received_ms);
             let age = terminal::seconds(Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)));
             let items = kept.protection.items.len();
-            let words = format!("{items} items, revision {}, received {age} ago", kept.protection.revision);
+            let shown = terminal::counted(items as u64, "item", "items");
+            let words = format!("{shown}, revision {}, received {age} ago", kept.protection.revision);
             match items {
                 0 => findings.look("protection", words, "'holdfast item set' where the administrator is protects something"),
                 _ if age_ms < 0 => findings.look("protection", "it was received in the future", "set the clock"),
@@ -69,7 +70,8 @@ pub(super) fn state(findings: &mut Findings, glance: &Glance) {
         0 => findings.well("reports", "the service has heard of everything"),
         count => {
             let mend = "they are sent when the service is there and the agent runs";
-            findings.look("reports", format!("{count} reports of jobs wait for the service"), mend);
+            let reports = terminal::counted(count as u64, "report of a job waits", "reports of jobs wait");
+            findings.look("reports", format!("{reports} for the service"), mend);
         }
     }
 }

@@ -1,0 +1,47 @@
+//! How much of its item is in a point: what the point says of itself, to those with keys, and what is remembered of it for those
+//! without.
+
+use crate::local::{Incomplete, Opened};
+use crate::terminal::{self, note};
+use api::Completeness;
+use contract::{Domain, PointInfo};
+use engine::backup::Findings;
+use engine::{PointDetails, ReadKeys};
+use std::sync::Arc;
+
+/// Of a backup that was just made.
+pub(super) fn of_findings(findings: &Findings) -> Completeness {
+    completeness(findings.is_incomplete(), findings.warnings_count())
+}
+
+/// Of a point that was opened.
+pub(super) fn of_details(details: &PointDetails) -> Completeness {
+    completeness(details.is_incomplete(), details.warnings)
+}
+
+fn completeness(lacks_a_part: bool, warnings: u64) -> Completeness {
+    match warnings {
+        _ if lacks_a_part => Completeness::Incomplete,
+        0 => Completeness::Clean,
+        _ => Completeness::Warnings,
+    }
+}
+
+/// Says, and remembers, that a point is incomplete which is about to be read. What it says of itself; none where that cannot be read:
+/// who reads on meets the reason.
+pub(super) async fn tell(opened: &Opened, domain: &Arc<dyn Domain>, keys: &ReadKeys, point: &PointInfo) -> Option<Completeness> {
+    let descriptor = Arc::new(opened.descriptor.clone());
+    let details = engine::read_details(domain.clone(), descriptor, keys.clone(), point.clone()).await.ok()?;
+    if details.is_incomplete() {
+        let paths: Vec<String> = details.paths.iter().map(|path| terminal::printable(path)).collect();
+        note!(
+            "INCOMPLETE: point {} was to hold {}, and of {} nothing could be read",
+            &point.id.to_string()[..8],
+            paths.join(", "),
+            terminal::counted(details.paths_unread, "path", "paths")
+        );
+        // It is only for a list.
+        let _ = Incomplete::note(&opened.home, point.id);
+    }
+    Some(of_details(&details))
+}

@@ -1,0 +1,50 @@
+//! Jobs of agents that the owner retired: nobody would ever take or end them.
+
+use super::Jobs;
+use crate::app::retired::{ANEW, Retired};
+use crate::db::JobRow;
+use api::{JobProblem, JobState};
+use contract::Result;
+use format::descriptor::Descriptor;
+
+impl Jobs {
+    /// Ends what waits where nobody is left to take it, and what a retired agent has taken.
+    pub(crate) async fn end_retired(&self, descriptor: &Descriptor) -> Result<()> {
+        let waiting = self.database.jobs_in(None, JobState::Waiting).await?;
+        let running = self.database.jobs_in(None, JobState::Running).await?;
+        for found in waiting.iter().chain(&running).filter(|row| has_nobody(row, descriptor)) {
+            let (domain, job) = found.key();
+            let mut change = self.database.change().await?;
+            // It may be over by now.
+            let Some(mut row) = change.job(domain, job).await?.filter(|row| has_nobody(row, descriptor)) else { continue };
+            row.job.problem = Some(retired(row.job.state));
+            let state = if row.job.state == JobState::Waiting { JobState::Cancelled } else { JobState::Interrupted };
+            (row.job.state, row.job.ended_ms, row.lapsed) = (state, Some(self.time.wall_ms()), false);
+            change.update_job(&row).await?;
+            change.commit().await?;
+            self.live().remove(&row.key());
+            tracing::warn!(%domain, %job, state = state.as_str(), "a job of a retired agent was ended");
+            self.listeners.tell(domain);
+        }
+        Ok(())
+    }
+}
+
+/// Why a job in this state ends.
+pub(super) fn retired(state: JobState) -> JobProblem {
+    let message = match state {
+        JobState::Waiting => "the owner has retired the agent for which the job waited",
+        _ => "the owner has retired the agent that did the job",
+    };
+    JobProblem { message: message.to_owned(), hint: Some(ANEW.to_owned()) }
+}
+
+fn has_nobody(row: &JobRow, descriptor: &Descriptor) -> bool {
+    let domain = row.job.domain;
+    row.job.work.kind().is_agents()
+        && match row.job.state {
+            JobState::Waiting => descriptor.nobody_is_left(domain),
+            JobState::Running => row.agent.is_some_and(|agent| descriptor.is_retired(domain, agent)),
+            _ => false,
+        }
+}
