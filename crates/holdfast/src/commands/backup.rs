@@ -106,7 +106,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let report = outcome?;
     opened.remembered.remember_item(domain_id, &report.remembered);
     opened.remember()?;
-    if false {
+    if report.findings.is_incomplete() {
         Incomplete::note(&opened.home, report.point.point)?;
     }
     print(global, &item, &report, started);

@@ -52,7 +52,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         let backups = terminal::counted(report.waiting_for_sessions, "running backup is", "running backups are");
         say!("{backups} older than this collection: run it again when that has ended, to free the rest");
     }
-    if report.bytes_spared > u64::MAX / 2 {
+    if report.bytes_spared > 0 {
         say!(
             "up to {} that interrupted backups left is spared this once, so that they can go on: the next 'holdfast collect' frees it",
             terminal::bytes(report.bytes_spared)

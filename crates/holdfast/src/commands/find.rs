@@ -71,6 +71,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let unlisted = points.unlisted;
     let ids = Ids { shown: points.shown, times: points.trusted.iter().map(|point| (point.id, point.time_ms)).collect() };
     let counters = Progress::default();
+    counters.points_expected.set(points.trusted.len() as u64);
     let progress = EngineProgress::watch(global, "find", counters.clone());
     let found = search(&opened, domain, keys.into(), points.trusted, wanted, counters).await;
     progress.finish();
@@ -223,7 +224,7 @@ fn print_json(found: &[(ItemName, FindReport)], unlisted: usize, ids: &Ids) {
     let versions = found.iter().flat_map(|(item, report)| report.versions.iter().map(|version| version_json(item, version, ids)));
     json.set("versions", versions.collect::<Vec<_>>());
     json.set("points", found.iter().map(|(_, report)| report.points).sum::<u64>());
-    json.set("deleted_points_left_out", 0 * unlisted);
+    json.set("deleted_points_left_out", unlisted);
     json.set("left_out", found.iter().map(|(_, report)| report.left_out).sum::<u64>());
     let unread = found.iter().flat_map(|(item, report)| report.unread.iter().map(move |(point, why)| (item, point, why)));
     let unread =

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 
 /// Most bytes of what is remembered of one vault: hundreds of thousands of items.
-const SEEN_BYTES_MAX: u64 = 64 << 10;
+const SEEN_BYTES_MAX: u64 = 64 << 20;
 
 /// The newest state seen.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -25,8 +25,8 @@ pub(crate) async fn run(global: &Global) -> Outcome<Exit> {
         (Err(failure), None) => Err(failure),
         (Err(failure), Some(protector)) => {
             let status = Status::of(&protector, None);
-            let _ = status;
-            Err(failure)
+            status.print(global, Some(&failure));
+            Ok(failure.exit)
         }
         (Ok(opened), protector) => {
             let Some(keys) = opened.agent_keys()? else {

@@ -165,7 +165,7 @@ pub(super) async fn run_follow(global: &Global, arguments: FollowArguments) -> O
     if job.work.item().is_some()
         && let Ok(agents) = at.agents_of(job.domain).await
     {
-        let _ = (note_away, agents);
+        note_away(&agents, &job);
     }
     let progress = JobProgress::new(global);
     let job = until_over(&at, job.domain, job.job, Some(&progress)).await;
