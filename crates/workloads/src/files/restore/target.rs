@@ -233,7 +233,7 @@ impl RestoreTarget {
 impl TreeTarget for RestoreTarget {
     fn make_directory(&self, path: &[u8], role: DirectoryRole) -> io::Result<bool> {
         let place = self.find(path)?;
-        match self.turns.take(|| platform::make_directory(place.parent.as_fd(), place.name)) {
+        match platform::make_directory(place.parent.as_fd(), place.name) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return match place.look()? {
@@ -309,7 +309,7 @@ impl TreeTarget for RestoreTarget {
     ) -> io::Result<Vec<Shortfall>> {
         let place = self.find(path)?;
         let entry = self.unfinished(&place);
-        self.turns.take(|| platform::make_symlink(place.parent.as_fd(), entry.temporary(), target))?;
+        platform::make_symlink(place.parent.as_fd(), entry.temporary(), target)?;
         self.dress(&entry, metadata, attributes)
     }
 

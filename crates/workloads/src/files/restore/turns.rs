@@ -1,32 +1,32 @@
-//! Threads that make entries take turns where the kernel has much to do for each.
+//! Threads that make files take turns where the kernel has much to do for each.
 //!
 //! Making a file is a search for a free inode, and threads that search at once take each other's cache lines: on ext4 without a journal,
-//! where a search passes every inode that was deleted within the last minutes, two threads need more than twice the processor time of one
-//! (a restore of 79,000 files beside a tree that was just removed: 5.3 s, in turns 3.9). Where making a file is little work, or waits for
-//! a disk or a server, entries are made at once.
+//! where a search passes every inode that was deleted within the last minutes, two threads need more than twice the processor time of one.
+//! Where making a file is little work, or waits for a disk or a server, files are made at once. Directories are few, and whoever makes
+//! them has to be ahead of all others: they wait for nobody.
 
 use crate::platform::thread_cpu_ns;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// Entries are made in turns where one takes so much processor time, or more: a search is several times that, none a half or less.
+/// Files are made in turns where one takes so much processor time, or more: a search is several times that, none a half or less.
 const WORK_NS_MIN: u64 = 25_000;
 /// A turn is waited for awake for so long: it takes about as long as waking a thread up does, which would come on top of every one.
 const AWAKE: Duration = Duration::from_micros(200);
-/// The mean goes over about so many entries.
-const ENTRIES: u64 = 32;
+/// The mean goes over about so many files.
+const FILES: u64 = 32;
 
 /// Takes turns, or not.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     turn: Mutex<()>,
-    /// Processor time of making an entry: a moving mean. Updates that get lost do no harm.
+    /// Processor time of making a file: a moving mean. Updates that get lost do no harm.
     work_ns: AtomicU64,
 }
 
 impl Turns {
-    /// Makes an entry.
+    /// Makes a file.
     pub(super) fn take<T>(&self, make: impl FnOnce() -> T) -> T {
         let _turn = self.takes_turns().then(|| self.wait());
         let worked = thread_cpu_ns();
@@ -53,7 +53,7 @@ impl Turns {
 
     fn note(&self, worked_ns: u64) {
         let mean = self.work_ns.load(Ordering::Relaxed);
-        self.work_ns.store(mean - mean / ENTRIES + worked_ns / ENTRIES, Ordering::Relaxed);
+        self.work_ns.store(mean - mean / FILES + worked_ns / FILES, Ordering::Relaxed);
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn entries_are_made_in_turns_while_each_is_much_work_and_otherwise_at_once() {
+    fn files_are_made_in_turns_while_each_is_much_work_and_otherwise_at_once() {
         let turns = Turns::default();
         for _ in 0..200 {
             turns.note(100_000);
