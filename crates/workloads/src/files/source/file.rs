@@ -5,6 +5,7 @@ use crate::platform;
 use engine::source::{Details, Segment, SourceFile};
 use format::page::Metadata;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,8 +22,9 @@ pub(crate) struct File {
     machine: Arc<Machine>,
     /// The size at opening, where the file was seen to have no hole then.
     dense: Option<u64>,
-    /// Whether it is so large that it is read ahead, and up to where that was asked for.
-    is_large: bool,
+    /// End of the data that was found last. What is behind it may be a hole, of which the kernel would make pages of zeros.
+    data_end: AtomicU64,
+    /// Up to where was asked ahead.
     asked: AtomicU64,
 }
 
@@ -36,29 +38,19 @@ impl File {
         // Exactly as many blocks as the size needs: no hole, without two more calls for each of the many small files. A file
         // with more (attributes or reserved blocks are counted too) or fewer (compression) is asked.
         let dense = (stat.size > 0 && stat.used == stat.size.div_ceil(4096) * 4096).then_some(stat.size);
-        let is_large = stat.size > AHEAD_BYTES / 2;
-        Ok(Self { file, machine, dense, is_large, asked: AtomicU64::new(0) })
+        Ok(Self { file, machine, dense, data_end: AtomicU64::new(0), asked: AtomicU64::new(0) })
     }
-}
 
-impl File {
     /// Asks for what comes behind a read, by halves of what is on its way. Where nothing comes of it the reads do without.
-    fn ask_ahead(&self, start: u64, end: u64) {
-        let asked = self.asked.load(Ordering::Relaxed).max(start);
-        if end + AHEAD_BYTES / 2 > asked {
-            let until = end + AHEAD_BYTES;
-            platform::will_need(self.file.as_fd(), asked..until);
-            self.asked.store(until, Ordering::Relaxed);
+    fn ask_ahead(&self, read: Range<u64>) {
+        let ahead = ahead(self.asked.load(Ordering::Relaxed), &read, self.data_end.load(Ordering::Relaxed));
+        if let Some(ahead) = ahead {
+            self.asked.store(ahead.end, Ordering::Relaxed);
+            platform::will_need(self.file.as_fd(), ahead);
         }
     }
-}
 
-impl SourceFile for File {
-    fn metadata(&self) -> io::Result<Metadata> {
-        self.machine.metadata(&platform::stat_open(self.file.as_fd())?)
-    }
-
-    fn segment(&self, offset: u64) -> io::Result<Option<Segment>> {
+    fn find_segment(&self, offset: u64) -> io::Result<Option<Segment>> {
         match self.dense {
             // It may have shrunk since: whoever reads it sees that anyway.
             Some(size) if offset == 0 => Ok(Some(Segment::Data { offset, length: size })),
@@ -67,11 +59,31 @@ impl SourceFile for File {
             _ => platform::segment(self.file.as_fd(), offset),
         }
     }
+}
+
+/// What to ask for ahead of a read within data that ends at `data_end`, of which was asked until `asked`. Short data is read without.
+fn ahead(asked: u64, read: &Range<u64>, data_end: u64) -> Option<Range<u64>> {
+    let from = asked.max(read.start);
+    let until = (read.end + AHEAD_BYTES).min(data_end);
+    let is_near = read.end + AHEAD_BYTES / 2 > from;
+    (is_near && until > from && until > read.start + AHEAD_BYTES / 2).then_some(from..until)
+}
+
+impl SourceFile for File {
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.machine.metadata(&platform::stat_open(self.file.as_fd())?)
+    }
+
+    fn segment(&self, offset: u64) -> io::Result<Option<Segment>> {
+        let segment = self.find_segment(offset)?;
+        if let Some(Segment::Data { offset, length }) = segment {
+            self.data_end.store(offset + length, Ordering::Relaxed);
+        }
+        Ok(segment)
+    }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if self.is_large {
-            self.ask_ahead(offset, offset + buffer.len() as u64);
-        }
+        self.ask_ahead(offset..offset + buffer.len() as u64);
         platform::read_at(self.file.as_fd(), buffer, offset)
     }
 
@@ -79,5 +91,31 @@ impl SourceFile for File {
     fn details(&self) -> Option<Details> {
         let (attributes, unreadable) = platform::read_open_attributes(self.file.as_fd());
         Some(Details { attributes, target: Vec::new(), unreadable })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn data_is_asked_for_ahead_once_and_never_what_is_behind_it() {
+        let (end, read) = (100 * MIB, MIB / 2);
+        let (mut asked, mut at, mut sum) = (0, 0, 0);
+        while at < end {
+            if let Some(ahead) = ahead(asked, &(at..at + read), end) {
+                assert!(ahead.start >= asked && ahead.end <= end && ahead.end <= at + read + AHEAD_BYTES);
+                sum += ahead.end - ahead.start;
+                asked = ahead.end;
+            }
+            assert!(asked >= (at + read).min(end), "what is read was on its way");
+            at += read;
+        }
+        assert_eq!((asked, sum), (end, end));
+        // Pieces of data between holes: nothing beside them is asked for.
+        assert_eq!(ahead(0, &(7 * MIB..7 * MIB + 65_536), 7 * MIB + 65_536), None);
+        assert_eq!(ahead(0, &(50 * MIB..51 * MIB), 60 * MIB), Some(50 * MIB..59 * MIB));
     }
 }
