@@ -110,6 +110,18 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// Whether the owner has retired this agent in this domain: of one that was never certified that is not said.
+    #[must_use]
+    pub fn is_retired(&self, domain: DomainId, agent: AgentKey) -> bool {
+        all_retired(self.certificates.iter().filter(|known| known.domain == domain && known.agent == agent))
+    }
+
+    /// Whether the owner has retired every agent that the domain had.
+    #[must_use]
+    pub fn nobody_is_left(&self, domain: DomainId) -> bool {
+        all_retired(self.certificates.iter().filter(|known| known.domain == domain))
+    }
+
     /// The bytes that the owner signs (after [`limits::SIGN_DESCRIPTOR`]).
     #[must_use]
     pub fn encode_body(&self) -> Vec<u8> {
@@ -240,6 +252,11 @@ impl Descriptor {
         }
         Ok(())
     }
+}
+
+fn all_retired<'a>(certificates: impl Iterator<Item = &'a Certificate>) -> bool {
+    let mut certificates = certificates.peekable();
+    certificates.peek().is_some() && certificates.all(|known| known.retired)
 }
 
 fn read_features(reader: &mut Reader<'_>) -> Result<Vec<String>> {

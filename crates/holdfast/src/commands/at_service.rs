@@ -4,8 +4,7 @@ use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Opened, open_keyless};
 use api::{AgentBody, ItemBody, ItemsQuery, ServiceVault};
-use format::descriptor::Descriptor;
-use format::{AgentKey, DomainId, ItemName};
+use format::{DomainId, ItemName};
 use std::time::Duration;
 
 /// A vault behind a service, and the service itself.
@@ -30,21 +29,10 @@ impl AtService {
         self.opened.descriptor.domain(domain).map_or_else(|| domain.to_string(), |entry| entry.name.clone())
     }
 
-    /// Whether the owner has retired this agent: then it adds nothing more, whatever it says of itself.
-    pub(super) fn is_retired(&self, agent: AgentKey) -> bool {
-        let mut certificates = self.opened.descriptor.certificates.iter().filter(|known| known.agent == agent).peekable();
-        certificates.peek().is_some() && certificates.all(|known| known.retired)
-    }
-
-    /// Whether the owner has retired all agents of a domain.
-    pub(super) fn all_are_retired(&self, domain: DomainId) -> bool {
-        all_are_retired(&self.opened.descriptor, domain)
-    }
-
     /// The agents of a domain that have spoken to the service and are not retired.
     pub(super) async fn agents_of(&self, domain: DomainId) -> Outcome<Vec<AgentBody>> {
         let agents = self.service.agents().await?.agents;
-        Ok(agents.into_iter().filter(|agent| agent.domain == domain && !self.is_retired(agent.agent)).collect())
+        Ok(agents.into_iter().filter(|agent| agent.domain == domain && !agent.retired).collect())
     }
 
     /// The domain that the command line names, if it names one.
@@ -73,12 +61,6 @@ impl AtService {
             }
         }
     }
-}
-
-/// Whether a domain has agents, all of them retired by the owner.
-pub(super) fn all_are_retired(descriptor: &Descriptor, domain: DomainId) -> bool {
-    let mut certificates = descriptor.certificates.iter().filter(|known| known.domain == domain).peekable();
-    certificates.peek().is_some() && certificates.all(|known| known.retired)
 }
 
 /// How long ago, or how long until, for people: one unit, or two.

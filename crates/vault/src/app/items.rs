@@ -6,7 +6,6 @@
 use super::App;
 use super::clock::timestamp;
 use super::policies::{checked, has_other_slots, no_such_policy, refuse_weakenings, weakenings};
-use super::retired::Retired;
 use crate::db::{Change, ItemRow};
 use api::limits::{ITEMS_PER_DOMAIN_MAX, SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{ClockStanding, FileScope, ItemBody, ItemList, ItemRequest, JobState, LastJob, ProtectedItem, Protection};

@@ -6,34 +6,8 @@ use super::App;
 use super::vault::VaultPlace;
 use bytes::Bytes;
 use contract::{Error, ErrorKind, Result};
-use format::descriptor::{Certificate, Descriptor};
 use format::{AgentKey, DomainId, JobId};
 use std::collections::BTreeSet;
-
-/// Who of those that the owner certified may still add points.
-pub(crate) trait Retired {
-    /// Whether the owner has retired this agent in this domain.
-    fn is_retired(&self, domain: DomainId, agent: AgentKey) -> bool;
-
-    /// Whether the owner has retired every agent that the domain had.
-    fn nobody_is_left(&self, domain: DomainId) -> bool;
-}
-
-impl Retired for Descriptor {
-    fn is_retired(&self, domain: DomainId, agent: AgentKey) -> bool {
-        all_retired(self.certificates.iter().filter(|known| known.domain == domain && known.agent == agent))
-    }
-
-    fn nobody_is_left(&self, domain: DomainId) -> bool {
-        all_retired(self.certificates.iter().filter(|known| known.domain == domain))
-    }
-}
-
-/// Of nobody that is not said.
-fn all_retired<'a>(certificates: impl Iterator<Item = &'a Certificate>) -> bool {
-    let mut certificates = certificates.peekable();
-    certificates.peek().is_some() && certificates.all(|known| known.retired)
-}
 
 impl VaultPlace {
     /// Fails for an agent that the owner has retired.

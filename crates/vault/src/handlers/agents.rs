@@ -2,7 +2,6 @@
 
 use super::as_own_agent;
 use crate::app::App;
-use crate::app::retired::Retired;
 use crate::http::access::Caller;
 use crate::http::answer::{Answer, json};
 use crate::http::body::Json;

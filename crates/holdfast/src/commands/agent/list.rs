@@ -15,7 +15,6 @@ pub(super) async fn run(global: &Global) -> Outcome<Exit> {
         let list = agents.iter().map(|agent| {
             let mut value = json_times(agent);
             value["domain_name"] = at.name_of(agent.domain).into();
-            value["retired"] = at.is_retired(agent.agent).into();
             value
         });
         let mut json = Json::new("agent");
@@ -29,7 +28,7 @@ pub(super) async fn run(global: &Global) -> Outcome<Exit> {
     }
     let mut table = Table::new(&["DOMAIN", "HOST", "AGENT", "PROGRAM", "STANDING"]);
     for agent in &agents {
-        let standing = if at.is_retired(agent.agent) {
+        let standing = if agent.retired {
             "retired".to_owned()
         } else if agent.connected {
             "connected".to_owned()

@@ -13,13 +13,14 @@ use format::{AgentKey, DomainId};
 
 pub(crate) async fn run(global: &Global) -> Outcome<Exit> {
     // As the agent itself: without a name it is the vault that the machine is enrolled in.
-    let protector = Protector::find(global);
-    let vault = match (&global.vault, &protector) {
-        (Some(place), _) => place.clone(),
-        (None, Ok(protector)) => VaultPlace::Service(protector.address.clone()),
-        (None, Err(_)) => return Err(protector.err().expect("it is one")),
+    let (vault, protector) = match (&global.vault, Protector::find(global)) {
+        (Some(place), found) => (place.clone(), found.ok()),
+        (None, found) => {
+            let found = found?;
+            (VaultPlace::Service(found.address.clone()), Some(found))
+        }
     };
-    let protector = protector.ok().filter(|protector| protector.enrolled);
+    let protector = protector.filter(|protector| protector.enrolled);
     let opened = open_keyless(&Global { vault: Some(vault), ..global.clone() }).await;
     match (opened, protector) {
         (Err(failure), None) => Err(failure),

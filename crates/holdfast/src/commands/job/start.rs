@@ -148,7 +148,7 @@ async fn of_service(global: &Global, work: Work, waiting: Waiting) -> Outcome<Ex
 async fn begin(global: &Global, at: &AtService, domain: DomainId, work: Work, waiting: Waiting) -> Outcome<Exit> {
     let is_agents = work.item().is_some();
     let agents = if is_agents { at.agents_of(domain).await? } else { Vec::new() };
-    if is_agents && at.all_are_retired(domain) {
+    if is_agents && at.opened.descriptor.nobody_is_left(domain) {
         return Err(Failure::new(Exit::Refused, "the machine's agent is retired: nobody would do this job").with_hint(
             "'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' on the machine",
         ));

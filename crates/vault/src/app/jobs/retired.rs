@@ -1,7 +1,7 @@
 //! Jobs of agents that the owner retired: nobody would ever take or end them.
 
 use super::Jobs;
-use crate::app::retired::{ANEW, Retired};
+use crate::app::retired::ANEW;
 use crate::db::JobRow;
 use api::{JobProblem, JobState};
 use contract::Result;
