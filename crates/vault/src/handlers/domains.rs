@@ -22,8 +22,8 @@ pub(crate) async fn collect(State(app): State<Arc<App>>, segments: Segments, Jso
     }
     let (domain, options) = (domain(&app, &segments).await?, CollectOptions::from(request));
     lines(|progress| async move {
-        let collected = app.reserve.at_need(|| domain.collect(options.clone(), progress.clone())).await;
-        collected.map(CollectResult::from)
+        app.reserve.yield_if_low().await;
+        domain.collect(options, progress).await.map(CollectResult::from)
     })
 }
 

@@ -82,6 +82,7 @@ pub(crate) async fn report_unreadable(
     Octets(body): Octets<COPIES_BYTES>,
 ) -> Answer {
     let copies = binary::read_copies(&body)?;
+    app.reserve.room_for(0)?;
     domain(&app, &segments).await?.report_unreadable(&copies).await?;
     nothing()
 }

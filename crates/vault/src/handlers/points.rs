@@ -33,6 +33,7 @@ pub(crate) async fn checkpoint(
     Octets(record): Octets<JOURNAL_BYTES_MAX>,
 ) -> Answer {
     let session: SessionId = segments.parse("session")?;
+    app.reserve.room_for(0)?;
     let domain = domain(&app, &segments).await?;
     json(&CommittedPoint::from(to_the_end(async move { domain.checkpoint(session, record).await }).await?))
 }

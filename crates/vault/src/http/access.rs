@@ -84,7 +84,7 @@ async fn answer_known(app: &App, rules: &Rules, request: Request, next: Next) ->
     let (request, holder) = identify(app, rules.access, request).await?;
     if matches!(rules.access, Access::Administrator | Access::OneTime) && request.method() != Method::GET {
         // What administrators change makes room, or leads to it.
-        app.reserve.yield_if_full();
+        app.reserve.yield_if_full().await;
     }
     // Only now: whoever is not known would keep a connection by asking once.
     let asked = match request.extensions().get::<Line>() {

@@ -118,7 +118,7 @@ async fn perform(app: Arc<App>, job: Job) -> Outcome {
             }
             Err(error) => Err(error),
         },
-        Work::Collection => app.reserve.at_need(|| storage::collect(&app, job.domain, progress.clone())).await,
+        Work::Collection => storage::collect(&app, job.domain, progress).await,
         Work::Scrub { read_data } => storage::scrub(&app, job.domain, *read_data, progress).await,
         Work::Backup { .. } | Work::Restore(_) => Err(Error::new(ErrorKind::Internal, "the service does no agent's work")),
     };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 /// Frees what no point needs.
 pub(super) async fn collect(app: &App, domain: DomainId, tell: Tell) -> Result<Outcome> {
     let repository = app.vault.domain(domain).await?;
+    app.reserve.yield_if_low().await;
     let report = repository.collect(CollectOptions::default(), sink(tell)).await?;
     Ok(Outcome::Done(JobResult::Collection(CollectResult::from(report))))
 }
