@@ -71,7 +71,7 @@ pub(crate) async fn report(
     let (domain, job) = named(&segments)?;
     as_own_agent(&caller, report.agent)?;
     app.agents.seen(domain, report.agent, app.time.wall_ms());
-    json(&to_the_end(async move { app.jobs.report(domain, job, report).await }).await?)
+    json(&to_the_end(async move { app.report_job(domain, job, report).await }).await?)
 }
 
 fn named(segments: &Segments) -> Result<(DomainId, JobId), Failure> {

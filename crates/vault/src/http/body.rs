@@ -64,10 +64,13 @@ impl FromRequest<Arc<App>> for PackBody {
             return Err(too_large(MAX));
         }
         let scope = request.extensions().get::<Caller>().ok_or_else(unauthenticated)?.scope;
-        let room = app.reserve.room_for(length)?;
+        // Whoever cannot store it is told so before he waits.
+        app.reserve.room_for(0)?;
         let lent = app.packs_in.lend(scope.into(), length.div_ceil(1024), budget::PATIENCE).await;
         let lent = lent.ok_or_else(|| Failure::busy("too many packs are under way"))?;
         Loans::keep(lent);
+        // Only now: room that is kept for those who wait is nobody's.
+        let room = app.reserve.room_for(length)?;
         let bytes = read(request, length as usize, app).await?;
         app.metrics.packs_in(bytes.len() as u64);
         Ok(Self(bytes, room))

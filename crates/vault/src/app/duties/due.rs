@@ -64,16 +64,20 @@ impl Due {
     }
 
     /// The next duty that is due in one of these domains: of each kind the one that was begun longest ago, of those the one that has
-    /// waited longest for how often it is done, so that no domain and no kind waits for ever. It is due again soon unless `done`
-    /// follows, also in another process.
-    pub(crate) async fn next(&self, domains: &[DomainId], now: Timestamp) -> Result<Option<(DomainId, Work)>, ServiceError> {
+    /// waited longest for how often it is done, so that no domain and no kind waits for ever. Of the kinds that may be begun now.
+    pub(crate) async fn next(
+        &self,
+        domains: &[DomainId],
+        now: Timestamp,
+        may_begin: impl Fn(WorkKind) -> bool,
+    ) -> Result<Option<(DomainId, Work)>, ServiceError> {
         match self.begin_new(domains, now).await {
             // That does not make room: it is done once there is some.
             Err(error) if error.kind() == Kind::Full => tracing::debug!(%error, "duties of new domains are not stored yet"),
             begun => begun?,
         }
         let mut next: Option<(DomainId, WorkKind, u128)> = None;
-        for kind in KINDS {
+        for kind in KINDS.into_iter().filter(|kind| may_begin(*kind)) {
             let waits = |domain: &DomainId| self.waits(*domain, kind, now).map(|waits| (*domain, waits));
             // One that could not be begun is not due yet.
             let is_begun =
@@ -90,9 +94,12 @@ impl Due {
                 }
             }
         }
-        let Some((domain, kind, _)) = next else { return Ok(None) };
-        let given = self.begun(now);
-        let again = given.earlier(self.every(kind).unwrap_or_default().saturating_sub(RETRY));
+        Ok(next.map(|(domain, kind, _)| (domain, self.work(kind))))
+    }
+
+    /// A duty is begun. It is due again soon unless `done` follows, also in another process.
+    pub(crate) async fn begin(&self, domain: DomainId, kind: WorkKind, now: Timestamp) -> Result<(), ServiceError> {
+        let (given, again) = (self.begun(now), self.again(kind, now));
         self.database.put_duty(domain, kind, again.at_ms).await?;
         let mut standing = self.standing();
         standing.begun.insert((domain, kind), again);
@@ -100,8 +107,17 @@ impl Due {
         if kind == WorkKind::Collection {
             standing.collect_soon.remove(&domain);
         }
-        drop(standing);
-        Ok(Some((domain, self.work(kind))))
+        Ok(())
+    }
+
+    /// A duty cannot be begun: it is due again soon, and others come first.
+    pub(crate) fn put_off(&self, domain: DomainId, kind: WorkKind, now: Timestamp) {
+        let again = self.again(kind, now);
+        self.standing().begun.insert((domain, kind), again);
+    }
+
+    fn again(&self, kind: WorkKind, now: Timestamp) -> Begun {
+        self.begun(now).earlier(self.every(kind).unwrap_or_default().saturating_sub(RETRY))
     }
 
     /// The duty that was given out last is done: its next time is counted from when it was begun.
@@ -217,7 +233,12 @@ mod tests {
     }
 
     async fn next(due: &Due, at: u32) -> Option<(DomainId, WorkKind)> {
-        due.next(&[ONE, OTHER], hour(at)).await.unwrap().map(|(domain, work): (_, Work)| (domain, work.kind()))
+        let next = due.next(&[ONE, OTHER], hour(at), |_| true).await.unwrap();
+        let next = next.map(|(domain, work): (_, Work)| (domain, work.kind()));
+        if let Some((domain, kind)) = next {
+            due.begin(domain, kind, hour(at)).await.unwrap();
+        }
+        next
     }
 
     #[tokio::test]
@@ -236,6 +257,26 @@ mod tests {
         {
             assert!(done.iter().filter(|done| **done == what).count() >= 2, "{what:?} of {done:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_begun_or_is_put_off_lets_others_go_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let due = due(&directory).await;
+        assert_eq!(next(&due, 0).await, None, "there is nothing yet");
+        let at = async |hours, may_begin: fn(WorkKind) -> bool| {
+            let next = due.next(&[ONE, OTHER], hour(hours), may_begin).await.unwrap();
+            next.map(|(domain, work)| (domain, work.kind()))
+        };
+        let no_scrub = |kind| kind != WorkKind::Scrub;
+        assert_eq!(at(200, |kind| kind == WorkKind::Scrub).await, Some((ONE, WorkKind::Scrub)));
+        assert_eq!(at(200, no_scrub).await, Some((ONE, WorkKind::Collection)));
+        assert_eq!(at(200, no_scrub).await, Some((ONE, WorkKind::Collection)), "who looks begins nothing");
+        due.put_off(ONE, WorkKind::Collection, hour(200));
+        assert_eq!(at(200, no_scrub).await, Some((OTHER, WorkKind::Collection)));
+        due.put_off(OTHER, WorkKind::Collection, hour(200));
+        assert_eq!(at(200, no_scrub).await, None);
+        assert_eq!(at(201, no_scrub).await, Some((ONE, WorkKind::Collection)), "an hour later");
     }
 
     #[tokio::test]

@@ -12,9 +12,11 @@ pub(crate) use watch::{Overdue, keep_time};
 
 use super::App;
 use super::jobs::Outcome;
+use super::reserve::Full;
 use super::retention::Round;
-use api::{Job, JobOrigin, JobResult, ProgressBody, Work};
+use api::{Job, JobOrigin, JobResult, ProgressBody, Work, WorkKind};
 use contract::{Error, ErrorKind};
+use format::{DomainId, JobId};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -35,23 +37,51 @@ pub(crate) async fn work(app: &Arc<App>) {
                 let _ = tokio::time::timeout(TICK, app.jobs.duty_waits.notified()).await;
             }
             Err(error) => {
-                tracing::warn!(%error, "what the service is to do could not be looked up");
+                tracing::warn!(%error, "what the service is to do could not be looked up, or not be begun");
                 tokio::time::sleep(REST).await;
             }
         }
     }
 }
 
+/// Whether work may make room on a full disk: for no other is the reserve given up, and while the disk is nearly full no other is begun.
+fn makes_room(kind: WorkKind) -> bool {
+    matches!(kind, WorkKind::Retention | WorkKind::Collection)
+}
+
 async fn next(app: &App) -> contract::Result<Option<Job>> {
-    let reserve = &app.reserve;
-    if let Some(job) = reserve.at_need(|| app.jobs.take_own()).await? {
-        return Ok(Some(job));
+    let is_low = app.reserve.is_low();
+    let may_begin = |kind| !is_low || makes_room(kind);
+    let taken = match app.jobs.take_own(may_begin).await {
+        Err(error) if error.is_full() => app.reserve.at_need(|| app.jobs.take_own(makes_room)).await?,
+        taken => taken?,
+    };
+    if taken.is_some() {
+        return Ok(taken);
     }
     let Some(vault) = app.vault.find().await else { return Ok(None) };
     let (domains, now) = (vault.domains(), app.clock.shown());
-    match reserve.at_need(|| app.due.next(&domains, now)).await? {
-        Some((domain, work)) => reserve.at_need(|| app.jobs.start_own(domain, work.clone())).await.map(Some),
-        None => Ok(None),
+    let Some((domain, work)) = app.due.next(&domains, now, may_begin).await? else { return Ok(None) };
+    let (kind, job) = (work.kind(), JobId(system::random()));
+    let begin = async || {
+        app.due.begin(domain, kind, now).await?;
+        app.jobs.start_own(domain, job, work.clone()).await
+    };
+    let begun = match begin().await {
+        Err(error) if error.is_full() && would_make_room(app, domain, kind).await? => app.reserve.at_need(begin).await,
+        begun => begun,
+    };
+    if begun.as_ref().is_err_and(Full::is_full) {
+        app.due.put_off(domain, kind, now);
+    }
+    begun.map(Some)
+}
+
+/// Of a collection nobody knows before.
+async fn would_make_room(app: &App, domain: DomainId, kind: WorkKind) -> contract::Result<bool> {
+    match kind {
+        WorkKind::Retention => app.would_retain(domain).await,
+        _ => Ok(makes_room(kind)),
     }
 }
 
@@ -82,9 +112,27 @@ async fn run(app: &Arc<App>, job: Job) {
     {
         tracing::warn!(%error, "that a duty is done could not be stored: it is done again soon");
     }
-    while let Err(error) = app.reserve.at_need(|| app.jobs.finish_own(&job, &outcome)).await {
+    let may_wait = !makes_room(job.work.kind());
+    let finishing = tokio::spawn(finish(app.clone(), job, outcome));
+    if may_wait {
+        // Until there is room, and what makes some does not wait for that.
+        let _ = tokio::time::timeout(REST, finishing).await;
+    } else {
+        let _ = finishing.await;
+    }
+}
+
+/// Stores the end of a job.
+async fn finish(app: Arc<App>, job: Job, outcome: Outcome) {
+    let store = || app.jobs.finish_own(&job, &outcome);
+    loop {
+        let stored = if makes_room(job.work.kind()) { app.reserve.at_need(store).await } else { store().await };
+        let Err(error) = stored else { return };
         tracing::warn!(%error, "the end of a job could not be stored");
-        tokio::time::sleep(REST).await;
+        tokio::select! {
+            () = tokio::time::sleep(REST) => {}
+            () = app.ending.begun() => return,
+        }
     }
 }
 
@@ -108,16 +156,10 @@ async fn cancelled(app: &App, job: &Job) {
 async fn perform(app: Arc<App>, job: Job) -> Outcome {
     let progress = progress_of(&app, &job);
     let outcome = match &job.work {
-        Work::Retention => match app.reserve.at_need(|| app.retain(job.domain, progress.as_ref())).await {
-            Ok(Round { result, notes }) => {
-                if result.purged > 0 {
-                    app.due.collect_soon(job.domain);
-                }
-                let result = JobResult::Retention(result);
-                Ok(if notes.is_empty() { Outcome::Done(result) } else { Outcome::Warnings(result, notes) })
-            }
-            Err(error) => Err(error),
-        },
+        Work::Retention => app.retain(job.domain, progress.as_ref()).await.map(|Round { result, notes }| {
+            let result = JobResult::Retention(result);
+            if notes.is_empty() { Outcome::Done(result) } else { Outcome::Warnings(result, notes) }
+        }),
         Work::Collection => storage::collect(&app, job.domain, progress).await,
         Work::Scrub { read_data } => storage::scrub(&app, job.domain, *read_data, progress).await,
         Work::Backup { .. } | Work::Restore(_) => Err(Error::new(ErrorKind::Internal, "the service does no agent's work")),

@@ -77,6 +77,6 @@ impl Jobs {
 
 impl Live {
     pub(super) fn ran_out(now: Duration) -> Self {
-        Self { until: Some(now), fence: 0, progress: None, warnings_count: 0, lines: 0 }
+        Self { until: Some(now), fence: 0, progress: None, warnings_count: 0, lines: Some(0) }
     }
 }

@@ -60,8 +60,8 @@ struct Live {
     fence: u64,
     progress: Option<ProgressBody>,
     warnings_count: u64,
-    /// Lines of its log that are stored.
-    lines: usize,
+    /// Lines of its log that are stored; none if its log is not stored as it was told last.
+    lines: Option<usize>,
 }
 
 /// What a domain's agents are told of jobs.
@@ -178,7 +178,7 @@ impl Live {
     /// `phase` is what it is at until something is told of its progress.
     fn new(row: &JobRow, until: Option<Duration>, phase: &str) -> Self {
         let (fence, warnings_count) = (row.job.fence, row.job.warnings_count);
-        Self { until, fence, progress: Some(at(phase)), warnings_count, lines: 0 }
+        Self { until, fence, progress: Some(at(phase)), warnings_count, lines: Some(0) }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::{Jobs, Live, STARTING};
 use crate::app::text::cut;
-use crate::db::JobRow;
+use crate::db::{Change, JobRow};
 use crate::error::ServiceError;
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX};
-use api::{Job, JobLog, JobOrigin, JobProblem, JobResult, JobState, LogLine, ProgressBody, Work};
+use api::{Job, JobLog, JobOrigin, JobProblem, JobResult, JobState, LogLine, ProgressBody, Work, WorkKind};
 use contract::{Error, Result};
 use format::{DomainId, JobId};
 
@@ -22,36 +22,42 @@ pub(crate) enum Outcome {
 }
 
 impl Jobs {
-    /// The next job that somebody asked for and that the service does itself, begun.
-    pub(crate) async fn take_own(&self) -> Result<Option<Job>> {
-        if self.database.jobs_in(None, JobState::Waiting).await?.iter().all(|row| row.job.work.kind().is_agents()) {
+    /// The next job that somebody asked for and that the service does itself, begun; of the kinds that may be begun now.
+    pub(crate) async fn take_own(&self, may_begin: impl Fn(WorkKind) -> bool) -> Result<Option<Job>> {
+        let is_next = |row: &JobRow| !row.job.work.kind().is_agents() && may_begin(row.job.work.kind());
+        if !self.database.jobs_in(None, JobState::Waiting).await?.iter().any(is_next) {
             return Ok(None);
         }
         let mut change = self.database.change().await?;
-        let waiting = change.all_jobs_in(JobState::Waiting).await?;
-        let Some(mut row) = waiting.into_iter().find(|row| !row.job.work.kind().is_agents()) else { return Ok(None) };
-        self.begin_own(&mut row);
+        let Some(mut row) = change.all_jobs_in(JobState::Waiting).await?.into_iter().find(is_next) else { return Ok(None) };
+        self.set_begun(&mut row);
         change.update_job(&row).await?;
-        change.commit().await?;
-        self.listeners.tell(row.job.domain);
-        Ok(Some(row.job))
+        self.commit_begun(change, row).await.map(Some)
     }
 
     /// A job of the service's own, begun.
-    pub(crate) async fn start_own(&self, domain: DomainId, work: Work) -> Result<Job> {
-        let mut row = JobRow::waiting(domain, JobId(system::random()), work, JobOrigin::Service, self.time.wall_ms());
-        self.begin_own(&mut row);
+    pub(crate) async fn start_own(&self, domain: DomainId, job: JobId, work: Work) -> Result<Job> {
+        let mut row = JobRow::waiting(domain, job, work, JobOrigin::Service, self.time.wall_ms());
+        self.set_begun(&mut row);
         let mut change = self.database.change().await?;
         change.insert_job(&mut row).await?;
-        change.commit().await?;
-        self.listeners.tell(domain);
-        Ok(row.job)
+        self.commit_begun(change, row).await
     }
 
-    fn begin_own(&self, row: &mut JobRow) {
+    fn set_begun(&self, row: &mut JobRow) {
         (row.job.state, row.job.fence, row.heard) = (JobState::Running, row.job.fence + 1, true);
         row.job.started_ms = Some(self.time.wall_ms());
-        self.live().insert(row.key(), Live::new(row, None, STARTING));
+    }
+
+    async fn commit_begun(&self, change: Change, row: JobRow) -> Result<Job> {
+        // Before the change is made: from then on it is shown as one that runs.
+        self.live().insert(row.key(), Live::new(&row, None, STARTING));
+        if let Err(error) = change.commit().await {
+            self.live().remove(&row.key());
+            return Err(error.into());
+        }
+        self.listeners.tell(row.job.domain);
+        Ok(row.job)
     }
 
     /// How far it is.

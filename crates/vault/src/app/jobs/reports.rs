@@ -4,6 +4,7 @@
 //! lease alone had ended a job does a later report know better.
 
 use super::{Jobs, Live, STARTING, at};
+use crate::app::App;
 use crate::app::text::cut;
 use crate::db::{Change, JobRow};
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
@@ -29,12 +30,25 @@ const SLOT_AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 /// Most tries of a slot.
 const ATTEMPT_MAX: u32 = 1000;
 
+impl App {
+    /// Takes a report of an agent. One that was retired tells of what it does already, and begins nothing.
+    pub(crate) async fn report_job(&self, domain: DomainId, job: JobId, report: JobReport) -> Result<JobOrders> {
+        if let Err(retired) = self.vault.refuse_retired(domain, report.agent).await
+            && self.database.job(domain, job).await?.is_none()
+        {
+            return Err(retired);
+        }
+        // The room that is left is for those who make more: logs are long, and agents bring as many as they want.
+        self.jobs.report(domain, job, report, !self.reserve.is_low()).await
+    }
+}
+
 impl Jobs {
-    /// Takes a report, and answers what is wanted of whoever does the job.
-    pub(crate) async fn report(&self, domain: DomainId, job: JobId, mut report: JobReport) -> Result<JobOrders> {
+    /// Takes a report, and answers what is wanted of whoever does the job. Without its log what is stored of that stays.
+    async fn report(&self, domain: DomainId, job: JobId, mut report: JobReport, with_log: bool) -> Result<JobOrders> {
         check(&report)?;
         bound(&mut report);
-        if let Some(cancel) = self.renew(domain, job, &report).await? {
+        if let Some(cancel) = self.renew(domain, job, &report, with_log).await? {
             return Ok(self.orders(cancel));
         }
         let mut change = self.database.change().await?;
@@ -55,13 +69,15 @@ impl Jobs {
         } else if row != before {
             change.update_job(&row).await?;
         }
-        change.put_job_log(row.number, &log_of(&mut report)).await?;
+        if with_log {
+            change.put_job_log(row.number, &log_of(&mut report)).await?;
+        }
         conclude(&mut change, &row, &report, self.time.wall_ms()).await?;
         if row.job.state.is_over() && row.job.origin != JobOrigin::Person {
             // An agent makes as many of these as it wants.
             change.forget_jobs_of(domain, row.job.work.kind(), self.kept).await?;
         }
-        self.keep_alive(&row, &report);
+        self.keep_alive(&row, &report, with_log);
         change.commit().await?;
         if row.job.state.is_over() {
             // Only now: a change that failed leaves the job with its lease.
@@ -74,7 +90,7 @@ impl Jobs {
 
     /// A report that tells nothing but progress of a job that runs: its lease is renewed, and nothing is written. Whether it is to
     /// stop; none if the report has to be looked at.
-    async fn renew(&self, domain: DomainId, job: JobId, report: &JobReport) -> Result<Option<bool>> {
+    async fn renew(&self, domain: DomainId, job: JobId, report: &JobReport, with_log: bool) -> Result<Option<bool>> {
         if report.state != JobState::Running {
             return Ok(None);
         }
@@ -91,7 +107,7 @@ impl Jobs {
             let Some(live) = live.get_mut(&(domain, job)).filter(|live| same && live.fence == report.fence) else {
                 return Ok(None);
             };
-            if live.warnings_count != report.warnings_count || live.lines != report.log.len() {
+            if live.warnings_count != report.warnings_count || (with_log && live.lines != Some(report.log.len())) {
                 return Ok(None);
             }
             let progress = progress_of(report);
@@ -106,7 +122,7 @@ impl Jobs {
         Ok(Some(row.job.cancelling))
     }
 
-    fn keep_alive(&self, row: &JobRow, report: &JobReport) {
+    fn keep_alive(&self, row: &JobRow, report: &JobReport, with_log: bool) {
         if row.job.state.is_over() {
             return;
         }
@@ -115,7 +131,7 @@ impl Jobs {
             fence: row.job.fence,
             progress: progress_of(report),
             warnings_count: report.warnings_count,
-            lines: report.log.len(),
+            lines: with_log.then_some(report.log.len()),
         };
         self.live().insert(row.key(), live);
     }

@@ -3,7 +3,7 @@
 use super::Jobs;
 use crate::app::retired::ANEW;
 use crate::db::JobRow;
-use api::{JobProblem, JobState};
+use api::{JobOrigin, JobProblem, JobState};
 use contract::Result;
 use format::descriptor::Descriptor;
 
@@ -21,6 +21,11 @@ impl Jobs {
             let state = if row.job.state == JobState::Waiting { JobState::Cancelled } else { JobState::Interrupted };
             (row.job.state, row.job.ended_ms, row.lapsed) = (state, Some(self.time.wall_ms()), false);
             change.update_job(&row).await?;
+            if matches!(row.job.origin, JobOrigin::Schedule { .. }) {
+                // An agent makes as many of these as it wants.
+                change.remove_job_log(row.number).await?;
+                change.forget_jobs_of(domain, row.job.work.kind(), self.kept).await?;
+            }
             change.commit().await?;
             self.live().remove(&row.key());
             tracing::warn!(%domain, %job, state = state.as_str(), "a job of a retired agent was ended");

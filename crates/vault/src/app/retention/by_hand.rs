@@ -1,6 +1,7 @@
 //! Points that a person lets expire, brings back or purges, and a review that a person accepts.
 
 use super::plan::ItemPlan;
+use super::round::Done;
 use crate::app::App;
 use crate::app::items::no_such_item;
 use api::ReviewBody;
@@ -60,7 +61,7 @@ impl App {
             let what = format!("{} of {} points of item '{name}' would expire now", review.expiring, review.points);
             return Err(Error::new(ErrorKind::Conflict, what).with_hint("look again, and accept what would expire now"));
         }
-        self.expire_by_plan(repository.as_ref(), &plan.expiring, now).await?;
+        self.expire_by_plan(repository.as_ref(), &plan.expiring, now, &Done::default()).await?;
         self.database.accept_review(domain, name, accepted).await?;
         tracing::info!(%domain, item = %name, points = plan.expiring.len(), "a person let points expire");
         Ok(())

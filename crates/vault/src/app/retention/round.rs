@@ -3,12 +3,14 @@
 use super::plan::{ItemPlan, of_item};
 use crate::app::App;
 use crate::app::clock::timestamp;
+use crate::app::reserve::Full;
 use crate::db::{ItemRow, PointRow};
 use api::{ProgressBody, RetentionResult};
-use contract::{Domain, PointInfo, PointState, Result};
+use contract::{Domain, PointFilter, PointInfo, PointState, Result};
 use format::{DomainId, PointId};
 use policy::{Policy, Timestamp};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Points that are changed in one transaction.
 const AT_ONCE: usize = 1000;
@@ -21,9 +23,44 @@ pub(crate) struct Round {
     pub(crate) notes: Vec<String>,
 }
 
+/// What cannot be done twice, and counts also if what follows fails.
+#[derive(Default)]
+pub(super) struct Done {
+    expired: AtomicU64,
+    purged: AtomicU64,
+}
+
 impl App {
-    /// Goes through all items of a domain that have a policy.
+    /// Goes through all items of a domain that have a policy. On a full disk the reserve is given up for that, if anything would come of
+    /// it.
     pub(crate) async fn retain(&self, domain: DomainId, progress: &(dyn Fn(ProgressBody) + Send + Sync)) -> Result<Round> {
+        let done = Done::default();
+        let go_round = || self.go_round(domain, &done, progress);
+        let mut round = match go_round().await {
+            Err(error) if error.is_full() && self.would_retain(domain).await? => self.reserve.at_need(go_round).await?,
+            round => round?,
+        };
+        (round.result.expired, round.result.purged) = (done.expired.into_inner(), done.purged.into_inner());
+        Ok(round)
+    }
+
+    /// Whether anything would expire or be purged now. Changes nothing.
+    pub(crate) async fn would_retain(&self, domain: DomainId) -> Result<bool> {
+        let points = self.vault.domain(domain).await?.points(PointFilter { item: None, deleted: true }).await?;
+        let book = self.database.points(domain, None).await?;
+        let book: HashMap<PointId, PointRow> = book.into_iter().map(|row| (row.id, row)).collect();
+        let now = self.clock.shown();
+        for item in self.database.items(Some(domain)).await? {
+            let Ok(Some(plan)) = ItemPlan::new(self, &item, &points, &book, now) else { continue };
+            let expires = plan.review.is_none() && !plan.expiring.is_empty();
+            if expires || !purgeable(of_item(&points, &item.name), &book, &plan.policy, now).is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn go_round(&self, domain: DomainId, done: &Done, progress: &(dyn Fn(ProgressBody) + Send + Sync)) -> Result<Round> {
         let repository = self.vault.domain(domain).await?;
         let _turn = self.turns.of(domain).await;
         let now = self.clock.stored().await?;
@@ -32,8 +69,8 @@ impl App {
         let (mut round, mut policies) = (Round::default(), HashMap::new());
         let total = items.iter().filter(|item| item.policy.is_some()).count() as u64;
         for item in items.iter().filter(|item| item.policy.is_some()) {
-            let (phase, done) = ("retention".to_owned(), round.result.items);
-            progress(ProgressBody { phase, done, total: Some(total), bytes: 0 });
+            let phase = "retention".to_owned();
+            progress(ProgressBody { phase, done: round.result.items, total: Some(total), bytes: 0 });
             round.result.items += 1;
             let plan = match ItemPlan::new(self, item, &points, &book, now) {
                 Ok(Some(plan)) => plan,
@@ -43,7 +80,7 @@ impl App {
                     continue;
                 }
             };
-            self.retain_item(repository.as_ref(), item, &plan, now, &mut round).await?;
+            self.retain_item(repository.as_ref(), (item, &plan), now, done, &mut round).await?;
             policies.insert(item.name.clone(), plan.policy);
         }
         for item in items.iter().filter(|item| policies.contains_key(&item.name)) {
@@ -54,8 +91,9 @@ impl App {
                     break;
                 }
                 repository.purge(ids).await?;
+                done.purged.fetch_add(ids.len() as u64, Ordering::Relaxed);
+                self.due.collect_soon(domain);
                 self.database.remove_points(domain, ids).await?;
-                round.result.purged += ids.len() as u64;
             }
         }
         Ok(round)
@@ -71,9 +109,9 @@ impl App {
     async fn retain_item(
         &self,
         repository: &dyn Domain,
-        item: &ItemRow,
-        plan: &ItemPlan,
+        (item, plan): (&ItemRow, &ItemPlan),
         now: Timestamp,
+        done: &Done,
         round: &mut Round,
     ) -> Result<()> {
         if plan.review != item.review {
@@ -90,16 +128,22 @@ impl App {
                 round.notes.push(other_rules(item));
                 break;
             }
-            self.expire_by_plan(repository, ids, now).await?;
-            round.result.expired += ids.len() as u64;
+            self.expire_by_plan(repository, ids, now, done).await?;
         }
         Ok(())
     }
 
     /// Soft-deletes points, since the time by which they expired.
-    pub(super) async fn expire_by_plan(&self, repository: &dyn Domain, points: &[PointId], now: Timestamp) -> Result<()> {
+    pub(super) async fn expire_by_plan(
+        &self,
+        repository: &dyn Domain,
+        points: &[PointId],
+        now: Timestamp,
+        done: &Done,
+    ) -> Result<()> {
         for ids in points.chunks(AT_ONCE) {
             repository.expire(ids).await?;
+            done.expired.fetch_add(ids.len() as u64, Ordering::Relaxed);
             self.database.set_points_deleted(repository.id(), ids, Some(now.as_millisecond())).await?;
         }
         Ok(())
