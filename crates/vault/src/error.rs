@@ -76,7 +76,7 @@ impl ServiceError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Config(_) | Self::Newer { .. } | Self::Older { .. } | Self::Certificate { .. } => Kind::Invalid,
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Kind::Full,
+            Self::File { source, .. } if is_no_room(source) => Kind::Full,
             Self::Database { source, .. } if is_full(source) => Kind::Full,
             Self::File { .. } | Self::Listen { .. } | Self::Database { .. } | Self::InUse { .. } => Kind::Unavailable,
             Self::Vault(error) => error.kind(),
@@ -109,8 +109,16 @@ impl ServiceError {
     }
 }
 
+/// The disk is full, or a quota used up.
+fn is_no_room(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 /// SQLite says so with a code of its own.
 fn is_full(error: &sqlx::Error) -> bool {
+    if let sqlx::Error::Io(error) = error {
+        return is_no_room(error);
+    }
     const SQLITE_FULL: &str = "13";
     // The index of its log cannot be made: that takes 32 KiB at the first use after a clean end.
     const SQLITE_IOERR_SHMSIZE: &str = "4874";
@@ -127,5 +135,21 @@ impl From<ServiceError> for contract::Error {
                 .with_source(error),
             error => Self::new(error.kind(), "the service's own data cannot be used").with_source(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, ServiceError};
+    use std::io::ErrorKind::{Other, QuotaExceeded, StorageFull};
+
+    #[test]
+    fn a_quota_that_is_used_up_is_a_full_disk() {
+        let file = |kind| ServiceError::File { doing: "make", path: "x".to_owned(), source: std::io::Error::from(kind) };
+        let database = |kind| ServiceError::Database { doing: "open", source: sqlx::Error::Io(std::io::Error::from(kind)) };
+        for kind in [StorageFull, QuotaExceeded] {
+            assert!(file(kind).kind() == Kind::Full && database(kind).kind() == Kind::Full);
+        }
+        assert!(file(Other).kind() == Kind::Unavailable && database(Other).kind() == Kind::Unavailable);
     }
 }

@@ -5,64 +5,9 @@
 use crate::machine::{Machine, assert_equal};
 use crate::service_process::ServiceProcess;
 use crate::threat_model::change_row;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use testkit::Rng;
-
-/// A small file system, gone when this is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf, kilobytes: u32) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let options = format!("size={kilobytes}k");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(at));
-        }
-        println!("cannot mount a tmpfs here: nothing is tested");
-        None
-    }
-
-    fn resize(&self, kilobytes: u32) {
-        let options = format!("remount,size={kilobytes}k");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
-    }
-
-    /// Fills all but so many bytes.
-    fn fill_but(&self, kilobytes: usize) {
-        let mut filler = File::create(self.0.join("filler")).unwrap();
-        let block = [0; 4096];
-        let mut written = 0;
-        while filler.write_all(&block).is_ok() {
-            written += block.len() as u64;
-        }
-        filler.set_len(written.saturating_sub(kilobytes as u64 * 1024)).unwrap();
-    }
-
-    /// Something else takes what has become free since.
-    fn fill_on(&self) {
-        let mut filler = File::options().append(true).open(self.0.join("filler")).unwrap();
-        while filler.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free_kilobytes(&self) -> u64 {
-        let told = rustix::fs::statvfs(&self.0).unwrap();
-        told.f_bavail * told.f_frsize / 1024
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l"]).arg(&self.0).status();
-    }
-}
+use std::fs;
+use std::path::Path;
+use testkit::{Rng, SmallDisk};
 
 fn on_a_small_disk(kilobytes: u32) -> Option<(SmallDisk, Machine)> {
     let machine = Machine::new();
@@ -91,6 +36,14 @@ fn failed_clearly(machine: &Machine, arguments: &[&str]) -> bool {
 
 fn write_noise(machine: &Machine, name: &str, kilobytes: usize, seed: u64) {
     machine.write(name, Rng::new(seed).vec(kilobytes * 1024));
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let started = std::time::Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{what}: never");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
 }
 
 fn content(path: &Path) -> Vec<u8> {
@@ -175,7 +128,7 @@ fn expire_collect_and_rebuild_on_a_full_disk_lose_nothing() {
 fn a_restore_that_fills_the_disk_fails_clearly_and_goes_on_with_room() {
     let Some((disk, machine)) = on_a_small_disk(4 << 10) else { return };
     // The vault is elsewhere: what is full is the destination.
-    let machine = machine.at(disk.0.with_file_name("vault"));
+    let machine = machine.at(disk.path().with_file_name("vault"));
     machine.ok(&["init", "--kit", &machine.text("kit")]);
     let machine = machine.with_kit();
     for number in 0..6 {
@@ -277,12 +230,8 @@ fn a_disk_that_something_else_filled_to_the_last_byte_is_freed_through_the_servi
     owner.ok(&["job", "collection", "--follow"]);
     assert_ne!(packs(), before);
     // What was freed is room enough.
-    let started = std::time::Instant::now();
-    while owner.run(&["backup", &source, "--item", "files"]).code != 0 {
-        assert!(started.elapsed() < std::time::Duration::from_secs(60), "uploads are never taken again");
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
-    assert!(reserve.exists(), "it is made again");
+    wait_until("uploads are taken again", || owner.run(&["backup", &source, "--item", "files"]).code == 0);
+    wait_until("the reserve is made again", || reserve.exists());
     owner.ok(&["restore", &second, "--to", &owner.text("out")]);
     assert_eq!(owner.ok(&["check", "--read-data"])["sound"], true);
     disk.make_room();
@@ -362,12 +311,8 @@ fn a_service_on_a_disk_without_room_for_a_reserve_starts_and_takes_no_uploads() 
     write_noise(&owner, "file", 100, 1);
     assert!(failed_clearly(&owner, &["backup", &source, "--item", "files"]));
     disk.resize(24_000);
-    let started = std::time::Instant::now();
-    while owner.run(&["backup", &source, "--item", "files"]).code != 0 {
-        assert!(started.elapsed() < std::time::Duration::from_secs(60), "uploads are never taken");
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
-    assert!(owner.path("service/reserve").exists());
+    wait_until("uploads are taken", || owner.run(&["backup", &source, "--item", "files"]).code == 0);
+    wait_until("the reserve is made", || owner.path("service/reserve").exists());
 }
 
 #[test]
@@ -390,10 +335,6 @@ fn a_service_that_died_in_a_job_of_its_own_starts_on_a_full_disk_and_ends_the_jo
     });
     assert_eq!(state(), "running", "the disk has no room to end it");
     disk.make_room();
-    let started = std::time::Instant::now();
-    while state() != "interrupted" {
-        assert!(started.elapsed() < std::time::Duration::from_secs(60), "it is never ended: {}", state());
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
+    wait_until("it is ended", || state() == "interrupted");
     owner.ok(&["job", "scrub", "--follow"]);
 }

@@ -2,6 +2,7 @@
 //!
 //! They are kept in memory and stored now and then, all at once: when a thousand come back after a restart, nobody waits for a disk.
 
+use super::retired::Retired;
 use super::text::cut;
 use crate::db::{AgentRow, Database};
 use crate::error::ServiceError;
@@ -82,7 +83,7 @@ impl Agents {
     }
 
     /// All of them. Those that listen are heard of now.
-    pub(crate) fn list(&self, now_ms: i64, is_retired: impl Fn(DomainId, AgentKey) -> bool) -> AgentList {
+    pub(crate) fn list(&self, now_ms: i64, retired: &Retired) -> AgentList {
         let body = |known: &Known| AgentBody {
             domain: known.row.domain,
             agent: known.row.agent,
@@ -91,7 +92,7 @@ impl Agents {
             connected: known.listening > 0,
             seen_ms: if known.listening > 0 { now_ms } else { known.row.seen_ms },
             ahead_ms: known.row.ahead_ms,
-            retired: is_retired(known.row.domain, known.row.agent),
+            retired: retired.is_retired(known.row.domain, known.row.agent),
         };
         AgentList { agents: self.standing().known.values().map(body).collect() }
     }

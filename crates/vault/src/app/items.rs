@@ -6,11 +6,11 @@
 use super::App;
 use super::clock::timestamp;
 use super::policies::{checked, has_other_slots, no_such_policy, refuse_weakenings, weakenings};
+use super::retired::Retired;
 use crate::db::{Change, ItemRow};
 use api::limits::{ITEMS_PER_DOMAIN_MAX, SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{ClockStanding, FileScope, ItemBody, ItemList, ItemRequest, JobState, LastJob, ProtectedItem, Protection};
 use contract::{Error, ErrorKind, Result};
-use format::descriptor::Descriptor;
 use format::{DomainId, ItemName};
 use policy::{ItemRuns, ItemSeed, PointAge, Policy, PolicySettings, Running, Step};
 use std::collections::HashMap;
@@ -20,8 +20,8 @@ use std::sync::Arc;
 struct Surroundings {
     newest_ms: HashMap<(DomainId, ItemName), i64>,
     last_jobs: HashMap<(DomainId, ItemName), LastJob>,
-    /// Who may add points.
-    descriptor: Option<Arc<Descriptor>>,
+    /// Who adds no points any more.
+    retired: Retired,
 }
 
 impl App {
@@ -129,7 +129,7 @@ impl App {
         Ok(Surroundings {
             newest_ms: newest.into_iter().map(|(domain, item, newest_ms)| ((domain, item), newest_ms)).collect(),
             last_jobs: last.into_iter().map(|(domain, item, last)| ((domain, item), last)).collect(),
-            descriptor: self.vault.find().await.map(|vault| vault.trusted()),
+            retired: self.vault.retired().await,
         })
     }
 
@@ -138,7 +138,7 @@ impl App {
         let (newest_ms, last_job) = (surroundings.newest_ms.get(&key).copied(), surroundings.last_jobs.get(&key).copied());
         let overdue_since_ms = self.overdue_since(&row, newest_ms)?;
         let is_running = last_job.is_some_and(|last| last.state == JobState::Running);
-        let agent_retired = surroundings.descriptor.as_ref().is_some_and(|descriptor| descriptor.nobody_is_left(row.domain));
+        let agent_retired = surroundings.retired.nobody_is_left(row.domain);
         let next_ms = if agent_retired { None } else { self.next_run(&row, is_running)? };
         Ok(ItemBody {
             domain: row.domain,

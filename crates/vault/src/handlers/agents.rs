@@ -14,9 +14,8 @@ use format::DomainId;
 use std::sync::Arc;
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
-    let descriptor = app.vault.find().await.map(|vault| vault.trusted());
-    let is_retired = |domain, agent| descriptor.as_ref().is_some_and(|descriptor| descriptor.is_retired(domain, agent));
-    json(&app.agents.list(app.time.wall_ms(), is_retired))
+    let retired = app.vault.retired().await;
+    json(&app.agents.list(app.time.wall_ms(), &retired))
 }
 
 pub(crate) async fn listen(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use vault::Config;
 
 /// Waits for a job of the service of this kind for which this holds.
-async fn wait_for_own(protected: &Protected, kind: WorkKind, holds: impl Fn(&Job) -> bool) -> Job {
+pub(crate) async fn wait_for_own(protected: &Protected, kind: WorkKind, holds: impl Fn(&Job) -> bool) -> Job {
     let query = JobsQuery { kind: Some(kind), domain: Some(DOMAIN), ..JobsQuery::default() };
     for _ in 0..300 {
         let jobs = protected.admin().jobs(&query).await.unwrap().jobs;
@@ -64,6 +64,27 @@ async fn what_a_person_purged_is_freed_soon() {
     domain.expire(&made[..1]).await.unwrap();
     domain.purge(&made[..1]).await.unwrap();
     wait_for_own(&protected, WorkKind::Collection, |job| job.state == JobState::Succeeded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_is_freed_soon_also_where_its_round_of_retention_fails_behind_that() {
+    let hands = Arc::new(Hands::default());
+    let duties = vault::Duties { collection_hours: 1000, ..by_hand().duties };
+    let protected = Protected::at(Config { duties, ..by_hand() }, hands.clone()).await;
+    make_points(&protected, tempfile::tempdir().unwrap().path(), 4).await;
+    protect(&protected, short(100)).await;
+    hands.pass(3 * DAY);
+    assert_eq!(crate::retention::retain(&protected, 1).await.1.expired, 3);
+    let pool = crate::told::database(protected.running.directory.path()).await;
+    let failing = "CREATE TRIGGER failing BEFORE DELETE ON points BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::query(failing).execute(&pool).await.unwrap();
+    pool.close().await;
+    hands.pass(3 * DAY);
+    ask(protected.admin(), 2, Work::Retention).await.unwrap();
+    wait_for(protected.admin(), JobId([2; 16]), JobState::Failed).await;
+    wait_for_own(&protected, WorkKind::Collection, |job| job.state == JobState::Succeeded).await;
+    let listed = protected.domain().await.points(PointFilter { item: None, deleted: true }).await.unwrap();
+    assert_eq!(listed.len(), 1, "they were purged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

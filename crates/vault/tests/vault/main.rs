@@ -6,6 +6,7 @@
 mod access;
 mod agents;
 mod duties;
+mod full_disk;
 mod interruptions;
 mod jobs;
 mod openapi;

@@ -1,17 +1,18 @@
 //! Agents that the owner retired: nothing waits for them, and nobody takes them for agents that may come back.
 
 use crate::agents::hello;
-use crate::jobs::{ask, backup, claim, report_of, wait_for, with_item};
+use crate::jobs::{ask, backup, claim, report_of, run_of, wait_for, with_item};
 use crate::protection::{nightly, set_policy};
 use crate::retention::by_hand;
 use crate::running::{DOMAIN, Hands, OTHER_DOMAIN, Protected, item};
-use api::{JobState, Work};
+use api::{JobState, JobsQuery, LogLine, Work};
 use contract::{ErrorKind, Vault};
 use format::JobId;
 use format::descriptor::Descriptor;
 use policy::PolicySettings;
 use std::sync::Arc;
 use std::time::Duration;
+use vault::{Config, Limits};
 
 /// The owner retires the agents of the first domain.
 async fn retire(protected: &Protected) {
@@ -85,6 +86,50 @@ async fn what_waits_for_a_retired_agent_or_is_done_by_it_ends_and_says_why() {
     let protected = protected.restart(config, hands).await;
     wait_for(protected.admin(), JobId([1; 16]), JobState::Cancelled).await;
     wait_for(protected.admin(), JobId([2; 16]), JobState::Cancelled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retired_agent_begins_no_runs_and_tells_how_those_ended_that_it_does() {
+    let protected = Protected::new().await;
+    let (agent, key) = with_item(&protected).await;
+    let report = async |id, slot_ms, state| agent.report_job(DOMAIN, JobId([id; 16]), &run_of(key, slot_ms, state)).await;
+    report(1, 1000, JobState::Running).await.unwrap();
+    retire(&protected).await;
+    for state in [JobState::Running, JobState::Failed] {
+        let refused = report(2, 2000, state).await.unwrap_err();
+        assert!(refused.kind() == ErrorKind::Denied && refused.to_string().contains("retired"), "{refused}");
+        assert!(refused.hint().unwrap().contains("agent token"), "{refused:?}");
+    }
+    report(1, 1000, JobState::Succeeded).await.unwrap();
+    assert_eq!(protected.admin().job(DOMAIN, JobId([1; 16])).await.unwrap().state, JobState::Succeeded);
+    assert_eq!(protected.admin().jobs(&JobsQuery::default()).await.unwrap().jobs.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_runs_that_end_with_their_agent_no_more_is_kept_than_of_others() {
+    let hands = Arc::new(Hands::default());
+    let limits = Limits { jobs_kept: 2, ..Limits::default() };
+    let protected = Protected::at(Config { limits, ..by_hand() }, hands.clone()).await;
+    let (agent, key) = with_item(&protected).await;
+    for id in 1..=4 {
+        let mut run = run_of(key, i64::from(id) * 1000, JobState::Running);
+        run.log = vec![LogLine { time_ms: 1, text: "much".to_owned() }];
+        agent.report_job(DOMAIN, JobId([id; 16]), &run).await.unwrap();
+    }
+    retire(&protected).await;
+    hands.pass(Duration::from_secs(61));
+    let last = wait_for(protected.admin(), JobId([4; 16]), JobState::Interrupted).await;
+    assert!(last.problem.is_some_and(|problem| problem.message.contains("retired")));
+    let kept = async || protected.admin().jobs(&JobsQuery::default()).await.unwrap().jobs;
+    for _ in 0..100 {
+        if kept().await.len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(kept().await.len(), 2);
+    let log = protected.admin().job_log(DOMAIN, JobId([4; 16])).await.unwrap();
+    assert!(log.lines.is_empty(), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

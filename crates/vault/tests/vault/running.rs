@@ -154,7 +154,12 @@ impl Protected {
 
     /// At the time that somebody sets.
     pub(crate) async fn at(config: Config, time: Arc<Hands>) -> Self {
-        let running = Running::start_at(Arc::new(tempfile::tempdir().unwrap()), config, time).await;
+        Self::in_directory(Arc::new(tempfile::tempdir().unwrap()), config, time).await
+    }
+
+    /// With its data in this directory.
+    pub(crate) async fn in_directory(directory: Arc<TempDir>, config: Config, time: Arc<Hands>) -> Self {
+        let running = Running::start_at(directory, config, time).await;
         let one_time = running.one_time.clone().unwrap();
         let admin_token = running.client(&one_time).redeem("administrator").await.unwrap().secret;
         let keyed = Self::keys_for(running.client(&admin_token), VAULT).await;

@@ -76,8 +76,12 @@ pub(super) fn failed_at(doing: &'static str, path: &Path, error: sqlx::Error) ->
 
 /// An error of the file itself.
 pub(super) fn file_failed(doing: &'static str, error: io::Error) -> LedgerError {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    LedgerError::Unavailable { doing, full, source: Box::new(error) }
+    LedgerError::Unavailable { doing, full: is_no_room(&error), source: Box::new(error) }
+}
+
+/// The disk is full, or a quota used up.
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// [`file_failed`] for results.
@@ -96,7 +100,7 @@ enum Verdict {
 
 fn verdict(error: &sqlx::Error) -> Verdict {
     match error {
-        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => Verdict::Full,
+        sqlx::Error::Io(error) if is_no_room(error) => Verdict::Full,
         sqlx::Error::Database(error) => {
             error.code().and_then(|code| code.parse().ok()).map_or(Verdict::Other, |code| verdict_of_code(code, error.message()))
         }
@@ -142,5 +146,8 @@ mod tests {
         assert_eq!(verdict_of_code(10 | 19 << 8, ""), Verdict::Storage);
         assert_eq!(verdict_of_code(14, ""), Verdict::Storage);
         assert_eq!(verdict_of_code(5, "database is locked"), Verdict::Other);
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert_eq!(verdict(&sqlx::Error::Io(kind.into())), Verdict::Full);
+        }
     }
 }
