@@ -5,9 +5,9 @@
 use crate::duties::wait_for_own;
 use crate::jobs::{ask, run_of, wait_for, with_item};
 use crate::retention::{DAY, by_hand, make_points, protect, short};
-use crate::running::{DOMAIN, Hands, Protected, noise};
+use crate::running::{DOMAIN, Hands, Protected, item, noise};
 use api::{JobResult, JobState, JobWarning, JobsQuery, LogLine, Work, WorkKind};
-use contract::{CollectOptions, ErrorKind};
+use contract::{CollectOptions, ErrorKind, OpenSession};
 use format::JobId;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -89,6 +89,22 @@ async fn while_the_disk_is_nearly_full_reports_are_taken_without_what_they_tell_
     assert_eq!(report(JobState::Running, 5).await, (JobState::Running, 1, 2, 1), "what is stored stays");
     assert_eq!(report(JobState::Succeeded, 6).await, (JobState::Succeeded, 1, 2, 1));
     assert!(on.reserve().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_disk_is_nearly_full_nothing_is_begun_or_stored_on_the_way_and_what_is_whole_is_committed() {
+    let Some(on) = OnSmallDisk::new(by_hand()).await else { return };
+    let (domain, session) = (on.protected.domain().await, format::SessionId([1; 16]));
+    let copy = (format::PackName([1; 16]), format::BlobId([1; 32]));
+    on.disk.fill_but(700);
+    let begun = domain.open_session(OpenSession { item: item("item"), agent: on.protected.keyed.signer().key() }).await;
+    assert_eq!(begun.map(drop).unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(domain.checkpoint(session, "x".into()).await.unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(domain.report_unreadable(&[copy]).await.unwrap_err().kind(), ErrorKind::Full);
+    assert_ne!(domain.commit(session, "x".into()).await.unwrap_err().kind(), ErrorKind::Full);
+    on.disk.make_room();
+    assert_ne!(domain.checkpoint(session, "x".into()).await.unwrap_err().kind(), ErrorKind::Full);
+    assert!(domain.report_unreadable(&[copy]).await.map_err(|error| error.kind()) != Err(ErrorKind::Full));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -114,3 +114,37 @@ fn problem(error: &Error) -> JobProblem {
     }
     JobProblem { message: cut(message, JOB_TEXT_BYTES_MAX), hint: error.hint().map(str::to_owned) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::listeners::Listeners;
+    use crate::config::Limits;
+    use crate::db::Database;
+    use crate::time::SystemClocks;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn of_a_job_that_could_not_be_stored_nothing_stays_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("service.db");
+        let database = Database::open(&path).await.unwrap();
+        let refuse = |trigger: &str| format!("CREATE TRIGGER refused {trigger} ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END");
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        let execute = async |statement: String| sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.unwrap();
+        let jobs = Jobs::load(database, Arc::new(SystemClocks::new()), Listeners::new(1, 1), &Limits::default()).await.unwrap();
+        let (domain, id) = (DomainId([1; 16]), JobId([1; 16]));
+        execute(refuse("BEFORE INSERT")).await;
+        jobs.start_own(domain, id, Work::Collection).await.unwrap_err();
+        assert!(jobs.live().is_empty());
+        execute("DROP TRIGGER refused".to_owned()).await;
+        jobs.begin(domain, api::JobRequest { job: id, work: Work::Collection }).await.unwrap();
+        execute(refuse("BEFORE UPDATE")).await;
+        jobs.take_own(|_| true).await.unwrap_err();
+        assert!(jobs.live().is_empty());
+        execute("DROP TRIGGER refused".to_owned()).await;
+        assert_eq!(jobs.take_own(|kind| kind == WorkKind::Scrub).await.unwrap(), None, "another kind is not to be begun");
+        assert_eq!(jobs.take_own(|_| true).await.unwrap().unwrap().job, id);
+        assert_eq!(jobs.live().len(), 1);
+    }
+}

@@ -2,8 +2,10 @@
 //! them or begins a collection changes a database, and that takes room.
 //!
 //! The reserve is a file. Uploads are refused before the disk is so full that it would be needed. Where something else fills the disk,
-//! it is given up, and only once somebody needs it who makes room or wants to have something back: what fills the disk would take it,
-//! too. It is made again once there is room. Where it cannot be made, uploads leave that room free instead.
+//! it is given up, and only once somebody needs it who makes room, or an administrator wants to have something back: what fills the disk
+//! would take it, too. It is made again once there is room. Where it cannot be made, uploads leave that room free instead.
+//!
+//! Invariant: nothing that an agent's token opens gives it up.
 
 mod file;
 
