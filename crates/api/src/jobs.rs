@@ -292,6 +292,16 @@ pub enum JobResult {
     Scrub(ScrubResult),
 }
 
+/// The point that a job has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PointMade {
+    /// The point.
+    #[serde(with = "crate::text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub point: PointId,
+}
+
 /// A point that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -38,7 +38,7 @@ pub use items::{
 };
 pub use jobs::{
     BackupResult, Job, JobList, JobLog, JobOrigin, JobProblem, JobRequest, JobResult, JobState, JobWarning, LogLine, Overwriting,
-    RestoreReceipt, RestoreWork, RetentionResult, ScrubResult, Work, WorkKind,
+    PointMade, RestoreReceipt, RestoreWork, RetentionResult, ScrubResult, Work, WorkKind,
 };
 pub use paging::{ItemsQuery, JobsQuery, PointsQuery};
 pub use points::{ItemEnd, Point, PointIds, PointList, PointStanding, PointTold};

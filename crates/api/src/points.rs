@@ -141,10 +141,13 @@ pub struct PointTold {
 }
 
 impl PointTold {
-    /// As it stands behind the question mark of an address.
+    /// As it stands behind the question mark of an address; what is not known is not said.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let job = self.job.map(|job| format!("&job={job}")).unwrap_or_default();
-        format!("origin={}&completeness={}{job}", self.origin.as_str(), self.completeness.as_str())
+        let origin = (self.origin != PointOrigin::Unknown).then(|| format!("origin={}", self.origin.as_str()));
+        let completeness =
+            (self.completeness != Completeness::Unknown).then(|| format!("completeness={}", self.completeness.as_str()));
+        let job = self.job.map(|job| format!("job={job}"));
+        origin.into_iter().chain(completeness).chain(job).collect::<Vec<_>>().join("&")
     }
 }

@@ -20,6 +20,8 @@ pub struct Warning {
 pub enum WarningKind {
     /// It could not be read and is not in the point.
     Unreadable,
+    /// A directory could not be listed whole: part of what is in it is not in the point.
+    PartlyListed,
     /// It was there when its directory was listed and gone when it was read.
     Vanished,
     /// It changed while it was read; what is in the point is a mixture.
@@ -48,6 +50,7 @@ impl WarningKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::PartlyListed => "partly_listed",
             Self::Vanished => "vanished",
             Self::Changed => "changed",
             Self::AttributesUnreadable => "attributes_unreadable",

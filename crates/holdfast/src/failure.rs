@@ -3,7 +3,7 @@
 use contract::ErrorKind as VaultErrorKind;
 use engine::{EngineError, ErrorKind as EngineErrorKind};
 use std::error::Error as _;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// How a command ended. The numbers are a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,14 +98,27 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.heading)?;
+        write!(f, "error: {}", Shown(&self.heading))?;
         for cause in &self.causes {
-            write!(f, "\ncaused by: {cause}")?;
+            write!(f, "\ncaused by: {}", Shown(cause))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
+            write!(f, "\nhint: {}", Shown(hint))?;
         }
         Ok(())
+    }
+}
+
+/// Text that may come from a service, which may not steer the terminal.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '\n' => f.write_char(c),
+            c if c.is_control() => write!(f, "{}", c.escape_default()),
+            c => f.write_char(c),
+        })
     }
 }
 
@@ -200,5 +213,17 @@ impl From<seal::SealError> for Failure {
 impl From<format::FormatError> for Failure {
     fn from(error: format::FormatError) -> Self {
         Self::new(Exit::Damage, "stored bytes cannot be trusted").because(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_does_not_steer_the_terminal() {
+        let error = contract::Error::new(VaultErrorKind::Denied, "no\u{1b}]0;title\u{7}").with_hint("do\u{9b}2J this");
+        let shown = Failure::from(error).to_string();
+        assert_eq!(shown, "error: no\\u{1b}]0;title\\u{7}\nhint: do\\u{9b}2J this");
     }
 }

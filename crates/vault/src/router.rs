@@ -15,8 +15,8 @@ use api::limits::IDS_MAX;
 use api::{
     AgentHello, AgentList, CheckRequest, ClockAcknowledgement, ClockBody, CollectRequest, CollectResult, CommittedPoint,
     EnrolRequest, Enrolled, EnrolmentList, ItemBody, ItemEnd, ItemList, ItemPointList, ItemRequest, Job, JobClaim, JobList,
-    JobLog, JobOrders, JobReport, JobRequest, KeyStored, Notice, PackNames, PackNamesRequest, PointIds, PointList, PolicyBody,
-    PolicyList, PolicyRequest, Protection, ReaderOpened, ReaderRequest, Redeem, ReviewBody, Scope, SessionRequest,
+    JobLog, JobOrders, JobReport, JobRequest, KeyStored, Notice, PackNames, PackNamesRequest, PointIds, PointList, PointMade,
+    PolicyBody, PolicyList, PolicyRequest, Protection, ReaderOpened, ReaderRequest, Redeem, ReviewBody, Scope, SessionRequest,
     SessionStarted, Soundness, Standing, TokenIssued, TokenList, TokenRequest,
 };
 use axum::Router;
@@ -146,6 +146,7 @@ fn of_jobs() -> Vec<Endpoint> {
         Endpoint::new(Post, "/v1/domains/{domain}/jobs", Administrator, jobs::begin).takes(json::<JobRequest>()).gives(json::<Job>()).says("Asks for a job; the same request again is answered with the same job"),
         Endpoint::new(Post, "/v1/domains/{domain}/jobs/claims", OwnDomain, jobs::claim).takes(json::<JobClaim>()).gives(json_or_null::<Job>()).says("Takes the next job that waits for the agent, or null"),
         Endpoint::new(Get, "/v1/domains/{domain}/jobs/{job}", OwnDomain, jobs::get).gives(json::<Job>()).says("A job"),
+        Endpoint::new(Get, "/v1/domains/{domain}/jobs/{job}/point", OwnDomain, jobs::point).gives(json_or_null::<PointMade>()).long().says("The point that a backup has made, or null; answered when none is being committed"),
         Endpoint::new(Get, "/v1/domains/{domain}/jobs/{job}/log", OwnDomain, jobs::log).gives(json::<JobLog>()).says("What a job said"),
         Endpoint::new(Get, "/v1/domains/{domain}/jobs/{job}/events", OwnDomain, jobs::events).gives(stream::<Job>(EVENTS_TYPE)).says("A job as it goes on, until it is over; server-sent events"),
         Endpoint::new(Put, "/v1/domains/{domain}/jobs/{job}/report", OwnDomain, jobs::report).takes(json::<JobReport>()).gives(json::<JobOrders>()).says("Tells of a job, whole each time; the same again is no error"),

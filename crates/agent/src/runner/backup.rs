@@ -42,7 +42,7 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
         return Ok(Outcome::Point(result));
     }
     doing.record.begin_anew();
-    if doing.task == Task::Settle {
+    if matches!(doing.task, Task::Settle | Task::GiveUp) {
         return Ok(Outcome::Nothing(Trouble::new(TroubleKind::Stopped, "the agent died while it ran")));
     }
     if let Some(warning) = &seen.warning {
@@ -50,6 +50,7 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
     }
     let hooks = item.policy.as_ref().map(|policy| policy.settings().hooks.clone()).unwrap_or_default();
     before(doing, &hooks).await?;
+    let looked_at = (domain.clone(), seen.descriptor.clone());
     let read = async {
         // Only now: the hook may have made the paths, or led them somewhere else.
         doing.check()?;
@@ -57,7 +58,14 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
         let source = source(doing).await?;
         read(doing, &client, domain, seen, source, reread).await
     };
-    let read = read.await;
+    let read = match read.await {
+        // What this agent had sent before it died may have come meanwhile, and of a job there is one point.
+        Err(trouble) if doing.task != Task::Do && trouble.kind == TroubleKind::Failed => {
+            let late = found::point_of(doing, &client, &looked_at.0, &looked_at.1).await;
+            late.ok().flatten().ok_or(trouble)
+        }
+        read => read,
+    };
     // However the reading ended, what was frozen has to thaw.
     let thawed = after(doing, &hooks).await;
     match (read, thawed) {
@@ -172,9 +180,6 @@ async fn read(
         cancel: doing.control.cancel.clone(),
     };
     let report = backup::run(request).await?;
-    if report.findings.is_incomplete() {
-        doing.record.lacks_a_part();
-    }
     // The engine's connections end with the job, and not before its last call.
     let _ = client;
     remember(doing, &report.remembered);
@@ -197,7 +202,9 @@ fn sink(doing: &Doing) -> BackupSink {
             record.warn(&warning.path, warning.kind.as_str(), &warning.detail);
         }
         BackupEvent::Checkpoint { entries } => record.say(format!("checkpoint: {entries} entries are safe")),
-        BackupEvent::LeftOut(_) => {}
+        // What the service is told of the point is asked for when it is committed.
+        BackupEvent::Committing { incomplete: true, .. } => record.lacks_a_part(),
+        BackupEvent::Committing { .. } | BackupEvent::LeftOut(_) => {}
     })
 }
 

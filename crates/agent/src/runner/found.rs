@@ -2,7 +2,8 @@
 //!
 //! A point is the job's if this agent signed it, it is newer than what was remembered when the job began, and it began no earlier than
 //! the job. Items are backed up by one job at a time; a point that somebody made by hand in that time would be taken for the job's,
-//! and is as good.
+//! and is as good. A commit that the dead agent had sent may still be under way: the service answers when it is over, and takes none
+//! for a job that has its point.
 
 use super::Doing;
 use crate::trouble::Trouble;
@@ -21,14 +22,15 @@ pub(super) async fn point_of(
     descriptor: &Descriptor,
 ) -> Result<Option<BackupResult>, Trouble> {
     let agent = &doing.shared.agent;
+    let made = client.point_of_job(agent.domain, doing.job).await?;
     let points = domain.points(PointFilter { item: Some(doing.name.clone()), deleted: true }).await?;
     let key = agent.secrets.signer.key();
     let is_own = |info: &PointInfo| SignedRecord::parse(&info.record).is_ok_and(|record| record.agent == key);
     let newer = points.iter().filter(|info| info.sequence.0 > doing.begun.sequence_before && is_own(info));
     let mut verified = newer.filter_map(|info| verify_whole_point(descriptor, agent.domain, info).ok());
-    let Some(point) = verified.find(|point| point.body.agent_time_ms >= doing.begun.report.started_ms) else {
-        return Ok(None);
-    };
+    let began = |point: &VerifiedPoint| point.body.agent_time_ms >= doing.begun.report.started_ms;
+    let is_made = |point: &VerifiedPoint| made.map_or_else(|| began(point), |made| point.id == made);
+    let Some(point) = verified.find(is_made) else { return Ok(None) };
     let seen = engine::Remembered {
         item: doing.name.clone(),
         point: point.id,

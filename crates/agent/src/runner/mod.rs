@@ -173,6 +173,12 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         return Ended { job, report: None, end: None, retired: false };
     }
     if task == Task::GiveUp {
+        // It may have died right after its point was committed.
+        if matches!(doing.begun.report.work, Work::Backup { .. })
+            && let found @ Ok(Outcome::Point(_)) = settle(&doing).await
+        {
+            return conclude(job, &doing.record, None, found);
+        }
         let message = format!("the agent died in it {} times", doing.begun.deaths);
         let trouble = Trouble::new(TroubleKind::Failed, message)
             .with_hint("what ended the agent stands in the machine's journal; if it ran out of memory, give it more");

@@ -18,8 +18,8 @@ use reqwest::{Body, Client, Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use system::Buffers;
 
@@ -128,7 +128,7 @@ pub(super) struct Connection {
     token: SecretString,
     patience: Duration,
     pace: Pace,
-    told: Option<Told>,
+    told: OnceLock<Told>,
     reached: AtomicBool,
     buffers: Arc<Buffers>,
 }
@@ -145,15 +145,20 @@ impl Connection {
             token: options.token,
             patience: options.patience,
             pace: options.pace,
-            told: options.told,
+            told: options.told.map(OnceLock::from).unwrap_or_default(),
             reached: AtomicBool::new(false),
             buffers: Buffers::new(BUFFER_BYTES),
         })
     }
 
+    /// Settles what is told of points, once.
+    pub(super) fn tell(&self, told: Told) {
+        let _ = self.told.set(told);
+    }
+
     /// What is told of a point that is committed now.
     pub(super) fn told(&self) -> PointTold {
-        self.told.as_ref().map(|told| told()).unwrap_or_default()
+        self.told.get().map(|told| told()).unwrap_or_default()
     }
 
     /// Sends a request, again if that does no harm, and answers the body. What is gone when it is to be removed once more was removed.

@@ -1,14 +1,14 @@
 //! Jobs, agents and the stream of commands, asked of a service.
 
 use super::ServiceVault;
-use super::connection::Call;
+use super::connection::{Call, LONG};
 use super::listening::Listening;
 use crate::agents::{AgentHello, AgentList, JobClaim, JobOrders, JobReport, Notice};
 use crate::clock::{ClockAcknowledgement, ClockBody};
-use crate::jobs::{Job, JobList, JobLog, JobRequest};
+use crate::jobs::{Job, JobList, JobLog, JobRequest, PointMade};
 use crate::paging::JobsQuery;
 use contract::Result;
-use format::{DomainId, JobId};
+use format::{DomainId, JobId, PointId};
 use reqwest::Method;
 
 impl ServiceVault {
@@ -25,6 +25,13 @@ impl ServiceVault {
     /// A job.
     pub async fn job(&self, domain: DomainId, job: JobId) -> Result<Job> {
         self.connection.send_json(Call::get(format!("/v1/domains/{domain}/jobs/{job}"))).await
+    }
+
+    /// The point that a backup has made, if it has. While one is being committed the answer waits.
+    pub async fn point_of_job(&self, domain: DomainId, job: JobId) -> Result<Option<PointId>> {
+        let call = Call::get(format!("/v1/domains/{domain}/jobs/{job}/point")).within(LONG);
+        let made: Option<PointMade> = self.connection.send_json(call).await?;
+        Ok(made.map(|made| made.point))
     }
 
     /// What a job said.

@@ -83,6 +83,11 @@ impl ServiceVault {
         Ok(Self { connection: Arc::new(Connection::new(options)?) })
     }
 
+    /// What is told of points that are committed from now on, unless it was settled before.
+    pub fn tell(&self, told: Told) {
+        self.connection.tell(told);
+    }
+
     /// Fails if the service cannot be reached or cannot prove who it is; whose the token is does not matter.
     pub async fn reach(&self) -> contract::Result<()> {
         self.connection.send(Call::get("/healthz")).await.map(drop)

@@ -2,7 +2,7 @@
 
 use crate::progress::Progress;
 use crate::source::{LeftOut, Warning, WarningKind};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most warnings, and most things left out, that are kept with their paths. All are counted.
@@ -20,6 +20,13 @@ pub enum BackupEvent {
         /// Entries in it.
         entries: u64,
     },
+    /// All is read, and the point is about to be committed.
+    Committing {
+        /// Whether a whole part of the item, or of one of its paths, will be missing.
+        incomplete: bool,
+        /// Warnings there were.
+        warnings: u64,
+    },
 }
 
 /// Told about events as they happen; must be quick.
@@ -36,8 +43,10 @@ pub struct Findings {
     pub left_out: Vec<LeftOut>,
     /// How many things were left out.
     pub left_out_count: u64,
-    /// Those of the backup's paths of which nothing is in the point, each with what happened.
+    /// Those of the backup's paths of which nothing is in the point, or not all, each with what happened.
     pub unread_paths: BTreeMap<Vec<u8>, String>,
+    /// Those of them of which something may be in the point.
+    pub partly_read: BTreeSet<Vec<u8>>,
 }
 
 impl Findings {
@@ -76,8 +85,12 @@ impl Notices {
         self.progress.warnings.add(1);
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         *findings.warnings_by_kind.entry(warning.kind).or_default() += 1;
-        if warning.kind.is_absence() && self.paths.contains(&warning.path) {
+        let is_partly = warning.kind == WarningKind::PartlyListed;
+        if (is_partly || warning.kind.is_absence()) && self.paths.contains(&warning.path) {
             findings.unread_paths.insert(warning.path.clone(), warning.detail.clone());
+            if is_partly {
+                findings.partly_read.insert(warning.path.clone());
+            }
         }
         if findings.warnings.len() < FINDINGS_KEPT_MAX {
             findings.warnings.push(warning.clone());
@@ -99,7 +112,8 @@ impl Notices {
     /// Why there is nothing to make a point of: none of the paths could be read.
     pub(crate) fn nothing_read(&self) -> Option<String> {
         let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_nothing = !self.paths.is_empty() && findings.unread_paths.len() == self.paths.len();
+        let unread = findings.unread_paths.keys().filter(|path| !findings.partly_read.contains(*path)).count();
+        let is_nothing = !self.paths.is_empty() && unread == self.paths.len();
         findings.unread_paths.first_key_value().filter(|_| is_nothing).map(|(_, detail)| detail.clone())
     }
 

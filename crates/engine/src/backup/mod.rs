@@ -339,6 +339,8 @@ impl Backup {
             return Err(EngineError::NothingRead(std::io::Error::other(why)));
         }
         let findings = self.notices.findings();
+        let (incomplete, warnings) = (findings.is_incomplete(), findings.warnings_count());
+        self.notices.tell(&BackupEvent::Committing { incomplete, warnings });
         let details = self.recorder.details(&self.totals, tree, &findings);
         self.request.cancel.check()?;
         let recorder = &self.recorder;

@@ -2,8 +2,10 @@
 
 use crate::memory_source::{MemorySource, Trouble};
 use crate::vault::{TestVault, noise, quick};
-use holdfast_engine::source::WarningKind;
+use holdfast_engine::backup::BackupEvent;
+use holdfast_engine::source::{TreeSource, WalkEvent, Warning, WarningKind};
 use holdfast_engine::{backup, read_details};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn tree() -> MemorySource {
@@ -184,6 +186,39 @@ async fn of_paths_of_which_none_can_be_read_no_point_is_made_and_those_that_cann
     options.paths = vec![b"/one".to_vec(), b"/two".to_vec()];
     let report = backup::run(vault.request(source.shared(), options)).await.unwrap();
     assert_eq!(report.findings.unread_paths.keys().collect::<Vec<_>>(), [b"one"]);
+}
+
+/// A file set whose only directory cannot be listed to its end.
+struct PartlyListed(MemorySource);
+
+impl TreeSource for PartlyListed {
+    fn walk(&self) -> std::io::Result<Box<dyn Iterator<Item = std::io::Result<WalkEvent>> + Send>> {
+        let warning = Warning { path: b"one".to_vec(), kind: WarningKind::PartlyListed, detail: "i/o error".into() };
+        Ok(Box::new(self.0.walk()?.chain([Ok(WalkEvent::Warning(warning))])))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_path_that_cannot_be_listed_to_its_end_the_rest_is_kept_and_the_point_is_incomplete() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("one/a", "1").file("one/b", "2");
+    let mut options = quick("item");
+    options.paths = vec![b"/one".to_vec()];
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut request = vault.request(Arc::new(PartlyListed(source)), options);
+    let (tells, domain) = (told.clone(), vault.domain.clone());
+    let runtime = tokio::runtime::Handle::current();
+    request.sink = Arc::new(move |event| {
+        if let BackupEvent::Committing { incomplete, warnings } = event {
+            let points = runtime.block_on(domain.points(contract::PointFilter::default())).unwrap();
+            tells.lock().unwrap().push((*incomplete, *warnings, points.len()));
+        }
+    });
+    let report = backup::run(request).await.unwrap();
+    assert!(report.findings.is_incomplete() && report.details.is_incomplete());
+    assert_eq!((report.details.counts.files, report.findings.partly_read.len()), (2, 1));
+    assert_eq!(*told.lock().unwrap(), [(true, 1, 0)], "it is known before the point is there");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Incomplete, Keys, Opened, open_keyless};
 use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
+use api::{Completeness, PointTold, ServiceVault};
 use clap::Args;
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
 use engine::source::{LeftOut, Warning, WarningKind};
@@ -14,7 +15,7 @@ use format::{DomainId, ItemName};
 use seal::AgentKeys;
 use serde_json::Map;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use workloads::files::{FileSet, FileSetOptions};
 
@@ -96,7 +97,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         keys,
         source,
         options,
-        sink: event_sink(global),
+        sink: event_sink(global, opened.service.as_ref()),
         progress: counters.clone(),
         cancel: cancel_on_signals(),
     };
@@ -106,10 +107,13 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let report = outcome?;
     opened.remembered.remember_item(domain_id, &report.remembered);
     opened.remember()?;
-    if report.findings.is_incomplete() {
-        Incomplete::note(&opened.home, report.point.point)?;
-    }
     print(global, &item, &report, started);
+    if report.findings.is_incomplete()
+        && let Err(failure) = Incomplete::note(&opened.home, report.point.point)
+    {
+        // The point is there, and says it itself: only lists lack the mark.
+        note!("warning: {failure}");
+    }
     Ok(if report.findings.warnings_count() > 0 || findings.gone > 0 { Exit::Warnings } else { Exit::Clean })
 }
 
@@ -181,10 +185,19 @@ fn file_set(opened: &Opened, arguments: &Arguments) -> Outcome<FileSet> {
     })
 }
 
-/// Warnings are told as they happen.
-fn event_sink(global: &Global) -> BackupSink {
+/// Warnings are told as they happen; and the service, when the point is committed, how much of the item is in it.
+fn event_sink(global: &Global, service: Option<&ServiceVault>) -> BackupSink {
     let (json, quiet) = (global.json, global.quiet);
+    let completeness = Arc::new(Mutex::new(Completeness::Unknown));
+    let lock = |completeness: &Mutex<Completeness>| *completeness.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(service) = service {
+        let completeness = completeness.clone();
+        service.tell(Arc::new(move || PointTold { completeness: lock(&completeness), ..PointTold::default() }));
+    }
     Arc::new(move |event| match event {
+        BackupEvent::Committing { incomplete, warnings } => {
+            *completeness.lock().unwrap_or_else(PoisonError::into_inner) = completeness::of(*incomplete, *warnings);
+        }
         BackupEvent::Warning(warning) if !json => note!("warning: {}", sentence(warning)),
         BackupEvent::Checkpoint { entries } if !json && !quiet => note!("checkpoint: {entries} entries are safe"),
         _ => {}
@@ -200,6 +213,7 @@ fn sentence(warning: &Warning) -> String {
 fn kind_words(kind: WarningKind) -> &'static str {
     match kind {
         WarningKind::Unreadable => "cannot be read and is not in the point",
+        WarningKind::PartlyListed => "cannot be listed whole; part of it is not in the point",
         WarningKind::Vanished => "vanished before it was read",
         WarningKind::Changed => "changed while it was read",
         WarningKind::AttributesUnreadable => "some of its attributes cannot be read",
@@ -245,7 +259,8 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
         say!("{}", terminal::counted(findings.warnings_count(), "warning", "warnings"));
     }
     for path in findings.unread_paths.keys() {
-        say!("INCOMPLETE: nothing of '/{}' is in this point", terminal::printable(path));
+        let what = if findings.partly_read.contains(path) { "not all" } else { "nothing" };
+        say!("INCOMPLETE: {what} of '/{}' is in this point", terminal::printable(path));
     }
 }
 

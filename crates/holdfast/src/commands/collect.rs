@@ -27,7 +27,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     progress.finish();
     let report = report?;
     // What a collection does not free shall not look as if it were forgotten.
-    let soft_deleted = domain.status().await.map_or(0, |status| status.points_deleted);
+    let soft_deleted = domain.status().await.ok().map(|status| status.points_deleted);
     if global.json {
         let mut json = Json::new("collect");
         json.set("bytes_freed", report.bytes_deleted.saturating_sub(report.bytes_rewritten));
@@ -54,11 +54,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     if report.bytes_spared > 0 {
         say!(
-            "up to {} that interrupted backups left is spared this once, so that they can go on: the next 'holdfast collect' frees it",
+            "up to {} that interrupted backups left is spared this once, so that they can go on: a later 'holdfast collect' frees it",
             terminal::bytes(report.bytes_spared)
         );
     }
-    if soft_deleted > 0 && !global.quiet {
+    if let Some(soft_deleted) = soft_deleted.filter(|count| *count > 0 && !global.quiet) {
         let points =
             terminal::counted(soft_deleted, "soft-deleted point keeps what it needs", "soft-deleted points keep what they need");
         say!("{points}: 'holdfast points --deleted' lists them, 'holdfast expire --purge POINT' gives one up for ever");

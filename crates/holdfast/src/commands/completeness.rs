@@ -9,17 +9,20 @@ use engine::backup::Findings;
 use engine::{PointDetails, ReadKeys};
 use std::sync::Arc;
 
+/// So many paths of a point are named.
+const PATHS_SHOWN: usize = 5;
+
 /// Of a backup that was just made.
 pub(super) fn of_findings(findings: &Findings) -> Completeness {
-    completeness(findings.is_incomplete(), findings.warnings_count())
+    of(findings.is_incomplete(), findings.warnings_count())
 }
 
 /// Of a point that was opened.
 pub(super) fn of_details(details: &PointDetails) -> Completeness {
-    completeness(details.is_incomplete(), details.warnings)
+    of(details.is_incomplete(), details.warnings)
 }
 
-fn completeness(lacks_a_part: bool, warnings: u64) -> Completeness {
+pub(super) fn of(lacks_a_part: bool, warnings: u64) -> Completeness {
     match warnings {
         _ if lacks_a_part => Completeness::Incomplete,
         0 => Completeness::Clean,
@@ -33,11 +36,13 @@ pub(super) async fn tell(opened: &Opened, domain: &Arc<dyn Domain>, keys: &ReadK
     let descriptor = Arc::new(opened.descriptor.clone());
     let details = engine::read_details(domain.clone(), descriptor, keys.clone(), point.clone()).await.ok()?;
     if details.is_incomplete() {
-        let paths: Vec<String> = details.paths.iter().map(|path| terminal::printable(path)).collect();
+        let shown = details.paths.iter().take(PATHS_SHOWN).map(|path| terminal::printable(path));
+        let more = details.paths.len().saturating_sub(PATHS_SHOWN) as u64 + details.paths_left_out;
+        let more = (more > 0).then(|| format!("{more} more"));
         note!(
-            "INCOMPLETE: point {} was to hold {}, and of {} nothing could be read",
+            "INCOMPLETE: point {} was to hold {}; {} could not be read, or not whole",
             &point.id.to_string()[..8],
-            paths.join(", "),
+            shown.chain(more).collect::<Vec<_>>().join(", "),
             terminal::counted(details.paths_unread, "path", "paths")
         );
         // It is only for a list.

@@ -6,7 +6,7 @@
 use super::files::{read_private, write_private};
 use super::remembered::lock;
 use super::vault_home::VaultHome;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use format::PointId;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -31,11 +31,14 @@ impl Incomplete {
     /// Adds a point.
     pub(crate) fn note(home: &VaultHome, point: PointId) -> Outcome<()> {
         let _alone = lock(home)?;
-        let mut points = read(home);
+        let path = path(home);
+        let there = path.try_exists().map_err(|error| Failure::io(format!("cannot look at '{}'", path.display()), &error))?;
+        // What cannot be read is left alone: it may be read again one day.
+        let mut points = if there { parse(&read_private(&path, BYTES_MAX)?) } else { Vec::new() };
         points.retain(|known| *known != point);
         points.push(point);
         let text: String = points[points.len().saturating_sub(POINTS_MAX)..].iter().map(|point| format!("{point}\n")).collect();
-        write_private(&path(home), text.as_bytes())
+        write_private(&path, text.as_bytes())
     }
 }
 
@@ -45,8 +48,11 @@ fn path(home: &VaultHome) -> PathBuf {
 
 /// What is there and can be read.
 fn read(home: &VaultHome) -> Vec<PointId> {
-    let bytes = read_private(&path(home), BYTES_MAX).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).lines().filter_map(|line| line.parse().ok()).collect()
+    parse(&read_private(&path(home), BYTES_MAX).unwrap_or_default())
+}
+
+fn parse(bytes: &[u8]) -> Vec<PointId> {
+    String::from_utf8_lossy(bytes).lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 #[cfg(test)]

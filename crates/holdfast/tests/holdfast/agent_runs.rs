@@ -82,6 +82,22 @@ fn a_machine_that_was_off_catches_up_once_and_a_missing_part_is_told() {
 }
 
 #[test]
+fn the_service_knows_of_a_point_that_a_part_is_missing_though_the_part_was_there_when_the_run_began() {
+    let protected = Protected::new();
+    protected.owner.write("file", "content");
+    // Nothing of it is ever kept, which the walk finds out.
+    let _listener = std::os::unix::net::UnixListener::bind(protected.owner.path("socket")).unwrap();
+    let paths = vec![protected.owner.text("source"), protected.owner.text("socket")];
+    protected.protect_paths("part", None, paths);
+    let agent = protected.agent();
+    let done = protected.ends(protected.ask_for_backup("part"), JobState::Warnings);
+    assert_eq!(backup_result(&done).completeness, Completeness::Incomplete);
+    let points = protected.owner.ok(&["item", "points", "part"]);
+    assert_eq!(points["points"][0]["completeness"], "incomplete", "{points}");
+    drop(agent);
+}
+
+#[test]
 fn while_the_service_is_away_schedules_go_on_and_everything_is_told_when_it_is_back() {
     let protected = Protected::new();
     protected.owner.write("file", "content");

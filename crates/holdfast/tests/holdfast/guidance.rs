@@ -82,10 +82,22 @@ fn a_point_that_lacks_a_whole_path_is_marked_where_it_is_listed_and_where_it_is_
             assert!(!other.run(&["points"]).out.contains("INCOMPLETE"));
             let to = other.text("out of other");
             let restored = other.run(&["restore", point, "--to", &to]);
-            assert!(restored.err.contains("INCOMPLETE: point ") && restored.err.contains("of 1 path"), "{}", restored.err);
+            assert!(
+                restored.err.contains("INCOMPLETE: point ") && restored.err.contains("1 path could not be read"),
+                "{}",
+                restored.err
+            );
             assert_eq!(other.ok(&["ls", point])["completeness"], "incomplete");
             assert_eq!(other.ok(&["ls", "latest"])["completeness"], "clean");
             assert_eq!(other.run(&["points"]).out.matches("INCOMPLETE").count(), 1);
+        } else {
+            // The service was told when they were committed: whoever asks it knows.
+            let asked = machine.ok(&["points"]);
+            let completeness: Vec<_> =
+                asked["points"].as_array().unwrap().iter().map(|point| point["completeness"].clone()).collect();
+            assert_eq!(completeness, ["incomplete", "incomplete", "clean"]);
+            fs::remove_file(machine.agent_state().with_file_name("incomplete")).unwrap();
+            assert_eq!(machine.run(&["points"]).out.matches("INCOMPLETE").count(), 2, "without what is remembered here");
         }
     }
 }

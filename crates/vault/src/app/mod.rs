@@ -17,6 +17,7 @@ pub(crate) mod retention;
 pub(crate) mod retired;
 pub(crate) mod text;
 pub(crate) mod tokens;
+pub(crate) mod turns;
 pub(crate) mod vault;
 pub(crate) mod work;
 
@@ -31,17 +32,18 @@ use clock::VaultClock;
 use contract::{PointFilter, Vault};
 use duties::{Due, Overdue};
 use ending::Ending;
+use format::DomainId;
 use jobs::Jobs;
 use leases::{LeaseTimes, Leases};
 use listeners::Listeners;
 use policies::Checked;
 use reserve::Reserve;
-use retention::Turns;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use system::Buffers;
 use tokens::Tokens;
 use tokio::sync::Semaphore;
+use turns::Turns;
 use vault::VaultPlace;
 
 /// A pack has room in any share.
@@ -82,7 +84,7 @@ pub(crate) struct App {
     pub(crate) time: Arc<dyn Time>,
     pub(crate) ending: Ending,
     /// Of each domain one at a time changes which points are listed.
-    pub(crate) turns: Turns,
+    pub(crate) turns: Turns<DomainId>,
     /// Items whose newest points are too old.
     pub(crate) overdue_items: Mutex<Overdue>,
     /// What the service does by itself, and when.

@@ -12,7 +12,7 @@ use api::{Point, PointList, PointTold, PointsQuery};
 use bytes::Bytes;
 use contract::{Committed, Domain, Error, ErrorKind, PointFilter, PointInfo, PointState, Result};
 use format::record::{RecordKind, SignedRecord};
-use format::{DomainId, PointId, SessionId};
+use format::{DomainId, JobId, PointId, SessionId};
 use std::collections::{HashMap, HashSet};
 
 /// Most bytes of records in a page; it has one point at least.
@@ -54,6 +54,10 @@ impl App {
     ) -> Result<Committed> {
         self.know_points(domain).await?;
         let repository = self.vault.domain(domain).await?;
+        let _turn = match told.job {
+            Some(job) => Some(self.jobs.commits.of((domain, job)).await),
+            None => None,
+        };
         let promise = self.promise_of(domain, session, &bytes, told).await?;
         let is_new = self.promise(promise.as_ref()).await?;
         let committed = match repository.commit(session, bytes).await {
@@ -102,10 +106,18 @@ impl App {
         let Some(promise) = promise else { return Ok(false) };
         let Some(session) = promise.promised else { return Ok(false) };
         let mut change = self.database.change().await?;
+        refuse_further_point(&mut change, promise).await?;
         change.remove_promises(promise.domain, session, Some(promise.id)).await?;
         let is_new = change.insert_point(promise).await?;
         change.commit().await?;
         Ok(is_new)
+    }
+
+    /// The point that a job has made. While one is being committed the answer waits: whoever has it knows what there will be.
+    pub(crate) async fn point_of_job(&self, domain: DomainId, job: JobId) -> Result<Option<PointId>> {
+        let _turn = self.jobs.commits.of((domain, job)).await;
+        let mut change = self.database.change().await?;
+        Ok(change.point_of_job(domain, job).await?.map(|row| row.id))
     }
 
     /// Forgets a promise of which nothing comes. Where that fails it goes when its session is forgotten.
@@ -210,6 +222,21 @@ impl App {
         }
         Ok(broken)
     }
+}
+
+/// Of a job that the service knows there is one point, and none once it is over: what comes later was sent by an agent that died, or
+/// whose job was taken up again meanwhile. One whose lease alone ended it may still be at work.
+async fn refuse_further_point(change: &mut Change, promise: &PointRow) -> Result<()> {
+    let Some(job) = promise.told.job else { return Ok(()) };
+    let Some(row) = change.job(promise.domain, job).await? else { return Ok(()) };
+    let made = change.point_of_job(promise.domain, job).await?;
+    let refused = match made {
+        Some(made) if made.id == promise.id => return Ok(()),
+        Some(_) => "the job has made its point",
+        None if row.job.state.is_over() && !row.lapsed => "the job is over, and makes no point any more",
+        None => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Conflict, refused))
 }
 
 /// Makes a promised point one that is there, with a number of its own: it is newer than what was looked for before.

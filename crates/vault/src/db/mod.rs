@@ -29,12 +29,13 @@ pub(crate) use policies::PolicyRow;
 pub(crate) use tokens::{Accepted, TokenRow};
 
 /// What makes each version of the one before, the first of nothing.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/0001_service.sql"),
     include_str!("../../migrations/0002_enrolled.sql"),
     include_str!("../../migrations/0003_protection.sql"),
     include_str!("../../migrations/0004_told.sql"),
     include_str!("../../migrations/0005_unknown.sql"),
+    include_str!("../../migrations/0006_made.sql"),
 ];
 /// How long another process may keep the database locked.
 const BUSY: Duration = Duration::from_secs(30);

@@ -153,6 +153,13 @@ impl Change {
         found.as_ref().map(point).transpose()
     }
 
+    /// The point that a job made; what is promised only is none.
+    pub(crate) async fn point_of_job(&mut self, domain: DomainId, job: JobId) -> Result<Option<PointRow>, ServiceError> {
+        const MADE: &str = "SELECT * FROM points WHERE domain = ? AND job = ? AND promised IS NULL ORDER BY number LIMIT 1";
+        let found = sqlx::query(MADE).bind(domain.0.to_vec()).bind(job.0.to_vec()).fetch_optional(&mut *self.0);
+        found.await.map_err(failed("look a point up"))?.as_ref().map(point).transpose()
+    }
+
     /// Stores a point, or a promise of one. False, and nothing, if it is known already.
     pub(crate) async fn insert_point(&mut self, row: &PointRow) -> Result<bool, ServiceError> {
         const INSERT: &str = "INSERT OR IGNORE INTO points (domain, id, item, sequence, agent, place_ms, received_ms, job, origin, \

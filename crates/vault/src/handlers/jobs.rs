@@ -10,7 +10,7 @@ use crate::http::failure::Failure;
 use crate::http::segments::Segments;
 use crate::http::streams;
 use api::limits::JOB_REPORT_BYTES_MAX;
-use api::{JobClaim, JobReport, JobRequest, JobsQuery};
+use api::{JobClaim, JobReport, JobRequest, JobsQuery, PointMade};
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -30,6 +30,12 @@ pub(crate) async fn begin(State(app): State<Arc<App>>, segments: Segments, Json(
 pub(crate) async fn get(State(app): State<Arc<App>>, segments: Segments) -> Answer {
     let (domain, job) = named(&segments)?;
     json(&app.jobs.find(domain, job).await?)
+}
+
+/// The point that a job has made, once none is being committed.
+pub(crate) async fn point(State(app): State<Arc<App>>, segments: Segments) -> Answer {
+    let (domain, job) = named(&segments)?;
+    json(&app.point_of_job(domain, job).await?.map(|point| PointMade { point }))
 }
 
 pub(crate) async fn log(State(app): State<Arc<App>>, segments: Segments) -> Answer {

@@ -72,6 +72,7 @@ const EXPECTED: &[(&str, &str, Access)] = &[
     ("POST", "/v1/domains/{domain}/jobs", Administrator),
     ("POST", "/v1/domains/{domain}/jobs/claims", OwnDomain),
     ("GET", "/v1/domains/{domain}/jobs/{job}", OwnDomain),
+    ("GET", "/v1/domains/{domain}/jobs/{job}/point", OwnDomain),
     ("GET", "/v1/domains/{domain}/jobs/{job}/log", OwnDomain),
     ("GET", "/v1/domains/{domain}/jobs/{job}/events", OwnDomain),
     ("PUT", "/v1/domains/{domain}/jobs/{job}/report", OwnDomain),

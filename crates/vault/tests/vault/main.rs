@@ -9,6 +9,7 @@ mod duties;
 mod full_disk;
 mod interruptions;
 mod jobs;
+mod made;
 mod openapi;
 mod program;
 mod protection;

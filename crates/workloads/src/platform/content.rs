@@ -8,6 +8,9 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// So much is asked for ahead at once.
+const ADVICE_BYTES: usize = 1 << 20;
+
 /// The segment at or behind `offset`. Others may change the file at any time: what comes out always starts at `offset`, is
 /// never empty, and is a hole only where there was one when this looked; in doubt it is data, which is always right to read.
 pub(crate) fn segment(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<Segment>> {
@@ -53,11 +56,12 @@ pub(crate) fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> i
     Ok(filled)
 }
 
-/// Tells the kernel what will be read soon.
+/// Tells the kernel what will be read soon, in pieces: of one that is longer than a disk's largest transfer it takes only the beginning.
 pub(crate) fn will_need(file: BorrowedFd<'_>, range: Range<u64>) {
-    if let Some(length) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
+    for from in range.clone().step_by(ADVICE_BYTES) {
+        let length = NonZeroU64::new((range.end - from).min(ADVICE_BYTES as u64));
         // Advice: who cannot follow it does not.
-        let _ = fadvise(file, range.start, Some(length), Advice::WillNeed);
+        let _ = fadvise(file, from, length, Advice::WillNeed);
     }
 }
 

@@ -426,3 +426,20 @@ fn memory_kib() -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
+
+#[test]
+fn a_path_of_which_nothing_is_kept_is_told_whatever_was_in_the_way() {
+    let ground = ground();
+    ground.plant(&["kept/file", "vault/inside/file", "other/file"]);
+    let _listener = std::os::unix::net::UnixListener::bind(ground.path.join("socket")).unwrap();
+    let roots = ["kept", "vault", "vault/inside", "socket"].map(|name| ground.path.join(name));
+    let options = FileSetOptions { roots: roots.to_vec(), skip: vec![ground.path.join("vault")], ..FileSetOptions::default() };
+    let walked = walk(&FileSet::new(options).unwrap());
+    assert_eq!(ground.below(&walked), ["kept", "kept/file"]);
+    let told = |kind: WarningKind| {
+        let paths = walked.warnings.iter().filter(|warning| warning.kind == kind);
+        paths.map(|warning| String::from_utf8_lossy(&warning.path).into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(WarningKind::Unreadable), ["socket", "vault", "vault/inside"].map(|name| ground.tree(name)));
+    assert_eq!(told(WarningKind::NotKept), [ground.tree("socket")]);
+}

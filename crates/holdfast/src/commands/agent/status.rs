@@ -25,7 +25,7 @@ pub(crate) async fn run(global: &Global) -> Outcome<Exit> {
     match (opened, protector) {
         (Err(failure), None) => Err(failure),
         (Err(failure), Some(protector)) => {
-            let status = Status::of(&protector, None);
+            let status = Status::of(&protector);
             status.print(global, Some(&failure));
             Ok(failure.exit)
         }
@@ -34,13 +34,20 @@ pub(crate) async fn run(global: &Global) -> Outcome<Exit> {
                 return Err(Failure::new(Exit::Failed, "this machine is not enrolled in this vault")
                     .with_hint("'holdfast agent token NAME' where the owner's key is, then 'holdfast agent enroll' here"));
             };
-            let known = known(&opened, keys.agent(), keys.domain).await?;
+            let (known, failure) = match known(&opened, keys.agent(), keys.domain).await {
+                Ok(known) => (Some(known), None),
+                Err(failure) => (None, Some(failure)),
+            };
             let protector = protector.filter(|protector| protector.home.config == opened.home.config);
-            let local = protector.and_then(|protector| glance(&protector.places(None).state).ok());
+            let local = protector.and_then(|protector| look(&protector));
             let (vault, place) = (opened.descriptor.vault.to_string(), opened.place.to_string());
-            let exit = if known.name.is_some() && !known.retired { Exit::Clean } else { Exit::Refused };
-            let status = Status { vault, place, domain: keys.domain, agent: keys.agent(), local, known: Some(known) };
-            status.print(global, None);
+            let exit = match (&known, &failure) {
+                (_, Some(failure)) => failure.exit,
+                (Some(known), None) if known.name.is_none() || known.retired => Exit::Refused,
+                _ => Exit::Clean,
+            };
+            let status = Status { vault, place, domain: keys.domain, agent: keys.agent(), local, known };
+            status.print(global, failure.as_ref());
             Ok(exit)
         }
     }
@@ -67,6 +74,12 @@ async fn known(opened: &Opened, agent: AgentKey, domain: DomainId) -> Outcome<Kn
     Ok(Known { name, retired, points })
 }
 
+/// What the agent keeps on this machine, as far as it can be read.
+fn look(protector: &Protector) -> Option<Glance> {
+    let places = protector.places(None);
+    glance(&places.state).map_err(|error| note!("warning: cannot look at '{}': {error}", places.state.display())).ok()
+}
+
 /// An agent, as far as is known.
 struct Status {
     vault: String,
@@ -78,14 +91,15 @@ struct Status {
 }
 
 impl Status {
-    fn of(protector: &Protector, known: Option<Known>) -> Self {
+    /// What this machine knows.
+    fn of(protector: &Protector) -> Self {
         Self {
             vault: protector.home.config.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             place: protector.address.to_string(),
             domain: protector.domain,
             agent: protector.secrets.signer.key(),
-            local: glance(&protector.places(None).state).ok(),
-            known,
+            local: look(protector),
+            known: None,
         }
     }
 
@@ -108,7 +122,10 @@ impl Status {
         }
         match &self.known {
             Some(known) => say!("points   {}", known.points),
-            None => say!("points   not known: the vault service does not answer this machine"),
+            None if failure.is_some_and(|failure| failure.exit == Exit::Unavailable) => {
+                say!("points   not known: the vault service does not answer this machine");
+            }
+            None => say!("points   not known, for the reason below"),
         }
         if let Some(failure) = failure {
             note!("{failure}");
@@ -121,19 +138,16 @@ impl Status {
         json.set("place", self.place.clone());
         json.set("domain", self.domain.to_string());
         json.set("agent", self.agent.to_string());
-        if let Some(known) = &self.known {
-            json.set("domain_name", known.name.clone());
-            json.set("retired", known.retired);
-            json.set("points", known.points);
-        }
-        if let Some(local) = &self.local {
-            json.set("running", local.running);
-            json.set("jobs_under_way", local.jobs.len());
-            json.set("reports_waiting", local.reports);
-            let kept = local.protection.as_ref();
-            json.set("items_protected", kept.map(|kept| kept.protection.items.len()));
-            json.set("protection_received", kept.map(|kept| terminal::utc(kept.received_ms)));
-        }
+        let (known, local) = (self.known.as_ref(), self.local.as_ref());
+        json.set("domain_name", known.and_then(|known| known.name.clone()));
+        json.set("retired", known.map(|known| known.retired));
+        json.set("points", known.map(|known| known.points));
+        json.set("running", local.map(|local| local.running));
+        json.set("jobs_under_way", local.map(|local| local.jobs.len()));
+        json.set("reports_waiting", local.map(|local| local.reports));
+        let kept = local.and_then(|local| local.protection.as_ref());
+        json.set("items_protected", kept.map(|kept| kept.protection.items.len()));
+        json.set("protection_received", kept.map(|kept| terminal::utc(kept.received_ms)));
         if let Some(failure) = failure {
             json.set("error", error_json(failure));
         }
@@ -150,7 +164,14 @@ fn print_local(local: &Glance) {
     match &local.protection {
         Some(kept) => {
             let items = terminal::counted(kept.protection.items.len() as u64, "item", "items");
-            say!("items    {items} protected, as the service said {} ago", span(terminal::now_ms() - kept.received_ms));
+            let ago = terminal::now_ms() - kept.received_ms;
+            match ago < 0 {
+                true => say!(
+                    "items    {items} protected, as the service said at {}: this machine's clock was set back since",
+                    terminal::utc(kept.received_ms)
+                ),
+                false => say!("items    {items} protected, as the service said {} ago", span(ago)),
+            }
         }
         None => say!("items    not known yet: the agent asks the service when it runs"),
     }

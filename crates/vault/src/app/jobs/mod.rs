@@ -31,6 +31,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::listeners::Listeners;
+use super::turns::Turns;
 pub(crate) use own::Outcome;
 use runs::NewRuns;
 
@@ -47,6 +48,8 @@ pub(crate) struct Jobs {
     kept: u64,
     new_runs: NewRuns,
     live: Mutex<HashMap<(DomainId, JobId), Live>>,
+    /// Of each job one point at a time is committed, and while it is, nothing is decided about what the job came to.
+    pub(crate) commits: Turns<(DomainId, JobId)>,
     /// Something waits for the service itself.
     pub(crate) duty_waits: Notify,
     /// Somebody wants a job of the service to stop.
@@ -111,7 +114,8 @@ impl Jobs {
         }
         let (duty_waits, duty_cancelled) = (Notify::new(), Notify::new());
         let (kept, new_runs, live) = (limits.jobs_kept, NewRuns::default(), Mutex::new(live));
-        Ok(Self { database, time, listeners, lease, kept, new_runs, live, duty_waits, duty_cancelled })
+        let commits = Turns::default();
+        Ok(Self { database, time, listeners, lease, kept, new_runs, live, commits, duty_waits, duty_cancelled })
     }
 
     /// A job as it is now.

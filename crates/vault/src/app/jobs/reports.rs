@@ -1,16 +1,16 @@
 //! Reports: an agent tells of a job, whole each time, and is told whether it is to stop.
 //!
 //! Invariant: a report with an older fence than the job's changes nothing, and neither does one about a job that is over. Only where a
-//! lease alone had ended a job does a later report know better.
+//! lease alone had ended a job does a later report know better. A backup whose point is there is done, whatever its agent knows of it.
 
 use super::{Jobs, Live, STARTING, at};
 use crate::app::App;
 use crate::app::text::cut;
-use crate::db::{Change, JobRow};
+use crate::db::{Change, JobRow, PointRow};
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
 use api::{
-    Completeness, Job, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine,
-    ProgressBody, Work,
+    BackupResult, Completeness, Job, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobResult, JobState, JobWarning,
+    LogLine, ProgressBody, Work,
 };
 use contract::{Error, ErrorKind, Result};
 use format::{DomainId, JobId};
@@ -51,7 +51,15 @@ impl Jobs {
         if let Some(cancel) = self.renew(domain, job, &report, with_log).await? {
             return Ok(self.orders(cancel));
         }
+        let ends_without_point = report.state.is_over() && report.result.is_none() && matches!(report.work, Work::Backup { .. });
+        let _turn = match ends_without_point {
+            true => Some(self.commits.of((domain, job)).await),
+            false => None,
+        };
         let mut change = self.database.change().await?;
+        if ends_without_point && let Some(made) = change.point_of_job(domain, job).await? {
+            know_point(&mut report, &made);
+        }
         let (mut row, is_new) = match change.job(domain, job).await? {
             Some(row) => (row, false),
             None => (self.unknown_run(&mut change, domain, job, &report).await?, true),
@@ -202,6 +210,28 @@ fn judge(row: &JobRow, report: &JobReport) -> Result<Verdict> {
         state if state == report.state => Ok(Verdict::Known),
         _ => conflict("the job is over"),
     }
+}
+
+/// The agent died, or lost the answer, when its point was committed.
+fn know_point(report: &mut JobReport, made: &PointRow) {
+    report.state = if report.warnings_count == 0 { JobState::Succeeded } else { JobState::Warnings };
+    report.problem = None;
+    report.result = Some(JobResult::Backup(BackupResult {
+        point: made.id,
+        sequence: made.sequence.0,
+        completeness: made.told.completeness,
+        files: 0,
+        directories: 0,
+        others: 0,
+        bytes: 0,
+        entries_read: 0,
+        entries_unchanged: 0,
+        bytes_read: 0,
+        bytes_stored: 0,
+        left_out_count: 0,
+    }));
+    let text = "the point was committed, and its agent had not heard of it: what the run counted is not known".to_owned();
+    report.log.push(LogLine { time_ms: report.ended_ms.unwrap_or(report.started_ms), text });
 }
 
 fn apply(row: &mut JobRow, report: &JobReport, now_ms: i64) {

@@ -10,25 +10,3 @@ mod plan;
 mod round;
 
 pub(crate) use round::Round;
-
-use format::DomainId;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use tokio::sync::OwnedMutexGuard;
-
-/// Of each domain one at a time.
-#[derive(Default)]
-pub(crate) struct Turns(Mutex<HashMap<DomainId, Arc<tokio::sync::Mutex<()>>>>);
-
-impl Turns {
-    /// Waits for this domain's turn, which lasts until the answer is dropped.
-    pub(crate) async fn of(&self, domain: DomainId) -> OwnedMutexGuard<()> {
-        let turn = self.0.lock().expect("no panic under this lock").entry(domain).or_default().clone();
-        turn.lock_owned().await
-    }
-
-    /// Waits until whoever has this domain's turn now is done.
-    pub(crate) async fn pass(&self, domain: DomainId) {
-        drop(self.of(domain).await);
-    }
-}

@@ -17,21 +17,26 @@ const AWAKE: Duration = Duration::from_micros(200);
 /// The mean goes over about so many files.
 const FILES: u64 = 32;
 
+/// What takes so many times its processor time waits for a disk or a server: nobody is in its way.
+const WAITS: u64 = 4;
+
 /// Takes turns, or not.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     turn: Mutex<()>,
     /// Processor time of making a file: a moving mean. Updates that get lost do no harm.
     work_ns: AtomicU64,
+    /// The same of the time that passes.
+    time_ns: AtomicU64,
 }
 
 impl Turns {
     /// Makes a file.
     pub(super) fn take<T>(&self, make: impl FnOnce() -> T) -> T {
         let _turn = self.takes_turns().then(|| self.wait());
-        let worked = thread_cpu_ns();
+        let (begun, worked) = (Instant::now(), thread_cpu_ns());
         let made = make();
-        self.note(thread_cpu_ns().saturating_sub(worked));
+        self.note(thread_cpu_ns().saturating_sub(worked), begun.elapsed().as_nanos() as u64);
         made
     }
 
@@ -48,12 +53,15 @@ impl Turns {
     }
 
     fn takes_turns(&self) -> bool {
-        self.work_ns.load(Ordering::Relaxed) >= WORK_NS_MIN
+        let work_ns = self.work_ns.load(Ordering::Relaxed);
+        work_ns >= WORK_NS_MIN && self.time_ns.load(Ordering::Relaxed) < work_ns.saturating_mul(WAITS)
     }
 
-    fn note(&self, worked_ns: u64) {
-        let mean = self.work_ns.load(Ordering::Relaxed);
-        self.work_ns.store(mean - mean / FILES + worked_ns / FILES, Ordering::Relaxed);
+    fn note(&self, worked_ns: u64, took_ns: u64) {
+        for (mean, value) in [(&self.work_ns, worked_ns), (&self.time_ns, took_ns)] {
+            let before = mean.load(Ordering::Relaxed);
+            mean.store(before - before / FILES + value / FILES, Ordering::Relaxed);
+        }
     }
 }
 
@@ -67,7 +75,11 @@ mod tests {
     fn files_are_made_in_turns_while_each_is_much_work_and_otherwise_at_once() {
         let turns = Turns::default();
         for _ in 0..200 {
-            turns.note(100_000);
+            turns.note(100_000, 1_000_000);
+        }
+        assert!(!turns.takes_turns(), "most of it is a server's answer");
+        for _ in 0..200 {
+            turns.note(100_000, 120_000);
         }
         assert!(turns.takes_turns());
         for _ in 0..200 {

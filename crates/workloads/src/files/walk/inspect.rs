@@ -10,7 +10,7 @@ use crate::platform::{self, Found, Stat};
 use engine::source::{LeftOut, SourceEntry, WalkBatch, WalkEvent, Warning, WarningKind};
 use format::limits::PATH_BYTES_MAX;
 use format::page::{EntryKind, Metadata};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,8 @@ pub(crate) struct Inspector {
     rules: Arc<Rules>,
     skipped: Skipped,
     budget: Arc<NameBudget>,
+    /// Paths of the file set of which nothing was met yet: neither the entry nor why there is none.
+    unmet: Mutex<BTreeSet<Vec<u8>>>,
     /// Pseudo file systems by device number.
     file_systems: Mutex<HashMap<u64, Option<&'static str>>>,
 }
@@ -74,7 +76,8 @@ impl Inspector {
         }
         let skipped = rules.skipped();
         let budget = NameBudget::new(NAMES_BYTES_MAX);
-        Ok(Self { machine, roots, rules, skipped, budget, file_systems: Mutex::default() })
+        let unmet = Mutex::new(paths.iter().filter(|path| !path.is_empty()).cloned().collect());
+        Ok(Self { machine, roots, rules, skipped, budget, unmet, file_systems: Mutex::default() })
     }
 
     /// The same with another amount of memory for names.
@@ -82,6 +85,19 @@ impl Inspector {
     pub(super) fn with_names_in(mut self, bytes: usize) -> Self {
         self.budget = NameBudget::new(bytes);
         self
+    }
+
+    /// Once all is walked: the paths that no walk came to, for something above them was in the way, or that are never kept.
+    pub(super) fn not_met(&self) -> Vec<WalkEvent> {
+        let unmet = std::mem::take(&mut *self.unmet.lock().unwrap_or_else(PoisonError::into_inner));
+        let detail = "nothing of it is kept: what leads to it could not be read, or it is always left out";
+        let event = |path| WalkEvent::Warning(Warning { path, kind: WarningKind::Unreadable, detail: detail.into() });
+        unmet.into_iter().map(event).collect()
+    }
+
+    /// A path that the file set names, or that leads to one, is kept, or it was told why it is not.
+    fn met(&self, looking: &mut Looking<'_>, name: &[u8]) {
+        self.unmet.lock().unwrap_or_else(PoisonError::into_inner).remove(looking.path_of(name));
     }
 
     /// The scope of `/`.
@@ -148,7 +164,9 @@ impl Inspector {
             return sorter.finish();
         }
         let mut failed = None;
+        let mut any = false;
         let listed = platform::list_names(directory, |name| {
+            any = true;
             let pushed = sorter.push(name);
             pushed.map_err(|error| {
                 failed = Some(io::Error::new(error.kind(), format!("temporary file for names: {error}")));
@@ -157,7 +175,10 @@ impl Inspector {
         });
         match (failed, listed) {
             (Some(error), _) => return Err(error),
-            (None, Err(error)) => events.push(WalkEvent::Warning(warning(place.path(), &error))),
+            (None, Err(error)) => {
+                let warning = if any { partly(place.path(), &error) } else { warning(place.path(), &error) };
+                events.push(WalkEvent::Warning(warning));
+            }
             (None, Ok(())) => {}
         }
         sorter.finish()
@@ -168,7 +189,7 @@ impl Inspector {
         let handle = match directory.handle() {
             Ok(handle) => handle,
             Err(error) => {
-                let event = WalkEvent::Warning(warning(path.to_vec(), &error));
+                let event = WalkEvent::Warning(partly(path.to_vec(), &error));
                 return Inspected { events: vec![event], children: Vec::new() };
             }
         };
@@ -231,6 +252,9 @@ impl Inspector {
             descend = false;
         }
         let Ok(metadata) = self.machine.metadata(&stat) else { return };
+        if claim.named {
+            self.met(looking, name);
+        }
         if descend {
             looking.inspected.children.push(Child { name: name.to_vec(), scope });
         }
@@ -247,6 +271,7 @@ impl Inspector {
                 return looking.leave_out(name, why);
             }
         }
+        self.met(looking, name);
         looking.warn(name, error);
     }
 
@@ -313,6 +338,11 @@ impl Looking<'_> {
     fn keep(&mut self, name: &[u8], metadata: Metadata, file_system: u64, observed_ns: i128) {
         self.entries.push(SourceEntry { name: name.to_vec(), metadata, file_system, observed_ns });
     }
+}
+
+/// A directory of which more is to come that cannot be read.
+fn partly(path: Vec<u8>, error: &io::Error) -> Warning {
+    Warning { path, kind: WarningKind::PartlyListed, detail: error.to_string() }
 }
 
 /// Something that was listed and cannot be reached: gone, or kept away.

@@ -17,6 +17,8 @@ pub(crate) struct Walk {
     schedule: Arc<Schedule>,
     way: Vec<NodeId>,
     events: std::vec::IntoIter<WalkEvent>,
+    inspector: Arc<Inspector>,
+    has_failed: bool,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -31,9 +33,10 @@ impl Walk {
         let (schedule, top) = Schedule::new(limit, inspector.top());
         let schedule = Arc::new(schedule);
         let inspector = Arc::new(inspector);
-        let mut walk = Self { schedule, way: vec![top], events: Vec::new().into_iter(), workers: Vec::new() };
+        let events = Vec::new().into_iter();
+        let mut walk = Self { schedule, way: vec![top], events, inspector, has_failed: false, workers: Vec::new() };
         for number in 0..threads.max(1) {
-            let (schedule, inspector) = (walk.schedule.clone(), inspector.clone());
+            let (schedule, inspector) = (walk.schedule.clone(), walk.inspector.clone());
             let builder = Builder::new().name(format!("walk-{number}")).stack_size(STACK_BYTES);
             match builder.spawn(move || Worker { schedule: &schedule, inspector: &inspector }.run()) {
                 Ok(worker) => walk.workers.push(worker),
@@ -54,9 +57,18 @@ impl Iterator for Walk {
             if let Some(event) = self.events.next() {
                 return Some(Ok(event));
             }
-            match self.schedule.next(&mut self.way)? {
-                Ok(events) => self.events = events.into_iter(),
-                Err(error) => return Some(Err(error)),
+            match self.schedule.next(&mut self.way) {
+                Some(Ok(events)) => self.events = events.into_iter(),
+                Some(Err(error)) => {
+                    self.has_failed = true;
+                    return Some(Err(error));
+                }
+                None if self.has_failed => return None,
+                None => {
+                    // None the second time.
+                    self.events = self.inspector.not_met().into_iter();
+                    return self.events.next().map(Ok);
+                }
             }
         }
     }

@@ -1,0 +1,3 @@
+-- which point a job has made is looked up before it makes one
+CREATE INDEX points_by_job ON points (domain, job) WHERE job IS NOT NULL;
+PRAGMA user_version = 6;

@@ -1,0 +1,139 @@
+//! Points and the jobs that make them: one each, whoever dies on the way.
+
+use crate::jobs::{run_of, with_item};
+use crate::retention::{by_hand, points};
+use crate::running::{DOMAIN, Hands, Protected};
+use crate::told::database;
+use api::{Completeness, JobReport, JobResult, JobState, PointOrigin, PointTold};
+use contract::{ErrorKind, Vault};
+use engine::EngineError;
+use format::{AgentKey, JobId, PointId};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const JOB: JobId = JobId([5; 16]);
+
+/// A service, its agent's token and key, and something to protect.
+struct Scene {
+    protected: Protected,
+    token: String,
+    key: AgentKey,
+    source: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let protected = Protected::at(by_hand(), Arc::new(Hands::default())).await;
+        let (_, key) = with_item(&protected).await;
+        let token = protected.agent_token().await;
+        Self { protected, token, key, source: tempfile::tempdir().unwrap() }
+    }
+
+    /// Makes a point, as this job's.
+    async fn make(&self, job: JobId) -> Result<PointId, ErrorKind> {
+        make(&self.protected, &self.token, job, self.source.path()).await
+    }
+
+    async fn report(&self, job: JobId, state: JobState) -> contract::Result<api::JobOrders> {
+        let report = JobReport { warnings_count: 0, ..run_of(self.key, 1000, state) };
+        self.protected.running.client(&self.token).report_job(DOMAIN, job, &report).await
+    }
+}
+
+async fn make(protected: &Protected, token: &str, job: JobId, source: &Path) -> Result<PointId, ErrorKind> {
+    std::fs::write(source.join("file"), format!("{job} {}", points(protected).await.len())).unwrap();
+    let told = PointTold { job: Some(job), origin: PointOrigin::Scheduled, completeness: Completeness::Clean };
+    let domain = protected.running.client_telling(token, told).domain(DOMAIN).await.unwrap();
+    match protected.keyed.backup(domain, source).await {
+        Ok(report) => Ok(report.point.point),
+        Err(EngineError::Vault { source, .. }) => Err(source.kind()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_makes_one_point() {
+    let scene = Scene::new().await;
+    scene.report(JOB, JobState::Running).await.unwrap();
+    let first = scene.make(JOB).await.unwrap();
+    assert_eq!(scene.make(JOB).await, Err(ErrorKind::Conflict), "it was taken up again while its first commit was under way");
+    assert_eq!(
+        scene.make(JobId([6; 16])).await.map(drop),
+        Ok(()),
+        "a job that the service has not heard of may be made up for later"
+    );
+    let agent = scene.protected.running.client(&scene.token);
+    assert_eq!(agent.point_of_job(DOMAIN, JOB).await.unwrap(), Some(first));
+    assert_eq!(agent.point_of_job(DOMAIN, JobId([7; 16])).await.unwrap(), None);
+    assert_eq!(points(&scene.protected).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_over_makes_no_point_any_more() {
+    let scene = Scene::new().await;
+    scene.report(JOB, JobState::Interrupted).await.unwrap();
+    assert_eq!(scene.make(JOB).await, Err(ErrorKind::Conflict), "what an agent sent before it died comes late");
+    assert!(points(&scene.protected).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_lease_ran_out_may_still_make_its_point() {
+    let hands = Arc::new(Hands::default());
+    let protected = Protected::at(by_hand(), hands.clone()).await;
+    let (agent, key) = with_item(&protected).await;
+    let (token, source) = (protected.agent_token().await, tempfile::tempdir().unwrap());
+    agent.report_job(DOMAIN, JOB, &run_of(key, 1000, JobState::Running)).await.unwrap();
+    hands.pass(Duration::from_secs(121));
+    crate::jobs::wait_for(protected.admin(), JOB, JobState::Interrupted).await;
+    assert!(make(&protected, &token, JOB, source.path()).await.is_ok(), "its agent was only cut off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_whose_point_is_there_is_done_whatever_its_agent_knows_of_it() {
+    let scene = Scene::new().await;
+    for (number, state) in [JobState::Interrupted, JobState::Failed, JobState::Cancelled].into_iter().enumerate() {
+        let job = JobId([number as u8 + 1; 16]);
+        scene.report(job, JobState::Running).await.unwrap();
+        let point = scene.make(job).await.unwrap();
+        for _ in 0..2 {
+            // The answer may be lost as well.
+            scene.report(job, state).await.unwrap();
+            let now = scene.protected.admin().job(DOMAIN, job).await.unwrap();
+            assert_eq!((now.state, &now.problem), (JobState::Succeeded, &None), "{now:?}");
+            let Some(JobResult::Backup(made)) = now.result else { panic!("{now:?}") };
+            assert_eq!((made.point, made.completeness), (point, Completeness::Clean));
+        }
+        let log = scene.protected.admin().job_log(DOMAIN, job).await.unwrap();
+        assert!(log.lines.iter().any(|line| line.text.contains("had not heard of it")), "{log:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_point_is_being_committed_nothing_is_decided_about_its_job() {
+    let scene = Scene::new().await;
+    scene.report(JOB, JobState::Running).await.unwrap();
+    let pool = database(scene.protected.running.directory.path()).await;
+    // The commit begins, and cannot go on while somebody else writes to the service's database.
+    let committing = async {
+        let mut held = pool.acquire().await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *held).await.unwrap();
+        let made = scene.make(JOB);
+        tokio::pin!(made);
+        let wait = Duration::from_millis(1500);
+        assert!(tokio::time::timeout(wait, &mut made).await.is_err(), "it waits for the database");
+        let agent = scene.protected.running.client(&scene.token);
+        let asked = agent.point_of_job(DOMAIN, JOB);
+        tokio::pin!(asked);
+        let both = async {
+            tokio::join!(&mut made, async {
+                assert!(tokio::time::timeout(Duration::from_millis(500), &mut asked).await.is_err(), "it waits for the commit");
+                sqlx::query("ROLLBACK").execute(&mut *held).await.unwrap();
+                asked.await.unwrap()
+            })
+        };
+        both.await
+    };
+    let (made, asked) = committing.await;
+    assert_eq!(asked, Some(made.unwrap()));
+}
