@@ -322,7 +322,7 @@ async fn without_a_read_key_everything_is_read_and_found_to_be_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_faster_backup_of_the_same_item_moves_the_head_and_both_points_are_made() {
-    let vault = std::sync::Arc::new(TestVault::new().await);
+    let vault = Arc::new(TestVault::new().await);
     let (slow, fast) = (tree(), MemorySource::new());
     fast.file("fast", "fast");
     let (other, runtime) = (vault.clone(), tokio::runtime::Handle::current());

@@ -434,7 +434,7 @@ fn a_path_of_which_nothing_is_kept_is_told_whatever_was_in_the_way() {
     let _listener = std::os::unix::net::UnixListener::bind(ground.path.join("socket")).unwrap();
     let roots = ["kept", "vault", "vault/inside", "socket"].map(|name| ground.path.join(name));
     let options = FileSetOptions { roots: roots.to_vec(), skip: vec![ground.path.join("vault")], ..FileSetOptions::default() };
-    let walked = walk(&FileSet::new(options).unwrap());
+    let walked = walk(options);
     assert_eq!(ground.below(&walked), ["kept", "kept/file"]);
     let told = |kind: WarningKind| {
         let paths = walked.warnings.iter().filter(|warning| warning.kind == kind);
