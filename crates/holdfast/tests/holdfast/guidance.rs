@@ -142,7 +142,7 @@ fn a_collection_says_what_it_leaves_for_the_next_one() {
     assert_eq!(backup.kill_after(Duration::ZERO).code, -9);
     let before = machine.ok(&["status"])["pack_bytes"].as_u64().unwrap();
     let first = machine.run(&["collect"]);
-    assert!(first.out.contains("the next 'holdfast collect' frees it"), "{}", first.out);
+    assert!(first.out.contains("a later 'holdfast collect' frees it"), "{}", first.out);
     assert!(first.out.contains("1 soft-deleted point keeps what it needs"), "{}", first.out);
     let second = machine.ok(&["collect"]);
     assert_eq!((&second["bytes_spared"], &second["points_soft_deleted"]), (&0.into(), &1.into()));

@@ -5,6 +5,7 @@ use crate::running::{Protected, noise};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use tempfile::TempDir;
 
 /// Requests so far, by method and route.
 async fn so_far(protected: &Protected) -> BTreeMap<String, u64> {
@@ -28,6 +29,11 @@ async fn made<T>(protected: &Protected, work: impl Future<Output = T>) -> Vec<St
     let new = |(request, count): (String, u64)| (count - before.get(&request).unwrap_or(&0), request);
     let is_work = |(count, request): &(u64, String)| *count > 0 && !request.ends_with("/metrics") && !request.ends_with("/lease");
     after.into_iter().map(new).filter(is_work).map(|(count, request)| format!("{count} {request}")).collect()
+}
+
+/// A directory above which nobody else makes and removes any: the directories that lead to what is backed up are in the backup, too.
+fn quiet_place() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 fn tree(source: &Path) {
@@ -55,7 +61,7 @@ fn assert_at_most(made: &[String], most: &[(u64, &str)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_an_unchanged_one_and_a_restore_make_so_many_requests() {
     let protected = Protected::new().await;
-    let place = tempfile::tempdir().unwrap();
+    let place = quiet_place();
     let source = place.path().join("source");
     tree(&source);
     let domain = protected.domain().await;
