@@ -130,7 +130,9 @@ mod tests {
         let path = directory.path().join("service.db");
         let database = Database::open(&path).await.unwrap();
         let refuse = |trigger: &str| format!("CREATE TRIGGER refused {trigger} ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END");
-        let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        // One connection: another would not know yet that a trigger is gone.
+        let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+        let pool = pool.connect(&format!("sqlite://{}", path.display())).await.unwrap();
         let execute = async |statement: String| sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.unwrap();
         let jobs = Jobs::load(database, Arc::new(SystemClocks::new()), Listeners::new(1, 1), &Limits::default()).await.unwrap();
         let (domain, id) = (DomainId([1; 16]), JobId([1; 16]));
