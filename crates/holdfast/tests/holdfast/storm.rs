@@ -1,7 +1,7 @@
 //! The service and its agents, killed with -9 again and again while they work: every job ends as it truly ended, every point that was
 //! committed is sound, nothing runs twice and nothing leaks.
 //!
-//! 20 seconds under 4 agents; `HOLDFAST_STORM_SECONDS=600 HOLDFAST_STORM_AGENTS=10` for more, `HOLDFAST_SEED` for others.
+//! 20 seconds under 4 agents; `HOLDFAST_STORM_SECONDS=600 HOLDFAST_STORM_AGENTS=10` and `cargo test` for more, `HOLDFAST_SEED` for others.
 
 use crate::machine::{Machine, Running, assert_equal};
 use crate::service_process::ServiceProcess;
