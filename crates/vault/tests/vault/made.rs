@@ -32,7 +32,11 @@ impl Scene {
 
     /// Makes a point, as this job's.
     async fn make(&self, job: JobId) -> Result<PointId, ErrorKind> {
-        make(&self.protected, &self.token, job, self.source.path()).await
+        self.make_of(job, Completeness::Clean).await
+    }
+
+    async fn make_of(&self, job: JobId, completeness: Completeness) -> Result<PointId, ErrorKind> {
+        make(&self.protected, &self.token, (job, completeness), self.source.path()).await
     }
 
     async fn report(&self, job: JobId, state: JobState) -> contract::Result<api::JobOrders> {
@@ -41,9 +45,14 @@ impl Scene {
     }
 }
 
-async fn make(protected: &Protected, token: &str, job: JobId, source: &Path) -> Result<PointId, ErrorKind> {
+async fn make(
+    protected: &Protected,
+    token: &str,
+    (job, completeness): (JobId, Completeness),
+    source: &Path,
+) -> Result<PointId, ErrorKind> {
     std::fs::write(source.join("file"), format!("{job} {}", points(protected).await.len())).unwrap();
-    let told = PointTold { job: Some(job), origin: PointOrigin::Scheduled, completeness: Completeness::Clean };
+    let told = PointTold { job: Some(job), origin: PointOrigin::Scheduled, completeness };
     let domain = protected.running.client_telling(token, told).domain(DOMAIN).await.unwrap();
     match protected.keyed.backup(domain, source).await {
         Ok(report) => Ok(report.point.point),
@@ -86,7 +95,7 @@ async fn a_job_whose_lease_ran_out_may_still_make_its_point() {
     agent.report_job(DOMAIN, JOB, &run_of(key, 1000, JobState::Running)).await.unwrap();
     hands.pass(Duration::from_secs(121));
     crate::jobs::wait_for(protected.admin(), JOB, JobState::Interrupted).await;
-    assert!(make(&protected, &token, JOB, source.path()).await.is_ok(), "its agent was only cut off");
+    assert!(make(&protected, &token, (JOB, Completeness::Clean), source.path()).await.is_ok(), "its agent was only cut off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,6 +115,18 @@ async fn a_backup_whose_point_is_there_is_done_whatever_its_agent_knows_of_it() 
         }
         let log = scene.protected.admin().job_log(DOMAIN, job).await.unwrap();
         assert!(log.lines.iter().any(|line| line.text.contains("had not heard of it")), "{log:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_done_unknown_to_its_agent_is_not_called_clean_where_its_point_is_not() {
+    let scene = Scene::new().await;
+    for (number, completeness) in [Completeness::Warnings, Completeness::Incomplete].into_iter().enumerate() {
+        let job = JobId([number as u8 + 1; 16]);
+        scene.report(job, JobState::Running).await.unwrap();
+        scene.make_of(job, completeness).await.unwrap();
+        scene.report(job, JobState::Interrupted).await.unwrap();
+        assert_eq!(scene.protected.admin().job(DOMAIN, job).await.unwrap().state, JobState::Warnings, "{completeness:?}");
     }
 }
 

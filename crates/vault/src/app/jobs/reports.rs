@@ -214,7 +214,8 @@ fn judge(row: &JobRow, report: &JobReport) -> Result<Verdict> {
 
 /// The agent died, or lost the answer, when its point was committed.
 fn know_point(report: &mut JobReport, made: &PointRow) {
-    report.state = if report.warnings_count == 0 { JobState::Succeeded } else { JobState::Warnings };
+    let clean = report.warnings_count == 0 && matches!(made.told.completeness, Completeness::Clean | Completeness::Unknown);
+    report.state = if clean { JobState::Succeeded } else { JobState::Warnings };
     report.problem = None;
     report.result = Some(JobResult::Backup(BackupResult {
         point: made.id,
@@ -231,6 +232,7 @@ fn know_point(report: &mut JobReport, made: &PointRow) {
         left_out_count: 0,
     }));
     let text = "the point was committed, and its agent had not heard of it: what the run counted is not known".to_owned();
+    report.log.truncate(JOB_LOG_LINES_MAX - 1);
     report.log.push(LogLine { time_ms: report.ended_ms.unwrap_or(report.started_ms), text });
 }
 
