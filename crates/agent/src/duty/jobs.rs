@@ -25,7 +25,8 @@ impl Duty {
                 self.start(job, begun, Task::Settle);
                 continue;
             }
-            if !begun.rests {
+            // One that is given up already counts on: the last look for its point is not taken twice.
+            if !begun.rests || begun.deaths >= DEATHS_MAX {
                 let kept = tokio::task::block_in_place(|| self.state.rest(job, true));
                 self.is_kept(kept);
                 begun.deaths = begun.deaths.saturating_add(1);

@@ -58,7 +58,10 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
         let source = source(doing).await?;
         read(doing, &client, domain, seen, source, reread).await
     };
-    let read = match read.await {
+    let read = read.await;
+    // However the reading ended, what was frozen has to thaw.
+    let thawed = after(doing, &hooks).await;
+    let read = match read {
         // What this agent had sent before it died may have come meanwhile, and of a job there is one point.
         Err(trouble) if doing.task != Task::Do && trouble.kind == TroubleKind::Failed => {
             let late = found::point_of(doing, &client, &looked_at.0, &looked_at.1).await;
@@ -66,8 +69,6 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
         }
         read => read,
     };
-    // However the reading ended, what was frozen has to thaw.
-    let thawed = after(doing, &hooks).await;
     match (read, thawed) {
         (Ok(result), Ok(())) => Ok(Outcome::Point(result)),
         (Ok(result), Err(trouble)) => Ok(Outcome::PointBut(result, trouble)),

@@ -8,7 +8,7 @@
 use super::Doing;
 use crate::trouble::Trouble;
 use api::{BackupResult, Completeness, ServiceVault};
-use contract::{Domain, PointFilter, PointInfo};
+use contract::{Domain, ErrorKind, PointFilter, PointInfo};
 use engine::{PointDetails, VerifiedPoint, verify_whole_point};
 use format::descriptor::Descriptor;
 use format::record::SignedRecord;
@@ -22,7 +22,11 @@ pub(super) async fn point_of(
     descriptor: &Descriptor,
 ) -> Result<Option<BackupResult>, Trouble> {
     let agent = &doing.shared.agent;
-    let made = client.point_of_job(agent.domain, doing.job).await?;
+    let made = match client.point_of_job(agent.domain, doing.job).await {
+        // A service of before this could be asked.
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        made => made?,
+    };
     let points = domain.points(PointFilter { item: Some(doing.name.clone()), deleted: true }).await?;
     let key = agent.secrets.signer.key();
     let is_own = |info: &PointInfo| SignedRecord::parse(&info.record).is_ok_and(|record| record.agent == key);

@@ -13,6 +13,7 @@ pub(crate) use record::Record;
 
 use crate::agent::Shared;
 use crate::chance::wait_up_to;
+use crate::limits::DEATHS_MAX;
 use crate::plan::PlannedItem;
 use crate::reports::{Telling, tell};
 use crate::state::{Begun, SlotEnd};
@@ -173,13 +174,15 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         return Ended { job, report: None, end: None, retired: false };
     }
     if task == Task::GiveUp {
-        // It may have died right after its point was committed.
-        if matches!(doing.begun.report.work, Work::Backup { .. })
-            && let found @ Ok(Outcome::Point(_)) = settle(&doing).await
-        {
-            return conclude(job, &doing.record, None, found);
+        // It may have died right after its point was committed. That is looked for once: the look may be what ends the agent.
+        if matches!(doing.begun.report.work, Work::Backup { .. }) && doing.begun.deaths == DEATHS_MAX {
+            match settle(&doing).await {
+                found @ Ok(Outcome::Point(_)) => return conclude(job, &doing.record, None, found),
+                Ok(_) => {}
+                Err(_) => return Ended { job, report: None, end: None, retired: false },
+            }
         }
-        let message = format!("the agent died in it {} times", doing.begun.deaths);
+        let message = format!("the agent died in it {} times", doing.begun.deaths.min(DEATHS_MAX));
         let trouble = Trouble::new(TroubleKind::Failed, message)
             .with_hint("what ended the agent stands in the machine's journal; if it ran out of memory, give it more");
         return conclude(job, &doing.record, None, Err(trouble));

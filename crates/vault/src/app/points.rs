@@ -8,7 +8,7 @@ use super::App;
 use crate::db::{Change, PointRow};
 use crate::error::ServiceError;
 use api::limits::POINTS_PAGE_MAX;
-use api::{Point, PointList, PointTold, PointsQuery};
+use api::{Point, PointList, PointTold, PointsQuery, Work};
 use bytes::Bytes;
 use contract::{Committed, Domain, Error, ErrorKind, PointFilter, PointInfo, PointState, Result};
 use format::record::{RecordKind, SignedRecord};
@@ -229,6 +229,10 @@ impl App {
 async fn refuse_further_point(change: &mut Change, promise: &PointRow) -> Result<()> {
     let Some(job) = promise.told.job else { return Ok(()) };
     let Some(row) = change.job(promise.domain, job).await? else { return Ok(()) };
+    let is_its_work = matches!(&row.job.work, Work::Backup { item, .. } if *item == promise.item);
+    if !is_its_work || row.agent.is_some_and(|agent| Some(agent) != promise.agent) {
+        return Err(Error::new(ErrorKind::Denied, "the point is not what the job makes, or not its agent's"));
+    }
     let made = change.point_of_job(promise.domain, job).await?;
     let refused = match made {
         Some(made) if made.id == promise.id => return Ok(()),

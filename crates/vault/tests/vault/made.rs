@@ -2,9 +2,9 @@
 
 use crate::jobs::{run_of, with_item};
 use crate::retention::{by_hand, points};
-use crate::running::{DOMAIN, Hands, Protected};
+use crate::running::{DOMAIN, Hands, Protected, item};
 use crate::told::database;
-use api::{Completeness, JobReport, JobResult, JobState, PointOrigin, PointTold};
+use api::{Completeness, JobReport, JobResult, JobState, PointOrigin, PointTold, Work};
 use contract::{ErrorKind, Vault};
 use engine::EngineError;
 use format::{AgentKey, JobId, PointId};
@@ -83,6 +83,21 @@ async fn a_job_that_is_over_makes_no_point_any_more() {
     let scene = Scene::new().await;
     scene.report(JOB, JobState::Interrupted).await.unwrap();
     assert_eq!(scene.make(JOB).await, Err(ErrorKind::Conflict), "what an agent sent before it died comes late");
+    assert!(points(&scene.protected).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_makes_the_point_of_a_job_that_is_about_something_else_or_another_agents() {
+    let scene = Scene::new().await;
+    let agent = scene.protected.running.client(&scene.token);
+    let other = Work::Backup { item: item("other"), reread: false };
+    let report = JobReport { work: other, ..run_of(scene.key, 1000, JobState::Running) };
+    agent.report_job(DOMAIN, JOB, &report).await.unwrap();
+    assert_eq!(scene.make(JOB).await, Err(ErrorKind::Denied));
+    let elsewhere = JobReport { agent: AgentKey([9; 32]), ..run_of(scene.key, 2000, JobState::Running) };
+    let admin = scene.protected.running.client(&scene.protected.admin_token);
+    admin.report_job(DOMAIN, JobId([6; 16]), &elsewhere).await.unwrap();
+    assert_eq!(scene.make(JobId([6; 16])).await, Err(ErrorKind::Denied));
     assert!(points(&scene.protected).await.is_empty());
 }
 

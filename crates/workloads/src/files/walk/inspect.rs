@@ -2,6 +2,7 @@
 
 use super::Place;
 use super::children::Child;
+use super::met::Met;
 use super::names::{NameBudget, NameSorter, Names, SortedNames};
 use super::roots::{Claim, Roots, Scope};
 use super::rules::{CACHE_TAG, CACHE_TAG_SIGNATURE, Rules, Skipped};
@@ -10,7 +11,7 @@ use crate::platform::{self, Found, Stat};
 use engine::source::{LeftOut, SourceEntry, WalkBatch, WalkEvent, Warning, WarningKind};
 use format::limits::PATH_BYTES_MAX;
 use format::page::{EntryKind, Metadata};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,8 +26,7 @@ pub(crate) struct Inspector {
     rules: Arc<Rules>,
     skipped: Skipped,
     budget: Arc<NameBudget>,
-    /// Paths of the file set of which nothing was met yet: neither the entry nor why there is none.
-    unmet: Mutex<BTreeSet<Vec<u8>>>,
+    met: Met,
     /// Pseudo file systems by device number.
     file_systems: Mutex<HashMap<u64, Option<&'static str>>>,
 }
@@ -76,8 +76,8 @@ impl Inspector {
         }
         let skipped = rules.skipped();
         let budget = NameBudget::new(NAMES_BYTES_MAX);
-        let unmet = Mutex::new(paths.iter().filter(|path| !path.is_empty()).cloned().collect());
-        Ok(Self { machine, roots, rules, skipped, budget, unmet, file_systems: Mutex::default() })
+        let met = Met::new(paths);
+        Ok(Self { machine, roots, rules, skipped, budget, met, file_systems: Mutex::default() })
     }
 
     /// The same with another amount of memory for names.
@@ -89,15 +89,9 @@ impl Inspector {
 
     /// Once all is walked: the paths that no walk came to, for something above them was in the way, or that are never kept.
     pub(super) fn not_met(&self) -> Vec<WalkEvent> {
-        let unmet = std::mem::take(&mut *self.unmet.lock().unwrap_or_else(PoisonError::into_inner));
         let detail = "nothing of it is kept: what leads to it could not be read, or it is always left out";
         let event = |path| WalkEvent::Warning(Warning { path, kind: WarningKind::Unreadable, detail: detail.into() });
-        unmet.into_iter().map(event).collect()
-    }
-
-    /// A path that the file set names, or that leads to one, is kept, or it was told why it is not.
-    fn met(&self, looking: &mut Looking<'_>, name: &[u8]) {
-        self.unmet.lock().unwrap_or_else(PoisonError::into_inner).remove(looking.path_of(name));
+        self.met.rest().into_iter().map(event).collect()
     }
 
     /// The scope of `/`.
@@ -221,6 +215,9 @@ impl Inspector {
         };
         let claim = self.roots.claim(looking.scope, name);
         if self.skipped.contains((stat.file_system, stat.inode), || looking.path_of(name).to_vec()) {
+            if claim.named {
+                self.met.leave_out(looking.path_of(name));
+            }
             return looking.leave_out(name, "the vault, or Holdfast's own state".into());
         }
         if !claim.scope.whole && !stat.is_directory() {
@@ -253,7 +250,7 @@ impl Inspector {
         }
         let Ok(metadata) = self.machine.metadata(&stat) else { return };
         if claim.named {
-            self.met(looking, name);
+            self.met.keep(looking.path_of(name));
         }
         if descend {
             looking.inspected.children.push(Child { name: name.to_vec(), scope });
@@ -271,7 +268,7 @@ impl Inspector {
                 return looking.leave_out(name, why);
             }
         }
-        self.met(looking, name);
+        self.met.tell(looking.path_of(name));
         looking.warn(name, error);
     }
 

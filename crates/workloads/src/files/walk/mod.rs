@@ -2,6 +2,7 @@
 
 mod children;
 mod inspect;
+mod met;
 mod names;
 mod place;
 mod roots;
