@@ -5,6 +5,7 @@
 //! point: nobody but this module sees one.
 
 use super::App;
+use super::jobs::point_came;
 use crate::db::{Change, PointRow};
 use crate::error::ServiceError;
 use api::limits::POINTS_PAGE_MAX;
@@ -55,7 +56,7 @@ impl App {
         self.know_points(domain).await?;
         let repository = self.vault.domain(domain).await?;
         let _turn = match told.job {
-            Some(job) => Some(self.jobs.commits.of((domain, job)).await),
+            Some(job) => Some(self.turn_of_job(domain, job).await?),
             None => None,
         };
         let promise = self.promise_of(domain, session, &bytes, told).await?;
@@ -115,7 +116,7 @@ impl App {
 
     /// The point that a job has made. While one is being committed the answer waits: whoever has it knows what there will be.
     pub(crate) async fn point_of_job(&self, domain: DomainId, job: JobId) -> Result<Option<PointId>> {
-        let _turn = self.jobs.commits.of((domain, job)).await;
+        let _turn = self.turn_of_job(domain, job).await?;
         let mut change = self.database.change().await?;
         Ok(change.point_of_job(domain, job).await?.map(|row| row.id))
     }
@@ -142,7 +143,8 @@ impl App {
             return Ok(());
         }
         let row = known.unwrap_or(promise);
-        keep_promise(&mut change, row, committed.time_ms, committed.time_ms).await?;
+        let made = keep_promise(&mut change, row, committed.time_ms, committed.time_ms).await?;
+        point_came(&mut change, &made, self.time.wall_ms()).await?;
         Ok(change.commit().await?)
     }
 
@@ -188,6 +190,7 @@ impl App {
                 Some(row) if row.promised.is_some() => {
                     row.deleted_ms = deleted.then(|| row.deleted_ms.unwrap_or(now_ms));
                     *row = keep_promise(&mut change, row.clone(), info.time_ms, info.received_ms).await?;
+                    point_came(&mut change, row, self.time.wall_ms()).await?;
                 }
                 Some(row) if deleted != row.deleted_ms.is_some() => {
                     row.deleted_ms = deleted.then_some(now_ms);

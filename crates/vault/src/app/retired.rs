@@ -7,7 +7,7 @@ use super::vault::VaultPlace;
 use bytes::Bytes;
 use contract::{Error, ErrorKind, Result};
 use format::descriptor::{Certificate, Descriptor};
-use format::{AgentKey, DomainId, JobId};
+use format::{AgentKey, DomainId};
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -79,15 +79,10 @@ impl App {
         Ok(())
     }
 
-    /// Wants a job to stop. Where nobody is left who would have taken it, that is why.
-    pub(crate) async fn cancel_job(&self, domain: DomainId, job: JobId) -> Result<()> {
-        self.jobs.cancel(domain, job, self.vault.nobody_is_left(domain).await).await
-    }
-
     /// Ends the jobs that only retired agents would do, and those that retired agents do.
     pub(crate) async fn end_jobs_of_retired(&self) -> Result<()> {
         match self.vault.find().await {
-            Some(vault) => self.jobs.end_retired(&vault.trusted()).await,
+            Some(vault) => self.end_retired(&vault.trusted()).await,
             None => Ok(()),
         }
     }

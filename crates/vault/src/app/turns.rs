@@ -20,14 +20,20 @@ impl<K> Default for Turns<K> {
 impl<K: Eq + Hash> Turns<K> {
     /// Waits for this key's turn, which lasts until the answer is dropped.
     pub(crate) async fn of(&self, key: K) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.0.lock().expect("no panic under this lock");
-            if turns.len() >= IDLE_MAX {
-                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            }
-            turns.entry(key).or_default().clone()
-        };
-        turn.lock_owned().await
+        self.turn(key).lock_owned().await
+    }
+
+    /// This key's turn, if nobody has it.
+    pub(crate) fn free(&self, key: K) -> Option<OwnedMutexGuard<()>> {
+        self.turn(key).try_lock_owned().ok()
+    }
+
+    fn turn(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().expect("no panic under this lock");
+        if turns.len() >= IDLE_MAX {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        turns.entry(key).or_default().clone()
     }
 
     /// Waits until whoever has this key's turn now is done.
@@ -50,7 +56,9 @@ mod tests {
         assert!(turns.0.lock().unwrap().len() <= IDLE_MAX + 1);
         let wait = std::time::Duration::from_millis(20);
         assert!(tokio::time::timeout(wait, turns.pass(0)).await.is_err(), "somebody has it");
+        assert!(turns.free(0).is_none() && turns.free(1).is_some());
         drop(first);
+        assert!(turns.free(0).is_some());
         turns.pass(0).await;
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct JobRow {
     pub(crate) agent: Option<AgentKey>,
     /// Whoever took it last has been heard of since.
     pub(crate) heard: bool,
-    /// Interrupted because its lease ran out: a later report may know better.
+    /// What its doer said of its end was not heard: its lease ran out, or its point came and no report. A later one knows better.
     pub(crate) lapsed: bool,
 }
 
@@ -83,15 +83,7 @@ impl Database {
 
     /// What a job said.
     pub(crate) async fn job_log(&self, number: i64) -> Result<JobLog, ServiceError> {
-        let found =
-            sqlx::query("SELECT lines, warnings FROM job_logs WHERE job = ?").bind(number).fetch_optional(&self.pool).await;
-        let found = found.map_err(failed("read a job's log"))?;
-        let Some(found) = found else { return Ok(JobLog { lines: Vec::new(), warnings: Vec::new(), warnings_count: 0 }) };
-        let read = || -> Result<JobLog, sqlx::Error> {
-            let (lines, warnings) = (from_json(found.try_get("lines")?)?, from_json(found.try_get("warnings")?)?);
-            Ok(JobLog { lines, warnings, warnings_count: 0 })
-        };
-        read().map_err(failed("read a job's log"))
+        log_of(&self.pool, number).await
     }
 
     /// The newest job of each item of a domain, or of all, that an agent does.
@@ -194,10 +186,11 @@ impl Change {
         Ok(())
     }
 
-    /// Forgets jobs of a domain of this kind that are over, all but the newest ones and those whose leases alone ended them.
+    /// Forgets jobs of a domain of this kind that are over, all but the newest ones and those whose leases alone interrupted them.
     pub(crate) async fn forget_jobs_of(&mut self, domain: DomainId, kind: WorkKind, kept: u64) -> Result<(), ServiceError> {
         const MANY: &str = "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE domain = ? AND kind = ? \
-                            AND state NOT IN ('waiting', 'running') ORDER BY number DESC LIMIT -1 OFFSET ?) AND NOT lapsed";
+                            AND state NOT IN ('waiting', 'running') ORDER BY number DESC LIMIT -1 OFFSET ?) \
+                            AND NOT (lapsed AND state = 'interrupted')";
         let many = sqlx::query(MANY).bind(domain.0.to_vec()).bind(kind.as_str()).bind(signed(kept));
         many.execute(&mut *self.0).await.map(drop).map_err(failed("forget jobs"))
     }
@@ -238,6 +231,11 @@ impl Change {
         removed.map(drop).map_err(failed("forget a job's log"))
     }
 
+    /// What a job said.
+    pub(crate) async fn job_log(&mut self, number: i64) -> Result<JobLog, ServiceError> {
+        log_of(&mut *self.0, number).await
+    }
+
     /// Stores what a job said.
     pub(crate) async fn put_job_log(&mut self, number: i64, log: &JobLog) -> Result<(), ServiceError> {
         let put = sqlx::query("INSERT OR REPLACE INTO job_logs (job, lines, warnings) VALUES (?, ?, ?)")
@@ -246,6 +244,17 @@ impl Change {
             .bind(to_json(&log.warnings)?);
         put.execute(&mut *self.0).await.map(drop).map_err(failed("store a job's log"))
     }
+}
+
+async fn log_of<'e>(executor: impl SqliteExecutor<'e>, number: i64) -> Result<JobLog, ServiceError> {
+    let found = sqlx::query("SELECT lines, warnings FROM job_logs WHERE job = ?").bind(number).fetch_optional(executor).await;
+    let found = found.map_err(failed("read a job's log"))?;
+    let Some(found) = found else { return Ok(JobLog { lines: Vec::new(), warnings: Vec::new(), warnings_count: 0 }) };
+    let read = || -> Result<JobLog, sqlx::Error> {
+        let (lines, warnings) = (from_json(found.try_get("lines")?)?, from_json(found.try_get("warnings")?)?);
+        Ok(JobLog { lines, warnings, warnings_count: 0 })
+    };
+    read().map_err(failed("read a job's log"))
 }
 
 async fn find<'e>(executor: impl SqliteExecutor<'e>, domain: DomainId, job: JobId) -> Result<Option<JobRow>, ServiceError> {

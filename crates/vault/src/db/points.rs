@@ -101,6 +101,13 @@ impl Database {
         rows.map_err(failed("list promised points"))?.iter().map(point).collect()
     }
 
+    /// The points that a job was promised to make and of which the service does not know whether they came.
+    pub(crate) async fn promises_of_job(&self, domain: DomainId, job: JobId) -> Result<Vec<PointRow>, ServiceError> {
+        const PROMISED: &str = "SELECT * FROM points WHERE domain = ? AND job = ? AND promised IS NOT NULL";
+        let rows = sqlx::query(PROMISED).bind(domain.0.to_vec()).bind(job.0.to_vec()).fetch_all(&self.pool).await;
+        rows.map_err(failed("list promised points"))?.iter().map(point).collect()
+    }
+
     /// Whether the points that a domain had before the service kept book of them are known.
     pub(crate) async fn points_known(&self, domain: DomainId) -> Result<bool, ServiceError> {
         let known = sqlx::query_scalar("SELECT points_known FROM domains WHERE domain = ?").bind(domain.0.to_vec());

@@ -65,7 +65,7 @@ pub(crate) async fn claim(
     as_own_agent(&caller, claim.agent)?;
     app.vault.refuse_retired(domain, claim.agent).await?;
     app.agents.seen(domain, claim.agent, app.time.wall_ms());
-    json(&to_the_end(async move { app.jobs.claim(domain, &claim).await }).await?)
+    json(&to_the_end(async move { app.claim_job(domain, &claim).await }).await?)
 }
 
 pub(crate) async fn report(

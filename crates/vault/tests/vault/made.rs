@@ -1,10 +1,11 @@
 //! Points and the jobs that make them: one each, whoever dies on the way.
 
-use crate::jobs::{run_of, with_item};
+use crate::jobs::{ask, backup, claim, run_of, wait_for, with_item};
 use crate::retention::{by_hand, points};
+use crate::retired::retire;
 use crate::running::{DOMAIN, Hands, Protected, item};
 use crate::told::database;
-use api::{Completeness, JobReport, JobResult, JobState, PointOrigin, PointTold, Work};
+use api::{Completeness, Job, JobClaim, JobReport, JobResult, JobState, LogLine, PointOrigin, PointTold, Work};
 use contract::{ErrorKind, Vault};
 use engine::EngineError;
 use format::{AgentKey, JobId, PointId};
@@ -20,14 +21,16 @@ struct Scene {
     token: String,
     key: AgentKey,
     source: tempfile::TempDir,
+    hands: Arc<Hands>,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let protected = Protected::at(by_hand(), Arc::new(Hands::default())).await;
+        let hands = Arc::new(Hands::default());
+        let protected = Protected::at(by_hand(), hands.clone()).await;
         let (_, key) = with_item(&protected).await;
         let token = protected.agent_token().await;
-        Self { protected, token, key, source: tempfile::tempdir().unwrap() }
+        Self { protected, token, key, source: tempfile::tempdir().unwrap(), hands }
     }
 
     /// Makes a point, as this job's.
@@ -109,7 +112,7 @@ async fn a_job_whose_lease_ran_out_may_still_make_its_point() {
     let (token, source) = (protected.agent_token().await, tempfile::tempdir().unwrap());
     agent.report_job(DOMAIN, JOB, &run_of(key, 1000, JobState::Running)).await.unwrap();
     hands.pass(Duration::from_secs(121));
-    crate::jobs::wait_for(protected.admin(), JOB, JobState::Interrupted).await;
+    wait_for(protected.admin(), JOB, JobState::Interrupted).await;
     assert!(make(&protected, &token, (JOB, Completeness::Clean), source.path()).await.is_ok(), "its agent was only cut off");
 }
 
@@ -172,4 +175,147 @@ async fn while_a_point_is_being_committed_nothing_is_decided_about_its_job() {
     };
     let (made, asked) = committing.await;
     assert_eq!(asked, Some(made.unwrap()));
+}
+
+/// The job is done by its point, and nobody had to say so.
+fn assert_done(now: &Job, point: PointId, state: JobState) {
+    assert_eq!((now.state, &now.problem), (state, &None), "{now:?}");
+    let Some(JobResult::Backup(made)) = &now.result else { panic!("{now:?}") };
+    assert!(made.point == point && now.ended_ms.is_some(), "{now:?}");
+}
+
+/// Waits until a job is over.
+async fn end_of(protected: &Protected, job: JobId) -> Job {
+    for _ in 0..200 {
+        let now = protected.admin().job(DOMAIN, job).await.unwrap();
+        if now.state.is_over() {
+            return now;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{:?}", protected.admin().job(DOMAIN, job).await.unwrap());
+}
+
+/// Longer than a lease.
+const LONG: Duration = Duration::from_secs(121);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_which_nothing_is_heard_any_more_is_done_if_its_point_is_there() {
+    let scene = Scene::new().await;
+    let agent = scene.protected.running.client(&scene.token);
+    let cases = [
+        (Completeness::Clean, 0, JobState::Succeeded, Some(1000)),
+        (Completeness::Clean, 3, JobState::Warnings, Some(2000)),
+        (Completeness::Unknown, 0, JobState::Warnings, Some(3000)),
+        (Completeness::Incomplete, 0, JobState::Warnings, Some(3000)),
+    ];
+    for (number, (completeness, warnings_count, state, slot_ms)) in cases.into_iter().enumerate() {
+        let job = JobId([number as u8 + 1; 16]);
+        let log = vec![LogLine { time_ms: 1, text: "it said this".to_owned() }];
+        let slot = 1000 * (number as i64 + 1);
+        let run = JobReport { warnings_count, log, ..run_of(scene.key, slot, JobState::Running) };
+        agent.report_job(DOMAIN, job, &run).await.unwrap();
+        let point = scene.make_of(job, completeness).await.unwrap();
+        scene.hands.pass(LONG);
+        let now = end_of(&scene.protected, job).await;
+        assert_done(&now, point, state);
+        let Some(JobResult::Backup(made)) = &now.result else { panic!("{now:?}") };
+        assert_eq!((made.completeness, now.warnings_count), (completeness, warnings_count));
+        let log = scene.protected.admin().job_log(DOMAIN, job).await.unwrap();
+        let texts: Vec<&str> = log.lines.iter().map(|line| line.text.as_str()).collect();
+        assert!(texts[0] == "it said this" && texts[1].contains("nothing more was heard"), "{texts:?}");
+        assert_eq!(agent.protection(DOMAIN).await.unwrap().items[0].last_slot_ms, slot_ms, "{completeness:?}");
+    }
+    // Its agent was only cut off, and knows more.
+    let counted = JobReport { warnings_count: 7, ..run_of(scene.key, 1000, JobState::Warnings) };
+    agent.report_job(DOMAIN, JobId([1; 16]), &counted).await.unwrap();
+    let now = scene.protected.admin().job(DOMAIN, JobId([1; 16])).await.unwrap();
+    assert_eq!((now.state, now.warnings_count), (JobState::Warnings, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_taken_and_never_reported_does_not_wait_again_if_its_point_is_there() {
+    let scene = Scene::new().await;
+    let agent = scene.protected.running.client(&scene.token);
+    ask(scene.protected.admin(), 1, backup()).await.unwrap();
+    let taken = agent.claim_job(DOMAIN, &claim(scene.key)).await.unwrap().unwrap();
+    let point = scene.make(taken.job).await.unwrap();
+    scene.hands.pass(LONG);
+    assert_done(&end_of(&scene.protected, taken.job).await, point, JobState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_done_once_its_point_comes_though_it_was_given_up_before() {
+    let scene = Scene::new().await;
+    let agent = scene.protected.running.client(&scene.token);
+    // Interrupted by its lease, and one that waits again.
+    scene.report(JOB, JobState::Running).await.unwrap();
+    scene.hands.pass(LONG);
+    assert_eq!(end_of(&scene.protected, JOB).await.state, JobState::Interrupted);
+    let point = scene.make(JOB).await.unwrap();
+    assert_done(&scene.protected.admin().job(DOMAIN, JOB).await.unwrap(), point, JobState::Succeeded);
+    ask(scene.protected.admin(), 1, backup()).await.unwrap();
+    let taken = agent.claim_job(DOMAIN, &claim(scene.key)).await.unwrap().unwrap();
+    scene.hands.pass(LONG);
+    wait_for(scene.protected.admin(), taken.job, JobState::Waiting).await;
+    let point = scene.make(taken.job).await.unwrap();
+    assert_done(&scene.protected.admin().job(DOMAIN, taken.job).await.unwrap(), point, JobState::Succeeded);
+    assert_eq!(agent.claim_job(DOMAIN, &claim(scene.key)).await.unwrap(), None, "nobody makes it twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_somebody_cancelled_is_done_if_its_point_is_there() {
+    let scene = Scene::new().await;
+    let agent = scene.protected.running.client(&scene.token);
+    ask(scene.protected.admin(), 1, backup()).await.unwrap();
+    let taken = agent.claim_job(DOMAIN, &claim(scene.key)).await.unwrap().unwrap();
+    let point = scene.make(taken.job).await.unwrap();
+    scene.protected.admin().cancel_job(DOMAIN, taken.job).await.unwrap();
+    let again = JobClaim { again: Some(taken.job), ..claim(scene.key) };
+    assert_eq!(agent.claim_job(DOMAIN, &again).await.unwrap(), None);
+    assert_done(&scene.protected.admin().job(DOMAIN, taken.job).await.unwrap(), point, JobState::Succeeded);
+    // Nobody has taken it again, and its agent never says anything.
+    ask(scene.protected.admin(), 2, backup()).await.unwrap();
+    let taken = agent.claim_job(DOMAIN, &claim(scene.key)).await.unwrap().unwrap();
+    let point = scene.make(taken.job).await.unwrap();
+    scene.protected.admin().cancel_job(DOMAIN, taken.job).await.unwrap();
+    scene.hands.pass(LONG);
+    assert_done(&end_of(&scene.protected, taken.job).await, point, JobState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_retired_agent_is_done_if_its_point_is_there() {
+    let scene = Scene::new().await;
+    scene.report(JOB, JobState::Running).await.unwrap();
+    let point = scene.make(JOB).await.unwrap();
+    retire(&scene.protected).await;
+    scene.hands.pass(Duration::from_secs(61));
+    assert_done(&end_of(&scene.protected, JOB).await, point, JobState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_that_is_there_counts_though_the_service_could_not_note_it() {
+    let scene = Scene::new().await;
+    let agent = scene.protected.running.client(&scene.token);
+    let pool = database(scene.protected.running.directory.path()).await;
+    let forget = async || {
+        // As it stands between the vault's commit and the note of it.
+        sqlx::query("UPDATE points SET promised = zeroblob(16)").execute(&pool).await.unwrap();
+    };
+    let jobs = [1, 2, 3, 4].map(|job| JobId([job; 16]));
+    let mut made = Vec::new();
+    for job in jobs {
+        scene.report(job, JobState::Running).await.unwrap();
+        made.push(scene.make(job).await.unwrap());
+    }
+    forget().await;
+    assert_eq!(agent.point_of_job(DOMAIN, jobs[0]).await.unwrap(), Some(made[0]));
+    forget().await;
+    assert_eq!(scene.make(jobs[1]).await, Err(ErrorKind::Conflict), "a job makes one point");
+    forget().await;
+    scene.report(jobs[2], JobState::Failed).await.unwrap();
+    assert_done(&scene.protected.admin().job(DOMAIN, jobs[2]).await.unwrap(), made[2], JobState::Succeeded);
+    forget().await;
+    scene.hands.pass(LONG);
+    assert_done(&end_of(&scene.protected, jobs[3]).await, made[3], JobState::Succeeded);
 }

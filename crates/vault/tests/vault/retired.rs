@@ -15,7 +15,7 @@ use std::time::Duration;
 use vault::{Config, Limits};
 
 /// The owner retires the agents of the first domain.
-async fn retire(protected: &Protected) {
+pub(crate) async fn retire(protected: &Protected) {
     let mut descriptor = Descriptor::clone(&protected.keyed.descriptor);
     descriptor.version += 1;
     descriptor.certificates.iter_mut().filter(|known| known.domain == DOMAIN).for_each(|known| known.retired = true);

@@ -35,7 +35,7 @@ pub(crate) async fn keep_time(app: &App) {
         (Every::new(STORED_EVERY), Every::new(OVERDUE_EVERY), Every::new(RETIRED_EVERY), Every::new(FORGOTTEN_EVERY));
     loop {
         let running = app.time.running();
-        told("jobs whose leases ran out could not be interrupted", app.jobs.lapse()).await;
+        told("jobs whose leases ran out could not be interrupted", app.lapse_jobs()).await;
         if storing.is_due(running) {
             told("the clock could not be stored", async { Ok(app.clock.stored().await.map(drop)?) }).await;
             told("when agents were seen last could not be stored", async { Ok(app.agents.store().await?) }).await;

@@ -1,5 +1,6 @@
 //! Jobs that somebody asks for, or wants to stop.
 
+use super::made::{End, JobTurn, end_without_point};
 use super::retired::retired;
 use super::{Jobs, no_such_job};
 use crate::app::App;
@@ -43,6 +44,17 @@ impl App {
         }
         self.jobs.begin(domain, request).await
     }
+
+    /// Wants a job to stop. Where nobody is left who would have taken it, that is why.
+    pub(crate) async fn cancel_job(&self, domain: DomainId, job: JobId) -> Result<()> {
+        let nobody_is_left = self.vault.nobody_is_left(domain).await;
+        // That one that runs is to stop waits for no commit.
+        if !self.jobs.cancel(domain, job, None, nobody_is_left).await? {
+            let turn = self.turn_of_job(domain, job).await?;
+            self.jobs.cancel(domain, job, Some(&turn), nobody_is_left).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Jobs {
@@ -78,29 +90,33 @@ impl Jobs {
     }
 
     /// Wants a job to stop. One that nobody has taken is cancelled at once; of one that is over nothing changes.
-    /// `nobody_is_left` of the domain's agents: one that waited says so.
-    pub(crate) async fn cancel(&self, domain: DomainId, job: JobId, nobody_is_left: bool) -> Result<()> {
+    /// `nobody_is_left` of the domain's agents: one that waited says so. Whether it was done: one that waits is ended by who has its
+    /// turn.
+    async fn cancel(&self, domain: DomainId, job: JobId, turn: Option<&JobTurn>, nobody_is_left: bool) -> Result<bool> {
         let mut change = self.database.change().await?;
         let mut row = change.job(domain, job).await?.ok_or_else(|| no_such_job(job))?;
         match row.job.state {
             JobState::Waiting => {
-                (row.job.cancelling, row.job.state) = (true, JobState::Cancelled);
-                row.job.ended_ms = Some(self.time.wall_ms());
-                row.job.problem = (nobody_is_left && row.job.work.kind().is_agents()).then(|| retired(JobState::Waiting));
+                let Some(turn) = turn else { return Ok(false) };
+                row.job.cancelling = true;
+                let problem = (nobody_is_left && row.job.work.kind().is_agents()).then(|| retired(JobState::Waiting));
+                let end = End { state: JobState::Cancelled, problem };
+                end_without_point(&mut change, &mut row, turn, end, self.time.wall_ms()).await?;
             }
-            JobState::Running => row.job.cancelling = true,
-            // Whoever does it may come back.
-            JobState::Interrupted if row.lapsed => row.job.cancelling = true,
-            _ => return Ok(()),
+            // If it was interrupted, whoever does it may come back.
+            state if state == JobState::Running || (state == JobState::Interrupted && row.lapsed) => {
+                row.job.cancelling = true;
+                change.update_job(&row).await?;
+            }
+            _ => return Ok(true),
         }
-        change.update_job(&row).await?;
         change.commit().await?;
         tracing::info!(%domain, %job, "a job is to stop");
         self.listeners.tell(domain);
         if !row.job.work.kind().is_agents() {
             self.duty_cancelled.notify_waiters();
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -1,28 +1,42 @@
 //! Claims: an agent takes a job. Of two who ask at once one gets it; of one item an agent works on one job at a time.
 
+use super::made::{End, JobTurn, end_without_point};
 use super::{Jobs, Live, STARTING};
+use crate::app::App;
 use crate::db::{Change, JobRow};
 use api::{Job, JobClaim, JobLog, JobOrigin, JobState};
 use contract::Result;
-use format::{DomainId, ItemName};
+use format::{DomainId, ItemName, JobId};
 use std::time::Duration;
 
 /// Who has taken a job says so within this time, or may not have heard that it has it.
 const UNHEARD: Duration = Duration::from_secs(30);
 
+impl App {
+    /// The next job for an agent, if there is one; with [`JobClaim::again`] that one, if it is still to be done. What an agent sent
+    /// before it died is over by then.
+    pub(crate) async fn claim_job(&self, domain: DomainId, claim: &JobClaim) -> Result<Option<Job>> {
+        let again = match claim.again {
+            Some(again) => Some((again, self.turn_of_job(domain, again).await?)),
+            None => None,
+        };
+        self.jobs.claim(domain, claim, again).await
+    }
+}
+
 impl Jobs {
-    /// The next job for an agent, if there is one; with [`JobClaim::again`] that one, if it is still to be done.
-    pub(crate) async fn claim(&self, domain: DomainId, claim: &JobClaim) -> Result<Option<Job>> {
+    async fn claim(&self, domain: DomainId, claim: &JobClaim, again: Option<(JobId, JobTurn)>) -> Result<Option<Job>> {
         // Most who ask find nothing: for them nobody waits.
-        if claim.again.is_none() && self.database.jobs_in(Some(domain), JobState::Waiting).await?.is_empty() {
+        if again.is_none() && self.database.jobs_in(Some(domain), JobState::Waiting).await?.is_empty() {
             return Ok(None);
         }
         let mut change = self.database.change().await?;
-        let mut row = match claim.again {
-            Some(again) => match change.job(domain, again).await?.filter(|row| may_go_on(row, claim)) {
+        let mut row = match &again {
+            Some((again, turn)) => match change.job(domain, *again).await?.filter(|row| may_go_on(row, claim)) {
                 Some(mut row) if row.job.cancelling => {
-                    (row.job.state, row.job.ended_ms, row.lapsed) = (JobState::Cancelled, Some(self.time.wall_ms()), false);
-                    change.update_job(&row).await?;
+                    row.lapsed = false;
+                    let end = End { state: JobState::Cancelled, problem: None };
+                    end_without_point(&mut change, &mut row, turn, end, self.time.wall_ms()).await?;
                     change.commit().await?;
                     self.live().remove(&row.key());
                     self.listeners.tell(domain);

@@ -3,7 +3,7 @@
 //! ```text
 //! waiting ──► running ──► succeeded, warnings, failed, cancelled, interrupted
 //!    ▲           │ ▲
-//!    └───────────┘ └── interrupted by its lease alone
+//!    └───────────┘ └── ended by its lease alone
 //! ```
 //! Invariant: every transition is one change of the database, and one that is refused changes nothing. A job's fence grows each
 //! time somebody takes it; whoever comes with an older one does not have it any more. What whoever does it tells of its progress is
@@ -12,6 +12,7 @@
 mod asked;
 mod claims;
 mod leases;
+mod made;
 mod own;
 mod reports;
 mod retired;
@@ -32,6 +33,7 @@ use tokio::sync::Notify;
 
 use super::listeners::Listeners;
 use super::turns::Turns;
+pub(crate) use made::point_came;
 pub(crate) use own::Outcome;
 use runs::NewRuns;
 

@@ -3,14 +3,15 @@
 //! Invariant: a report with an older fence than the job's changes nothing, and neither does one about a job that is over. Only where a
 //! lease alone had ended a job does a later report know better. A backup whose point is there is done, whatever its agent knows of it.
 
+use super::made::{JobTurn, know_point};
 use super::{Jobs, Live, STARTING, at};
 use crate::app::App;
 use crate::app::text::cut;
-use crate::db::{Change, JobRow, PointRow};
+use crate::db::{Change, JobRow};
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
 use api::{
-    BackupResult, Completeness, Job, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobResult, JobState, JobWarning,
-    LogLine, ProgressBody, Work,
+    Completeness, Job, JobLog, JobOrders, JobOrigin, JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine,
+    ProgressBody, Work,
 };
 use contract::{Error, ErrorKind, Result};
 use format::{DomainId, JobId};
@@ -38,26 +39,35 @@ impl App {
         {
             return Err(retired);
         }
+        check(&report)?;
+        let turn = match ends_without_point(&report) {
+            true => Some(self.turn_of_job(domain, job).await?),
+            false => None,
+        };
         // The room that is left is for those who make more: logs are long, and agents bring as many as they want.
-        self.jobs.report(domain, job, report, !self.reserve.is_low()).await
+        self.jobs.report(domain, job, report, !self.reserve.is_low(), turn.as_ref()).await
     }
 }
 
 impl Jobs {
     /// Takes a report, and answers what is wanted of whoever does the job. Without its log what is stored of that stays.
-    async fn report(&self, domain: DomainId, job: JobId, mut report: JobReport, with_log: bool) -> Result<JobOrders> {
-        check(&report)?;
+    /// One that ends a backup without a point needs the job's turn.
+    pub(super) async fn report(
+        &self,
+        domain: DomainId,
+        job: JobId,
+        mut report: JobReport,
+        with_log: bool,
+        turn: Option<&JobTurn>,
+    ) -> Result<JobOrders> {
         bound(&mut report);
         if let Some(cancel) = self.renew(domain, job, &report, with_log).await? {
             return Ok(self.orders(cancel));
         }
-        let ends_without_point = report.state.is_over() && report.result.is_none() && matches!(report.work, Work::Backup { .. });
-        let _turn = match ends_without_point {
-            true => Some(self.commits.of((domain, job)).await),
-            false => None,
-        };
         let mut change = self.database.change().await?;
-        if ends_without_point && let Some(made) = change.point_of_job(domain, job).await? {
+        if turn.is_some()
+            && let Some(made) = change.point_of_job(domain, job).await?
+        {
             know_point(&mut report, &made);
         }
         let (mut row, is_new) = match change.job(domain, job).await? {
@@ -80,7 +90,7 @@ impl Jobs {
         if with_log {
             change.put_job_log(row.number, &log_of(&mut report)).await?;
         }
-        conclude(&mut change, &row, &report, self.time.wall_ms()).await?;
+        complete_slot(&mut change, &row.job, self.time.wall_ms()).await?;
         if row.job.state.is_over() && row.job.origin != JobOrigin::Person {
             // An agent makes as many of these as it wants.
             change.forget_jobs_of(domain, row.job.work.kind(), self.kept).await?;
@@ -181,6 +191,11 @@ async fn room_to_run(change: &mut Change, domain: DomainId, report: &JobReport) 
     Err(Error::new(ErrorKind::Unavailable, format!("{RUNNING_MAX} jobs of the domain run already")))
 }
 
+/// Whether a report says that a backup is over, and names no point.
+fn ends_without_point(report: &JobReport) -> bool {
+    report.state.is_over() && report.result.is_none() && matches!(report.work, Work::Backup { .. })
+}
+
 /// What a report about a job that is known is worth.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -206,34 +221,10 @@ fn judge(row: &JobRow, report: &JobReport) -> Result<Verdict> {
         JobState::Waiting if job.fence == 0 => conflict("nobody has taken the job"),
         // Taken, and given back because nothing was heard: nobody else has it yet.
         JobState::Waiting | JobState::Running => Ok(Verdict::New),
-        JobState::Interrupted if row.lapsed => Ok(Verdict::New),
+        _ if row.lapsed => Ok(Verdict::New),
         state if state == report.state => Ok(Verdict::Known),
         _ => conflict("the job is over"),
     }
-}
-
-/// The agent died, or lost the answer, when its point was committed.
-fn know_point(report: &mut JobReport, made: &PointRow) {
-    let clean = report.warnings_count == 0 && matches!(made.told.completeness, Completeness::Clean | Completeness::Unknown);
-    report.state = if clean { JobState::Succeeded } else { JobState::Warnings };
-    report.problem = None;
-    report.result = Some(JobResult::Backup(BackupResult {
-        point: made.id,
-        sequence: made.sequence.0,
-        completeness: made.told.completeness,
-        files: 0,
-        directories: 0,
-        others: 0,
-        bytes: 0,
-        entries_read: 0,
-        entries_unchanged: 0,
-        bytes_read: 0,
-        bytes_stored: 0,
-        left_out_count: 0,
-    }));
-    let text = "the point was committed, and its agent had not heard of it: what the run counted is not known".to_owned();
-    report.log.truncate(JOB_LOG_LINES_MAX - 1);
-    report.log.push(LogLine { time_ms: report.ended_ms.unwrap_or(report.started_ms), text });
 }
 
 fn apply(row: &mut JobRow, report: &JobReport, now_ms: i64) {
@@ -249,13 +240,12 @@ fn apply(row: &mut JobRow, report: &JobReport, now_ms: i64) {
 }
 
 /// What follows for others from a job that is done.
-async fn conclude(change: &mut Change, row: &JobRow, report: &JobReport, now_ms: i64) -> Result<()> {
-    let (Job { domain, work: Work::Backup { item, .. }, .. }, true) = (&row.job, row.job.state.is_over()) else { return Ok(()) };
-    let JobOrigin::Schedule { slot_ms, .. } = row.job.origin else { return Ok(()) };
-    let is_whole = !matches!(&report.result, Some(JobResult::Backup(result)) if result.completeness == Completeness::Incomplete);
+pub(super) async fn complete_slot(change: &mut Change, job: &Job, now_ms: i64) -> Result<()> {
+    let (Work::Backup { item, .. }, JobOrigin::Schedule { slot_ms, .. }) = (&job.work, &job.origin) else { return Ok(()) };
+    let is_whole = !matches!(&job.result, Some(JobResult::Backup(result)) if result.completeness == Completeness::Incomplete);
     // A slot that has not come yet would stay the last one for as long as it has not.
-    if row.job.state.is_done() && is_whole && slot_ms <= now_ms.saturating_add(SLOT_AHEAD_MS_MAX) {
-        change.set_last_slot(*domain, item, slot_ms).await?;
+    if job.state.is_done() && is_whole && *slot_ms <= now_ms.saturating_add(SLOT_AHEAD_MS_MAX) {
+        change.set_last_slot(job.domain, item, *slot_ms).await?;
     }
     Ok(())
 }
