@@ -52,7 +52,7 @@ impl Duty {
         let scheduled = self.running.values().filter(|running| running.runs && running.slot_ms.is_some()).count();
         let is_full = scheduled >= self.shared.agent.bounds.jobs;
         // An answer that is on its way may bring a job of this item.
-        // One that somebody asked for, and that is to be taken again, comes first: it would take this run's point for its own.
+        // One that somebody asked for, and that is to be taken again, comes first: of what it finds done nothing is read twice.
         if is_full || self.is_busy(name) || self.claims.waits_for(name) || self.claims.is_asking() || !self.may_write() {
             return false;
         }
@@ -85,7 +85,7 @@ impl Duty {
         let mut begun = self.begun(&item, job.fence, job.work, job.origin, job.attempt);
         let mut task = Task::Do;
         if let Some(before) = before {
-            // When it began first, and what there was then, tells its point from others.
+            // What there was when it began first tells its point from others.
             begun.report.started_ms = before.report.started_ms;
             (begun.sequence_before, begun.thaw, begun.deaths) = (before.sequence_before, before.thaw, before.deaths);
             task = Task::GoOn;

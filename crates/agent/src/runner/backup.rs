@@ -62,11 +62,7 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
     // However the reading ended, what was frozen has to thaw.
     let thawed = after(doing, &hooks).await;
     let read = match read {
-        // What this agent had sent before it died may have come meanwhile, and of a job there is one point.
-        Err(trouble) if doing.task != Task::Do && trouble.kind == TroubleKind::Failed => {
-            let late = found::point_of(doing, &client, &looked_at.0, &looked_at.1).await;
-            late.ok().flatten().ok_or(trouble)
-        }
+        Err(trouble) if may_have_point(doing, &trouble) => found::late(doing, &client, &looked_at.0, &looked_at.1, trouble).await,
         read => read,
     };
     match (read, thawed) {
@@ -78,6 +74,15 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
             Err(trouble)
         }
     }
+}
+
+/// Whether a run that failed may have a point all the same: its commit was sent, and the answer lost; or what this agent had sent before it
+/// died has come meanwhile, and of a job there is one point.
+fn may_have_point(doing: &Doing, trouble: &Trouble) -> bool {
+    // What somebody asked for is tried again while the service is away, and looked for first.
+    let is_tried_again = trouble.kind == TroubleKind::Away && doing.begun.slot_ms().is_none();
+    let was_sent_before = doing.task != Task::Do && trouble.kind == TroubleKind::Failed;
+    !is_tried_again && (doing.record.commit_sent() || was_sent_before)
 }
 
 /// An agent that the owner retired need not try.
@@ -153,6 +158,7 @@ async fn read(
 ) -> Result<BackupResult, Trouble> {
     doing.check()?;
     doing.record.phase("backing up");
+    doing.record.begin_reading();
     let agent = &doing.shared.agent;
     let absolute = |root: &Vec<u8>| [b"/", root.as_slice()].concat();
     let mut options = BackupOptions::new(doing.name.clone());
@@ -181,6 +187,7 @@ async fn read(
         cancel: doing.control.cancel.clone(),
     };
     let report = backup::run(request).await?;
+    doing.record.set_commit_sent(false);
     // The engine's connections end with the job, and not before its last call.
     let _ = client;
     remember(doing, &report.remembered);
@@ -204,8 +211,13 @@ fn sink(doing: &Doing) -> BackupSink {
         }
         BackupEvent::Checkpoint { entries } => record.say(format!("checkpoint: {entries} entries are safe")),
         // What the service is told of the point is asked for when it is committed.
-        BackupEvent::Committing { incomplete: true, .. } => record.lacks_a_part(),
-        BackupEvent::Committing { .. } | BackupEvent::LeftOut(_) => {}
+        BackupEvent::Committing { incomplete, .. } => {
+            if *incomplete {
+                record.lacks_a_part();
+            }
+            record.set_commit_sent(true);
+        }
+        BackupEvent::LeftOut(_) => {}
     })
 }
 

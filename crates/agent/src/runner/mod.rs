@@ -30,6 +30,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// While the service is away, what came of a job is asked for about this often.
 const SETTLE_AGAIN: Duration = Duration::from_secs(30);
+/// A scheduled run that lost the answer to its commit waits so long for a service that says what came of it.
+const LATE: Duration = Duration::from_secs(900);
 /// A job that somebody asked for is tried again for so long while the service goes away and comes back.
 const PERSIST: Duration = Duration::from_secs(3600);
 /// Between two such tries, about.
@@ -196,7 +198,9 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         // It ends by itself; one that panicked has told nothing.
         let _ = teller.await;
     }
-    if task == Task::Settle && outcome.is_err() {
+    // What came of a commit that nobody heard of is found out at the next start.
+    let is_unsure = doing.record.commit_sent() && doing.begun.slot_ms().is_some() && doing.control.cause() == Some(Cause::End);
+    if outcome.is_err() && (task == Task::Settle || is_unsure) {
         return Ended { job, report: None, end: None, retired: false };
     }
     conclude(job, &doing.record, doing.control.cause(), outcome)

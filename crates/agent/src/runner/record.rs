@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::limits::{LOG_BYTES_MAX, WARNINGS_BYTES_MAX};
 use crate::trouble::shortened;
 use api::limits::{JOB_LOG_LINES_MAX, JOB_TEXT_BYTES_MAX, JOB_WARNINGS_MAX};
-use api::{Completeness, JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine, ProgressBody};
+use api::{Completeness, JobLog, JobProblem, JobReport, JobResult, JobState, JobWarning, LogLine, ProgressBody};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use engine::Progress;
@@ -31,6 +31,10 @@ struct Said {
     warnings_bytes: usize,
     warnings_count: u64,
     lacks_a_part: bool,
+    /// When what there is began to be read last.
+    reading_since_ms: Option<i64>,
+    /// A point may have been committed, and nobody here has heard of it.
+    commit_sent: bool,
     log: Vec<LogLine>,
     log_bytes: usize,
 }
@@ -48,12 +52,7 @@ impl Record {
     /// A line of the log.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         let line = LogLine { time_ms: self.clock.now_ms(), text: shortened(text.as_ref()) };
-        let bytes = json_bytes(&line);
-        let mut said = self.said();
-        if said.log.len() < JOB_LOG_LINES_MAX && said.log_bytes + bytes <= LOG_BYTES_MAX {
-            said.log_bytes += bytes;
-            said.log.push(line);
-        }
+        self.said().keep_line(line);
     }
 
     /// A line of the log that names a path.
@@ -75,19 +74,50 @@ impl Record {
             kind: kind.to_owned(),
             detail: shortened(detail),
         };
-        let bytes = json_bytes(&warning);
         let mut said = self.said();
         said.warnings_count += 1;
-        if said.warnings.len() < JOB_WARNINGS_MAX && said.warnings_bytes + bytes <= WARNINGS_BYTES_MAX {
-            said.warnings_bytes += bytes;
-            said.warnings.push(warning);
-        }
+        said.keep_warning(warning);
     }
 
     /// The work begins anew: what was warned of before is found again, if it still is so.
     pub(crate) fn begin_anew(&self) {
         let mut said = self.said();
         (said.warnings, said.warnings_bytes, said.warnings_count, said.lacks_a_part) = (Vec::new(), 0, 0, false);
+    }
+
+    /// What there is begins to be read.
+    pub(crate) fn begin_reading(&self) {
+        let now_ms = self.clock.now_ms();
+        let mut said = self.said();
+        (said.reading_since_ms, said.commit_sent) = (Some(now_ms), false);
+    }
+
+    /// Whether a run that began at this time is this one: what it warned of stands here.
+    pub(crate) fn is_of(&self, began_ms: i64) -> bool {
+        self.said().reading_since_ms.is_some_and(|since_ms| began_ms >= since_ms)
+    }
+
+    /// The point is about to be committed; or what came of that is known.
+    pub(crate) fn set_commit_sent(&self, sent: bool) {
+        self.said().commit_sent = sent;
+    }
+
+    /// Whether a point may have been committed of which nobody here has heard.
+    pub(crate) fn commit_sent(&self) -> bool {
+        self.said().commit_sent
+    }
+
+    /// What the service has heard of the run before the agent died in it.
+    pub(crate) fn take_over(&self, log: JobLog) {
+        let JobLog { lines, warnings, warnings_count } = log;
+        let mut said = self.said();
+        said.warnings_count += warnings_count;
+        for warning in warnings {
+            said.keep_warning(warning);
+        }
+        for line in lines {
+            said.keep_line(line);
+        }
     }
 
     /// A whole part of the item is missing or cannot be read.
@@ -141,6 +171,26 @@ impl Record {
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Said {
+    /// Keeps a line, if there is room.
+    fn keep_line(&mut self, line: LogLine) {
+        let bytes = json_bytes(&line);
+        if self.log.len() < JOB_LOG_LINES_MAX && self.log_bytes + bytes <= LOG_BYTES_MAX {
+            self.log_bytes += bytes;
+            self.log.push(line);
+        }
+    }
+
+    /// Keeps a warning, if there is room.
+    fn keep_warning(&mut self, warning: JobWarning) {
+        let bytes = json_bytes(&warning);
+        if self.warnings.len() < JOB_WARNINGS_MAX && self.warnings_bytes + bytes <= WARNINGS_BYTES_MAX {
+            self.warnings_bytes += bytes;
+            self.warnings.push(warning);
+        }
     }
 }
 

@@ -136,7 +136,7 @@ pub(crate) fn timestamp(ms: i64) -> Timestamp {
 pub struct Begun {
     /// What was known when it began.
     pub report: JobReport,
-    /// The item's newest point before it, as far as it was remembered: a newer one of this agent's is the job's.
+    /// The item's newest point before it, as far as it was remembered: the job's is newer.
     #[serde(default)]
     pub sequence_before: u64,
     /// A hook that has to run however the job ends.

@@ -75,13 +75,13 @@ fn what_is_not_allowed_is_not_backed_up_and_a_least_scope_is() {
     assert!(!listed.contains("never/file") && !listed.contains("closed"), "{listed}");
 }
 
-fn script(path: &Path, text: &str) -> String {
+pub(crate) fn script(path: &Path, text: &str) -> String {
     fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
     fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-fn with_hooks(before: &str, after: &str) -> PolicySettings {
+pub(crate) fn with_hooks(before: &str, after: &str) -> PolicySettings {
     let hook =
         |command: &str| Some(Hook { command: vec![command.to_owned()], timeout_seconds: 20, on_failure: HookFailure::Fail });
     PolicySettings { hooks: HookSettings { before: hook(before), after: hook(after) }, ..due_before() }

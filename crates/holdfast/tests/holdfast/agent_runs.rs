@@ -1,5 +1,6 @@
 //! Agents that run by themselves: schedules, jobs that somebody asks for, and everything that may die in between.
 
+use crate::agent_bounds::{script, with_hooks};
 use crate::machine::assert_equal;
 use crate::protected::{Protected, daily_at_minute_of, due_before, now_ms};
 use api::{Completeness, JobOrigin, JobResult, JobState};
@@ -153,6 +154,35 @@ fn an_agent_killed_in_a_backup_goes_on_when_it_is_back_and_every_state_is_true()
     let jobs = protected.jobs();
     assert!(jobs.iter().all(|job| job.state.is_over()), "{jobs:#?}");
     assert_eq!(jobs.iter().filter(|job| job.state.is_done()).count(), 2, "{jobs:#?}");
+}
+
+#[test]
+fn a_scheduled_run_that_is_refused_because_its_job_has_its_point_is_done() {
+    let protected = Protected::new();
+    protected.owner.write("file", "content");
+    let (frozen, go_on) = (protected.owner.path("frozen"), protected.owner.path("go on"));
+    let wait = format!("touch '{}'; until [ -e '{}' ]; do sleep 0.1; done", frozen.display(), go_on.display());
+    let (wait, nothing) = (script(&protected.owner.path("wait"), &wait), script(&protected.owner.path("nothing"), "true"));
+    protected.laptop.bound(&format!("hooks = true\nhook_commands = [['{wait}'], ['{nothing}']]"));
+    protected.protect("files", Some(with_hooks(&wait, &nothing)));
+    protected.backdate();
+    let agent = protected.agent();
+    let run = protected.until("a run begins", || protected.jobs().first().cloned());
+    protected.until("its hook runs", || frozen.exists().then_some(()));
+    // As after a commit that was done, and whose answer nobody got.
+    protected.laptop.ok(&["backup", &protected.owner.text("source"), "--item", "files"]);
+    let point = protected.newest("files");
+    protected.owner.in_the_services_database(&format!("UPDATE points SET job = x'{}'", run.job));
+    fs::write(&go_on, "").unwrap();
+    let done = protected.ends(run.job, JobState::Succeeded);
+    assert_eq!(
+        (backup_result(&done).point, backup_result(&done).files),
+        (point, 1),
+        "the agent has looked, and knows what is in it"
+    );
+    assert!(protected.log(run.job).lines.iter().any(|line| line.text.contains("nobody here had heard of it")));
+    assert_eq!(agent.terminate().code, 0);
+    assert_eq!((protected.points(), protected.jobs().len()), (1, 1));
 }
 
 #[test]
