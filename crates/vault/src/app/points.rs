@@ -6,10 +6,10 @@
 
 use super::App;
 use super::jobs::point_came;
-use crate::db::{Change, PointRow};
+use crate::db::{Change, JobRow, PointRow};
 use crate::error::ServiceError;
 use api::limits::POINTS_PAGE_MAX;
-use api::{Point, PointList, PointTold, PointsQuery, Work};
+use api::{JobState, Point, PointList, PointTold, PointsQuery, Work};
 use bytes::Bytes;
 use contract::{Committed, Domain, Error, ErrorKind, PointFilter, PointInfo, PointState, Result};
 use format::record::{RecordKind, SignedRecord};
@@ -227,20 +227,22 @@ impl App {
     }
 }
 
-/// Of a job that the service knows there is one point, and none once it is over: what comes later was sent by an agent that died, or
-/// whose job was taken up again meanwhile. One whose lease alone ended it may still be at work.
+/// Of a job there is one point, and none once it is over: what comes later was sent by an agent that died, or whose job was taken up
+/// again meanwhile. One that its lease alone interrupted may still be at work.
 async fn refuse_further_point(change: &mut Change, promise: &PointRow) -> Result<()> {
     let Some(job) = promise.told.job else { return Ok(()) };
-    let Some(row) = change.job(promise.domain, job).await? else { return Ok(()) };
-    let is_its_work = matches!(&row.job.work, Work::Backup { item, .. } if *item == promise.item);
-    if !is_its_work || row.agent.is_some_and(|agent| Some(agent) != promise.agent) {
-        return Err(Error::new(ErrorKind::Denied, "the point is not what the job makes, or not its agent's"));
+    let row = change.job(promise.domain, job).await?;
+    if let Some(row) = &row {
+        let is_its_work = matches!(&row.job.work, Work::Backup { item, .. } if *item == promise.item);
+        if !is_its_work || row.agent.is_some_and(|agent| Some(agent) != promise.agent) {
+            return Err(Error::new(ErrorKind::Denied, "the point is not what the job makes, or not its agent's"));
+        }
     }
-    let made = change.point_of_job(promise.domain, job).await?;
-    let refused = match made {
+    let may_go_on = |row: &JobRow| !row.job.state.is_over() || (row.lapsed && row.job.state == JobState::Interrupted);
+    let refused = match change.point_of_job(promise.domain, job).await? {
         Some(made) if made.id == promise.id => return Ok(()),
         Some(_) => "the job has made its point",
-        None if row.job.state.is_over() && !row.lapsed => "the job is over, and makes no point any more",
+        None if row.as_ref().is_some_and(|row| !may_go_on(row)) => "the job is over, and makes no point any more",
         None => return Ok(()),
     };
     Err(Error::new(ErrorKind::Conflict, refused))

@@ -78,7 +78,23 @@ async fn a_job_makes_one_point() {
     let agent = scene.protected.running.client(&scene.token);
     assert_eq!(agent.point_of_job(DOMAIN, JOB).await.unwrap(), Some(first));
     assert_eq!(agent.point_of_job(DOMAIN, JobId([7; 16])).await.unwrap(), None);
+    assert_eq!(scene.make(JobId([6; 16])).await, Err(ErrorKind::Conflict), "nor does one that it has not heard of make two");
     assert_eq!(points(&scene.protected).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_point_was_purged_since_stays_done_and_makes_no_other() {
+    let scene = Scene::new().await;
+    scene.report(JOB, JobState::Running).await.unwrap();
+    let point = scene.make(JOB).await.unwrap();
+    scene.hands.pass(LONG);
+    end_of(&scene.protected, JOB).await;
+    let domain = scene.protected.domain().await;
+    domain.expire(&[point]).await.unwrap();
+    domain.purge(&[point]).await.unwrap();
+    assert_eq!(scene.make(JOB).await, Err(ErrorKind::Conflict));
+    scene.report(JOB, JobState::Interrupted).await.unwrap();
+    assert_done(&scene.protected.admin().job(DOMAIN, JOB).await.unwrap(), point, JobState::Succeeded);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,7 @@ async fn what_a_point_is_comes_with_its_commit() {
     let protected = Protected::at(by_hand(), Arc::new(Hands::default())).await;
     crate::jobs::with_item(&protected).await;
     let source = tempfile::tempdir().unwrap();
-    let told_of = PointTold { completeness: Completeness::Warnings, ..DEMANDED };
+    let told_of = PointTold { job: Some(JobId([8; 16])), completeness: Completeness::Warnings, ..DEMANDED };
     tell(&protected, source.path(), told_of).await;
     let now = points(&protected).await;
     assert_eq!((now[0].origin, now[0].completeness), (PointOrigin::OnDemand, Completeness::Warnings));

@@ -52,6 +52,7 @@ impl App {
         let points = repository.points(PointFilter { item: Some(item), deleted: true }).await?;
         if points.iter().any(|info| promises.iter().any(|promise| promise.id == info.id)) {
             self.reconcile(repository.as_ref()).await?;
+            self.listeners.tell(domain);
         }
         Ok(())
     }

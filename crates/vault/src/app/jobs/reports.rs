@@ -221,6 +221,8 @@ fn judge(row: &JobRow, report: &JobReport) -> Result<Verdict> {
         JobState::Waiting if job.fence == 0 => conflict("nobody has taken the job"),
         // Taken, and given back because nothing was heard: nobody else has it yet.
         JobState::Waiting | JobState::Running => Ok(Verdict::New),
+        // Its point was there: that it has gone since makes it no other end.
+        state if row.lapsed && state.is_done() && ends_without_point(report) => Ok(Verdict::Known),
         _ if row.lapsed => Ok(Verdict::New),
         state if state == report.state => Ok(Verdict::Known),
         _ => conflict("the job is over"),
