@@ -1,6 +1,7 @@
 //! An agent: what it needs to know of its machine and its vault, and the one way to run it.
 
 use crate::bounds::Bounds;
+use crate::changes::ChangeJournal;
 use crate::clock::Clock;
 use crate::duty::Duty;
 use crate::error::{AgentError, Result};
@@ -14,6 +15,7 @@ use seal::{AgentSigner, DomainSecret, DomainWriter};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The keys of an agent. They never leave this process.
@@ -69,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) control: ServiceVault,
     /// What is protected now.
     pub(crate) plan: watch::Receiver<Arc<Plan>>,
+    /// What the kernel tells of changes, if it is asked.
+    pub(crate) changes: Option<ChangeJournal>,
 }
 
 impl Shared {
@@ -116,6 +120,22 @@ impl Agent {
         Plan::new(self.domain, protection, before, !self.once)
     }
 
+    /// An agent that runs on follows changes, if it is to. Where that cannot be it walks everything, and says so.
+    fn follow_changes(&self) -> Option<ChangeJournal> {
+        if self.once {
+            return None;
+        }
+        let days = Duration::from_secs(u64::from(self.bounds.walk_everything_days) * 24 * 3600);
+        ChangeJournal::start(self.bounds.journal, days).unwrap_or_else(|error| {
+            tracing::warn!(
+                %error,
+                "changes cannot be followed, so everything is walked: 'journal' in agent.toml takes Linux 5.17 and CAP_SYS_ADMIN; \
+                 'holdfast agent doctor' says more"
+            );
+            None
+        })
+    }
+
     /// Takes the state of this agent. Fails if another process has it. Must be called within a multi-threaded runtime.
     pub fn open(self) -> Result<OpenAgent> {
         let (state, words) = tokio::task::block_in_place(|| State::open(&self.places.state))?;
@@ -124,7 +144,8 @@ impl Agent {
         let control = ServiceVault::new(options).map_err(AgentError::Client)?;
         let plan = state.protection().map(|protection| self.plan(protection, &Plan::default())).unwrap_or_default();
         let (plans, plan) = watch::channel(Arc::new(plan));
-        let shared = Arc::new(Shared { agent: self, control, plan });
+        let changes = self.follow_changes();
+        let shared = Arc::new(Shared { agent: self, control, plan, changes });
         Ok(OpenAgent { duty: Duty::new(shared, state, plans) })
     }
 }

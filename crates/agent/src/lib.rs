@@ -8,6 +8,7 @@
 mod agent;
 mod bounds;
 mod chance;
+mod changes;
 mod clock;
 mod duty;
 mod error;
@@ -21,7 +22,7 @@ mod trouble;
 mod trust;
 
 pub use agent::{Agent, JobCounts, OpenAgent, Places, Secrets, run};
-pub use bounds::{Bounds, LeastScope, Refusal, Scope};
+pub use bounds::{Bounds, JournalUse, LeastScope, Refusal, Scope};
 pub use clock::{Clock, SystemClock};
 pub use error::{AgentError, Kind};
 pub use state::{Begun, Glance, KeptProtection, glance};

@@ -20,6 +20,8 @@ pub const DEATHS_MAX: u32 = 5;
 pub const READERS_MAX: usize = 64;
 /// Highest level of compression.
 pub const LEVEL_MAX: i32 = 19;
+/// After so many days at most everything is walked, whatever is known of changes.
+pub const WALK_EVERYTHING_DAYS_MAX: usize = 90;
 /// Most bytes of a file that the agent keeps: what it protects is the largest of them.
 pub const KEPT_BYTES_MAX: u64 = 256 << 20;
 /// Most reports that wait for the service. One report is one run: with two runs a day, years.

@@ -67,6 +67,9 @@ pub enum EngineError {
     /// Of none of the source's paths anything could be read.
     #[error("cannot read any of the paths, so no point is made")]
     NothingRead(#[source] io::Error),
+    /// What the source says of its changes contradicts the last point, or the last point cannot be read whole.
+    #[error("what has changed is not known: {0}")]
+    ChangesUnknown(&'static str),
     /// The target could not be written.
     #[error("cannot restore '{path}'")]
     Target {
@@ -137,7 +140,7 @@ impl EngineError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::HeadMoved => ErrorKind::Conflict,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::ChangesUnknown(_) | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the engine reads files from: implemented by workloads.
 
+use format::PointId;
 use format::page::{Attribute, EntryKind, Metadata};
 use std::io;
 use std::sync::Arc;
@@ -98,6 +99,13 @@ pub struct WalkBatch {
 pub enum WalkEvent {
     /// Entries.
     Batch(WalkBatch),
+    /// In a walk of changes only: the entries of this directory that follow are all that there are.
+    Listed {
+        /// The directory's path.
+        path: Arc<[u8]>,
+        /// Whether everything below it follows as well.
+        whole: bool,
+    },
     /// A warning.
     Warning(Warning),
     /// Left out on purpose.
@@ -108,7 +116,32 @@ pub enum WalkEvent {
 /// each directory's own entry comes in its parent's batch. Walks in parallel ahead of its reader, in bounded memory.
 pub trait TreeSource: Send + Sync {
     /// Starts a walk. An error of the walk as a whole (a root that does not exist) comes as `Err`.
-    fn walk(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<WalkEvent>> + Send>>;
+    fn walk(&self) -> io::Result<Walk>;
+
+    /// What has changed since the walk of which this point was made; none where that is not known for certain.
+    fn changes(&self, since: PointId) -> Option<Arc<dyn Changes>> {
+        let _ = since;
+        None
+    }
+}
+
+/// The events of a walk.
+pub type Walk = Box<dyn Iterator<Item = io::Result<WalkEvent>> + Send>;
+
+/// What has changed in a source since a point. The reader compares it with the point; what contradicts makes it walk everything.
+pub trait Changes: Send + Sync {
+    /// Starts a walk of what has changed, in the order of trees. Directories that are [`WalkEvent::Listed`] have the entries that
+    /// follow and no others; of other directories it gives those that may have changed. All else is as it was.
+    fn walk(&self) -> io::Result<Walk>;
+
+    /// Whether the content of this inode may have changed under a name that the walk does not give: by another name of it.
+    fn touches(&self, inode: u64) -> bool;
+
+    /// Looks at an entry that the walk does not give.
+    fn look(&self, directory: &[u8], name: &[u8]) -> io::Result<SourceEntry>;
+
+    /// A directory in which the walk gives no entry; whether it is there is seen when it is used.
+    fn directory(&self, path: &[u8]) -> Arc<dyn SourceDirectory>;
 }
 
 /// Target and attributes of an entry, read only when the entry is new or changed.

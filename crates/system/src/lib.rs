@@ -5,6 +5,7 @@
 
 mod allocator;
 mod buffers;
+pub mod fanotify;
 mod open_files;
 mod random;
 

@@ -10,10 +10,10 @@ use std::process::Command;
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounted in a directory that is made. None where mounting is not allowed: that is said.
+    /// Mounted in a directory, which is made where there is none. None where mounting is not allowed: that is said.
     #[must_use]
     pub fn mount(at: PathBuf, kilobytes: u32) -> Option<Self> {
-        fs::create_dir(&at).expect("the directory is new");
+        fs::create_dir_all(&at).expect("the directory can be made");
         let options = format!("size={kilobytes}k");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at).status();
         if mounted.is_ok_and(|status| status.success()) {

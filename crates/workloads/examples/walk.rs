@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     }
                 }
             }
+            WalkEvent::Listed { .. } => {}
             WalkEvent::Warning(warning) => {
                 warnings += 1;
                 writeln!(out, "{:?} {}: {}", warning.kind, warning.path.escape_ascii(), warning.detail)?;

@@ -51,6 +51,23 @@ pub struct Bounds {
     pub readers: Option<usize>,
     /// Whether the service hears the paths that jobs warn of; otherwise kinds and counts only.
     pub tell_paths: bool,
+    /// Whether only what has changed is walked, where the kernel told it.
+    pub journal: JournalUse,
+    /// After so many days everything is walked whatever is known.
+    pub walk_everything_days: u32,
+}
+
+/// When a backup may go by what the kernel told of changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JournalUse {
+    /// Never: everything is walked.
+    #[default]
+    Off,
+    /// Where nothing can have changed unseen.
+    Safe,
+    /// Also where some process cannot be looked at, which may be changing files that it has mapped.
+    Lenient,
 }
 
 /// What an item has in it at least.
@@ -87,6 +104,8 @@ impl Default for Bounds {
             level: 1,
             readers: None,
             tell_paths: true,
+            journal: JournalUse::Off,
+            walk_everything_days: 7,
         }
     }
 }
@@ -145,6 +164,7 @@ impl Bounds {
             _ => Err(format!("{name} is from 1 to {most}")),
         };
         in_range("jobs", self.jobs, limits::JOBS_MAX)?;
+        in_range("walk_everything_days", self.walk_everything_days as usize, limits::WALK_EVERYTHING_DAYS_MAX)?;
         in_range("readers", self.readers.unwrap_or(1), limits::READERS_MAX)?;
         in_range("level", usize::try_from(self.level).unwrap_or(0), limits::LEVEL_MAX as usize)
     }
@@ -199,10 +219,12 @@ mod tests {
         let bounds = load(
             "allowed = ['/srv', '/etc']\nnever = ['/srv/secret']\nrestore_to = ['/srv/restored']\nstaging = '/srv/staging'\n\
              hooks = true\nhook_commands = [['/usr/local/bin/freeze', '--all']]\njobs = 3\nlevel = 5\nreaders = 4\n\
+             journal = 'safe'\nwalk_everything_days = 1\n\
              [least.files]\npaths = ['/etc']\nexcludes = ['*.tmp']\n",
         );
         let bounds = bounds.unwrap();
         assert_eq!((bounds.jobs, bounds.level, bounds.readers, bounds.hooks), (3, 5, Some(4), true));
+        assert_eq!((bounds.journal, bounds.walk_everything_days), (JournalUse::Safe, 1));
         assert_eq!(bounds.least["files"].excludes, ["*.tmp"]);
     }
 
@@ -216,6 +238,9 @@ mod tests {
             ("level = 20", "level"),
             ("level = -1", "level"),
             ("readers = 0", "readers"),
+            ("journal = true", "journal"),
+            ("walk_everything_days = 0", "walk_everything_days"),
+            ("walk_everything_days = 100", "walk_everything_days"),
             ("hook_commands = [['sh', '-c', 'x']]", "hook_commands"),
             ("hook_commands = [[]]", "hook_commands"),
             ("[least.Files]\npaths = ['/etc']", "least.Files"),

@@ -3,6 +3,7 @@
 use super::hook::{self, Surroundings, When};
 use super::{Doing, Outcome, Task, found};
 use crate::bounds::{Bounds, Scope};
+use crate::changes::Following;
 use crate::trouble::{Trouble, TroubleKind};
 use crate::trust::Seen;
 use api::{BackupResult, ServiceVault};
@@ -172,6 +173,7 @@ async fn read(
     options.readers = agent.bounds.readers.unwrap_or(options.readers);
     options.ignore_base = reread;
     options.remembered = seen.remembered;
+    let following = follow(doing, &source.files).await;
     let request = BackupRequest {
         domain,
         descriptor: seen.descriptor,
@@ -181,17 +183,39 @@ async fn read(
             read: agent.secrets.secret.clone().map(|secret| ReadKeys::new(secret, agent.domain)),
         },
         sink: sink(doing),
-        source: source.files,
+        source: match &following {
+            Some(following) => following.files.clone(),
+            None => source.files,
+        },
         options,
         progress: doing.record.progress.clone(),
         cancel: doing.control.cancel.clone(),
     };
     let report = backup::run(request).await?;
     doing.record.set_commit_sent(false);
+    if let (Some(changes), Some(following)) = (&doing.shared.changes, &following) {
+        changes.note(&doing.name, following, &report);
+        doing.record.say(following.words(&report));
+    }
     // The engine's connections end with the job, and not before its last call.
     let _ = client;
     remember(doing, &report.remembered);
     Ok(result(doing, &report))
+}
+
+/// Follows what changes from now on, where the agent is to.
+async fn follow(doing: &Doing, files: &Arc<FileSet>) -> Option<Following> {
+    let (shared, item, files) = (doing.shared.clone(), doing.name.clone(), files.clone());
+    shared.changes.as_ref()?;
+    let look = move || shared.changes.as_ref().map(|changes| changes.follow(&item, files)).transpose();
+    match tokio::task::spawn_blocking(look).await {
+        Ok(Ok(following)) => following,
+        Ok(Err(error)) => {
+            doing.record.say(format!("everything is walked: changes cannot be followed: {error}"));
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 /// Remembers a point that is there whatever this machine's disk says.

@@ -2,13 +2,14 @@
 
 use super::findings::Notices;
 use super::shared::same_state;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::path;
 use crate::read::{ContentReader, LeafStream, PageReader};
 use crate::source::{SourceEntry, Warning, WarningKind};
 use format::BlobId;
 use format::page::{Attributes, Content, Entry, Extent, Leaf, TreeEntry, compare_keys};
 use seal::DomainWriter;
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -27,7 +28,11 @@ pub(crate) struct BaseEntry {
 
 impl BaseEntry {
     pub(crate) fn entry(&self) -> &Entry {
-        &self.leaf.leaf.entries[self.place].entry
+        &self.tree_entry().entry
+    }
+
+    pub(crate) fn tree_entry(&self) -> &TreeEntry {
+        &self.leaf.leaf.entries[self.place]
     }
 }
 
@@ -37,28 +42,26 @@ pub(crate) struct Base {
     current: Option<Arc<BaseLeaf>>,
     place: usize,
     ended: bool,
+    /// Whether a part that cannot be read is an error.
+    needed_whole: bool,
     damaged: Damaged,
     writer: DomainWriter,
 }
 
 impl Base {
     pub(crate) fn new(leaves: LeafStream, damaged: Damaged, writer: DomainWriter) -> Self {
-        Self { leaves, current: None, place: 0, ended: false, damaged, writer }
+        Self { leaves, current: None, place: 0, ended: false, needed_whole: false, damaged, writer }
+    }
+
+    /// The same where what the source does not give is taken over from it.
+    pub(crate) fn needed_whole(self) -> Self {
+        Self { needed_whole: true, ..self }
     }
 
     /// The base's entry of this place, if there is one. Places must come in order.
     pub(crate) fn find(&mut self, directory: &[u8], name: &[u8], notices: &Notices) -> Result<Option<BaseEntry>> {
         loop {
-            let Some(leaf) = &self.current else {
-                if !self.advance(notices)? {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let Some(TreeEntry { directory: there, entry }) = leaf.leaf.entries.get(self.place) else {
-                self.current = None;
-                continue;
-            };
+            let Some(TreeEntry { directory: there, entry }) = self.next(notices)? else { return Ok(None) };
             // most of the time both are in one directory
             let order = if **there == *directory {
                 entry.name.as_slice().cmp(name)
@@ -66,14 +69,41 @@ impl Base {
                 compare_keys((there, &entry.name), (directory, name))
             };
             match order {
-                std::cmp::Ordering::Less => self.place += 1,
-                std::cmp::Ordering::Equal => return Ok(Some(BaseEntry { leaf: leaf.clone(), place: self.place })),
-                std::cmp::Ordering::Greater => return Ok(None),
+                Ordering::Less => self.place += 1,
+                Ordering::Equal => return Ok(self.take()),
+                Ordering::Greater => return Ok(None),
             }
         }
     }
 
+    /// Takes the base's next entry, if it stands before this place; without a place, in any case.
+    pub(crate) fn take_before(&mut self, place: Option<(&[u8], &[u8])>, notices: &Notices) -> Result<Option<BaseEntry>> {
+        let Some(TreeEntry { directory, entry }) = self.next(notices)? else { return Ok(None) };
+        if place.is_some_and(|place| compare_keys((directory, &entry.name), place).is_ge()) {
+            return Ok(None);
+        }
+        Ok(self.take())
+    }
+
+    /// The base's next entry.
+    fn next(&mut self, notices: &Notices) -> Result<Option<&TreeEntry>> {
+        while self.current.as_ref().is_none_or(|leaf| self.place >= leaf.leaf.entries.len()) {
+            if !self.advance(notices)? {
+                return Ok(None);
+            }
+        }
+        Ok(self.current.as_ref().and_then(|leaf| leaf.leaf.entries.get(self.place)))
+    }
+
+    fn take(&mut self) -> Option<BaseEntry> {
+        let place = self.place;
+        self.place += 1;
+        self.current.as_ref().map(|leaf| BaseEntry { leaf: leaf.clone(), place })
+    }
+
     fn advance(&mut self, notices: &Notices) -> Result<bool> {
+        self.current = None;
+        self.place = 0;
         while !self.ended {
             let Some(read) = self.leaves.next() else {
                 self.ended = true;
@@ -83,8 +113,10 @@ impl Base {
             match read.leaf {
                 Ok(leaf) => {
                     self.current = Some(Arc::new(BaseLeaf { page: read.page, leaf }));
-                    self.place = 0;
                     return Ok(true);
+                }
+                Err(_) if self.needed_whole => {
+                    return Err(EngineError::ChangesUnknown("the last point cannot be read whole"));
                 }
                 Err(error) => {
                     let path = read.first.map_or_else(Vec::new, |first| path::join(&first.directory, &first.name));

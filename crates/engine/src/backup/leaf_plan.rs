@@ -124,7 +124,7 @@ impl Runs {
             }
         }
         let sparse = |run: &Run| run.kept * 2 < run.end;
-        for each in entries.iter_mut().filter(|each| each.unchanged) {
+        for each in entries.iter_mut().filter(|each| each.unchanged && each.is_small()) {
             let needs_sparse = each.base_entry().is_some_and(|entry| data(entry).any(|(blob, ..)| sparse(&self.0[&blob])));
             each.unchanged = !needs_sparse;
         }

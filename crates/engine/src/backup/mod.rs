@@ -25,6 +25,7 @@ mod reading;
 mod record;
 mod session;
 mod shared;
+mod staying;
 mod storing;
 mod stream_builder;
 mod tree_builder;
@@ -38,7 +39,7 @@ use crate::error::{EngineError, Result, printable};
 use crate::point::{PointDetails, Remembered, verify_point};
 use crate::progress::Progress;
 use crate::read::{BlobReader, FILES_PART, KeyRing, LeafStream, PageReader, ReadKeys, Unopened, files_part, is_damage};
-use crate::source::{TreeSource, Warning, WarningKind};
+use crate::source::{Changes, TreeSource, Warning, WarningKind};
 use crate::stop::Stop;
 use boundary::Boundaries;
 use checkpoint::Checkpoints;
@@ -56,6 +57,7 @@ use record::Recorder;
 use seal::{AgentSigner, DataKey, DomainWriter};
 use session::Session;
 use shared::{Shared, Totals};
+use staying::Staying;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +70,7 @@ const STORES: usize = 2;
 const LARGE_READERS: usize = 4;
 
 /// The keys of a backup.
+#[derive(Clone)]
 pub struct BackupKeys {
     /// Adds to the domain.
     pub writer: DomainWriter,
@@ -108,6 +111,8 @@ pub struct BackupOptions {
     pub remembered: Option<Remembered>,
     /// Read everything anew, whatever the last point has.
     pub ignore_base: bool,
+    /// Walk everything, whatever the source knows of its changes.
+    pub walk_everything: bool,
 }
 
 impl BackupOptions {
@@ -129,11 +134,13 @@ impl BackupOptions {
             checkpoint_bytes: 64 << 30,
             remembered: None,
             ignore_base: false,
+            walk_everything: false,
         }
     }
 }
 
 /// A backup to be done.
+#[derive(Clone)]
 pub struct BackupRequest {
     /// Where the point goes.
     pub domain: Arc<dyn Domain>,
@@ -162,6 +169,8 @@ pub struct BackupReport {
     pub sequence: Sequence,
     /// What the point says about itself.
     pub details: PointDetails,
+    /// Whether only what the source told to have changed was walked.
+    pub only_changes: bool,
     /// Entries that were taken over from the last point.
     pub entries_unchanged: u64,
     /// Entries that were read.
@@ -178,7 +187,35 @@ pub struct BackupReport {
 
 /// Backs a file set up. Must be called within a multi-threaded runtime.
 pub async fn run(request: BackupRequest) -> Result<BackupReport> {
-    on_thread(move |runtime| Backup::start(request, runtime)?.run()).await
+    on_thread(move |runtime| {
+        let mut again = request.clone();
+        match Backup::start(request, runtime.clone())?.run() {
+            Err(EngineError::ChangesUnknown(why)) => {
+                tracing::warn!(why, "what the source knows of its changes is no use: everything is walked");
+                again.options.walk_everything = true;
+                Backup::start(again, runtime)?.run()
+            }
+            outcome => outcome,
+        }
+    })
+    .await
+}
+
+/// What a backup starts from.
+struct Start {
+    /// The item's last point.
+    base: Base,
+    /// What of it cannot be opened, as far as that is known yet.
+    unopened: Arc<Unopened>,
+    /// What has changed since, where that is known.
+    changes: Option<SinceLast>,
+}
+
+/// What has changed since the last point.
+struct SinceLast {
+    changes: Arc<dyn Changes>,
+    /// What was left out of that point: only part of it is seen again.
+    left_out: u64,
 }
 
 /// A running backup.
@@ -214,7 +251,8 @@ impl Backup {
     }
 
     fn run(self) -> Result<BackupReport> {
-        let (base, unopened) = self.base()?;
+        let Start { base, unopened, changes } = self.base()?;
+        let left_out = changes.as_ref().map(|since| since.left_out);
         let options = &self.request.options;
         let storing_options = StoringOptions {
             room_bytes: options.room_bytes,
@@ -233,30 +271,38 @@ impl Backup {
             progress: self.request.progress.clone(),
         };
         let (store, threads) = storing::start(inputs, &storing_options);
-        let filled = self.fill(&store, base).map_err(|error| self.stop.fail(error));
+        let filled = self.fill(&store, base, changes).map_err(|error| self.stop.fail(error));
         drop(store);
         threads.join();
         self.stop.outcome()?;
         match filled {
-            Ok((manifest, totals)) => self.commit(manifest, totals),
+            Ok((manifest, totals)) => self.commit(manifest, totals, left_out),
             Err(()) => Err(EngineError::Internal("the backup failed without an error")),
         }
     }
 
-    /// The base, joined with which the walk tells what is new; and what of it cannot be read, as far as that is known yet.
-    fn base(&self) -> Result<(Base, Arc<Unopened>)> {
+    /// The base, joined with which the walk tells what is new.
+    fn base(&self) -> Result<Start> {
         let (opened, request) = (&self.session.opened, &self.request);
         let writer = request.keys.writer.clone();
         let (Some(info), Some(keys), false) = (&opened.base, &request.keys.read, request.options.ignore_base) else {
-            return Ok((Base::new(LeafStream::empty(), Damaged::new(&[], None), writer), Arc::default()));
+            let base = Base::new(LeafStream::empty(), Damaged::new(&[], None), writer);
+            return Ok(Start { base, unopened: Arc::default(), changes: None });
         };
         let point = verify_point(&request.descriptor, request.domain.id(), info)?;
         if point.body.item != request.options.item {
             return Err(EngineError::Untrusted("the last point of the item belongs to another item"));
         }
         let ring = KeyRing::new(self.calls.clone(), keys.clone());
+        let mut changes = None;
         match ring.get(point.key()).and_then(|key| point.details(&key)) {
-            Ok(details) => self.compare_scope(&details),
+            Ok(details) => {
+                let comparable = self.compare_scope(&details) && !details.is_incomplete() && opened.damaged.is_empty();
+                if comparable && !request.options.walk_everything {
+                    let since = |changes| SinceLast { changes, left_out: details.left_out };
+                    changes = request.source.changes(info.id).map(since);
+                }
+            }
             Err(error) => tracing::warn!(%error, "the details of the last point cannot be read"),
         }
         let blobs = Arc::new(BlobReader::new(self.calls.clone(), opened.session, ring));
@@ -271,34 +317,40 @@ impl Backup {
             }
             Ok(Part { root: None, .. }) => LeafStream::empty(),
             Err(error) if is_damage(&error) => {
+                changes = None;
                 let kind = WarningKind::BaseUnreadable;
                 self.notices.warn(Warning { path: Vec::new(), kind, detail: error.to_string() });
                 LeafStream::empty()
             }
             Err(error) => return Err(error),
         };
-        Ok((Base::new(leaves, damaged, writer), unopened))
+        let base = Base::new(leaves, damaged, writer);
+        let base = if changes.is_some() { base.needed_whole() } else { base };
+        Ok(Start { base, unopened, changes })
     }
 
-    fn compare_scope(&self, last: &PointDetails) {
+    /// Whether the last point was made of the same paths.
+    fn compare_scope(&self, last: &PointDetails) -> bool {
         let now = PointDetails::default().with_paths(&self.request.options.paths);
-        if (&now.paths, now.paths_left_out) != (&last.paths, last.paths_left_out) {
+        let same = (&now.paths, now.paths_left_out) == (&last.paths, last.paths_left_out);
+        if !same {
             let list = |paths: &[Vec<u8>]| paths.iter().map(|path| printable(path)).collect::<Vec<_>>().join(", ");
             let detail = format!("the last point was made of: {}", list(&last.paths));
             self.notices.warn(Warning { path: Vec::new(), kind: WarningKind::ScopeChanged, detail });
         }
+        same
     }
 
     /// Brings all that the point needs into the vault; answers the manifest.
-    fn fill(&self, store: &Store, base: Base) -> Result<(BlobId, TreeTotals)> {
-        let (root, totals) = self.build(store, base)?;
+    fn fill(&self, store: &Store, base: Base, changes: Option<SinceLast>) -> Result<(BlobId, TreeTotals)> {
+        let (root, totals) = self.build(store, base, changes)?;
         let manifest = store.put_page_ahead(manifest(root, totals)?)?;
         store.drain()?;
         Ok((manifest, totals))
     }
 
     /// Builds the tree; answers its root.
-    fn build(&self, store: &Store, base: Base) -> Result<(Option<BlobId>, TreeTotals)> {
+    fn build(&self, store: &Store, base: Base, changes: Option<SinceLast>) -> Result<(Option<BlobId>, TreeTotals)> {
         let keys = &self.request.keys;
         let chunker = Chunker::new(&keys.writer.chunking_key(), CutParameters::default());
         let (results, done_leaves) = unbounded();
@@ -314,7 +366,12 @@ impl Backup {
             results,
         });
         let boundaries = Boundaries::new(keys.writer.page_boundary_key());
-        let walk = self.request.source.walk().map_err(EngineError::source("walk the source"))?;
+        let walk = match &changes {
+            Some(SinceLast { changes, .. }) => changes.walk(),
+            None => self.request.source.walk(),
+        };
+        let walk = walk.map_err(EngineError::source("walk the source"))?;
+        let staying = changes.map(|since| Staying::new(since.changes));
         let (queue, readers) = reading::start(&shared, self.request.options.readers, LARGE_READERS);
         let checkpoints = Checkpoints::new(self, store.clone());
         let builder = TreeBuilder::new(store.clone(), boundaries.clone());
@@ -323,7 +380,7 @@ impl Backup {
             // the receiver waits until this thread has ended
             checkpoints.build(builder, &done_leaves).map(|builder| drop(sender.send(builder)))
         });
-        let planned = Planner::new(shared, boundaries, base, queue).run(walk).map_err(|error| self.stop.fail(error));
+        let planned = Planner::new(shared, boundaries, base, staying, queue).run(walk).map_err(|error| self.stop.fail(error));
         // a panic of a thread has stopped everything already
         readers.into_iter().chain([tree]).for_each(|thread| drop(thread.join()));
         self.stop.check()?;
@@ -333,12 +390,13 @@ impl Backup {
         builder.finish(leaves)
     }
 
-    fn commit(self, manifest: BlobId, tree: TreeTotals) -> Result<BackupReport> {
+    fn commit(self, manifest: BlobId, tree: TreeTotals, left_out_before: Option<u64>) -> Result<BackupReport> {
         if let Some(why) = self.notices.nothing_read() {
             // An empty point would pass for the newest state of what is there, and was only not to be read.
             return Err(EngineError::NothingRead(std::io::Error::other(why)));
         }
-        let findings = self.notices.findings();
+        let mut findings = self.notices.findings();
+        findings.left_out_count = left_out_before.unwrap_or(0).max(findings.left_out_count);
         let (incomplete, warnings) = (findings.is_incomplete(), findings.warnings_count());
         self.notices.tell(&BackupEvent::Committing { incomplete, warnings });
         let details = self.recorder.details(&self.totals, tree, &findings);
@@ -359,6 +417,7 @@ impl Backup {
             point,
             sequence,
             details,
+            only_changes: left_out_before.is_some(),
             entries_unchanged: self.totals.entries_unchanged.get(),
             entries_read: self.totals.entries_read.get(),
             bytes_read: self.request.progress.bytes_read.get(),

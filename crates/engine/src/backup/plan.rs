@@ -1,16 +1,17 @@
 //! Cuts the walk into leaves: those that are as in the base are taken over by name, the others become jobs.
 
 use super::boundary::Boundaries;
-use super::join::Base;
+use super::join::{Base, BaseEntry};
 use super::leaf_job::{DoneLeaf, LeafJob, LeafPlace, LeafResult, content_bytes};
 use super::leaf_plan::{LeafPlan, Planned, plan_leaf};
 use super::reading::{Item, Queue};
 use super::shared::Shared;
+use super::staying::Staying;
 use crate::error::{EngineError, Result};
 use crate::path;
 use crate::source::{SourceDirectory, SourceEntry, WalkBatch, WalkEvent, Warning, WarningKind};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
-use format::page::{EntryKind, Metadata};
+use format::page::{EntryKind, Metadata, TreeEntry};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(crate) struct Planner {
     shared: Arc<Shared>,
     boundaries: Boundaries,
     base: Base,
+    /// Where the walk gives only what has changed.
+    staying: Option<Staying>,
     queue: Queue,
     places: (Sender<()>, Receiver<()>),
     entries: Vec<Planned>,
@@ -32,9 +35,9 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
-    pub(crate) fn new(shared: Arc<Shared>, boundaries: Boundaries, base: Base, queue: Queue) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, boundaries: Boundaries, base: Base, staying: Option<Staying>, queue: Queue) -> Self {
         let places = bounded(LEAVES_AT_ONCE);
-        Self { shared, boundaries, base, queue, places, entries: Vec::new(), bytes: 0, next_leaf: 0 }
+        Self { shared, boundaries, base, staying, queue, places, entries: Vec::new(), bytes: 0, next_leaf: 0 }
     }
 
     /// Plans the whole walk; answers how many leaves there are.
@@ -43,10 +46,16 @@ impl Planner {
             self.shared.stop.check()?;
             match event.map_err(EngineError::source("walk the source"))? {
                 WalkEvent::Batch(batch) => self.batch(batch)?,
+                WalkEvent::Listed { path, whole } => {
+                    self.keep_before(Some((&path, b"")))?;
+                    self.staying.iter_mut().try_for_each(|staying| staying.listed(path.clone(), whole))?;
+                }
                 WalkEvent::Warning(warning) => self.shared.notices.warn(warning),
                 WalkEvent::LeftOut(what) => self.shared.notices.left_out(what),
             }
         }
+        self.keep_before(None)?;
+        self.staying.iter().try_for_each(Staying::finish)?;
         self.close_leaf()?;
         Ok(self.next_leaf)
     }
@@ -59,10 +68,6 @@ impl Planner {
             return Ok(());
         }
         for found in batch.entries {
-            self.shared.progress.entries_found.add(1);
-            if found.metadata.kind == EntryKind::File {
-                self.shared.progress.bytes_found.add(found.metadata.size);
-            }
             self.entry(&batch.path, &batch.directory, found)?;
         }
         Ok(())
@@ -70,20 +75,68 @@ impl Planner {
 
     fn entry(&mut self, path: &Arc<[u8]>, handle: &Arc<dyn SourceDirectory>, found: SourceEntry) -> Result<()> {
         if found.name.len() > format::limits::NAME_BYTES_MAX {
+            self.count_found(&found.metadata);
             let (path, kind) = (path::join(path, &found.name), WarningKind::PathTooLong);
             self.shared.notices.warn(Warning { path, kind, detail: "its name is too long".to_owned() });
             return Ok(());
         }
-        if self.boundaries.leaf_starts(path, &found.name, self.entries.len(), self.bytes) {
+        self.keep_before(Some((path, &found.name)))?;
+        let base = self.base.find(path, &found.name, &self.shared.notices)?;
+        if let Some(staying) = &mut self.staying {
+            staying.found(path, &found, base.as_ref().map(BaseEntry::entry))?;
+        }
+        let unchanged = base.as_ref().is_some_and(|base| self.base.is_unchanged(&found, base));
+        self.put(Planned { directory: path.clone(), handle: handle.clone(), found, base, unchanged })
+    }
+
+    /// Takes over what the walk of changes passed before this place.
+    fn keep_before(&mut self, place: Option<(&[u8], &[u8])>) -> Result<()> {
+        let Some(mut staying) = self.staying.take() else { return Ok(()) };
+        let kept = self.keep(&mut staying, place);
+        self.staying = Some(staying);
+        kept
+    }
+
+    fn keep(&mut self, staying: &mut Staying, place: Option<(&[u8], &[u8])>) -> Result<()> {
+        while let Some(base) = self.base.take_before(place, &self.shared.notices)? {
+            let TreeEntry { directory, entry } = base.tree_entry();
+            if !staying.stays(directory, entry)? {
+                continue;
+            }
+            let (found, unchanged) = match staying.look(directory, entry) {
+                None => {
+                    let (name, metadata) = (entry.name.clone(), entry.metadata.clone());
+                    (SourceEntry { name, metadata, file_system: 0, observed_ns: 0 }, true)
+                }
+                Some(Ok(found)) => {
+                    let unchanged = self.base.is_unchanged(&found, &base);
+                    (found, unchanged)
+                }
+                Some(Err(error)) => {
+                    let vanished = error.kind() == std::io::ErrorKind::NotFound;
+                    let kind = if vanished { WarningKind::Vanished } else { WarningKind::Unreadable };
+                    let path = path::join(directory, &entry.name);
+                    self.shared.notices.warn(Warning { path, kind, detail: error.to_string() });
+                    continue;
+                }
+            };
+            let (directory, handle) = (directory.clone(), staying.handle(directory));
+            self.put(Planned { directory, handle, found, base: Some(base), unchanged })?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, planned: Planned) -> Result<()> {
+        let Planned { directory, found, .. } = &planned;
+        self.count_found(&found.metadata);
+        if self.boundaries.leaf_starts(directory, &found.name, self.entries.len(), self.bytes) {
             self.close_leaf()?;
         }
-        if self.entries.last().is_none_or(|last| last.directory != *path) {
-            self.bytes += path.len() + 16;
+        if self.entries.last().is_none_or(|last| last.directory != *directory) {
+            self.bytes += directory.len() + 16;
         }
-        self.bytes += weight(&found);
-        let base = self.base.find(path, &found.name, &self.shared.notices)?;
-        let unchanged = base.as_ref().is_some_and(|base| self.base.is_unchanged(&found, base));
-        self.entries.push(Planned { directory: path.clone(), handle: handle.clone(), found, base, unchanged });
+        self.bytes += weight(found);
+        self.entries.push(planned);
         Ok(())
     }
 
@@ -136,6 +189,13 @@ impl Planner {
         }
         let job = LeafJob::new(index, kept, works.len() as u32, place);
         works.into_iter().try_for_each(|work| self.queue.put(Item { job: job.clone(), work }))
+    }
+
+    fn count_found(&self, metadata: &Metadata) {
+        self.shared.progress.entries_found.add(1);
+        if metadata.kind == EntryKind::File {
+            self.shared.progress.bytes_found.add(metadata.size);
+        }
     }
 
     fn count_kept(&self, metadata: &Metadata) {

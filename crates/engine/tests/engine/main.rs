@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::type_complexity, unreachable_pub)]
 
 mod backups;
+mod changes;
 mod checks;
 mod damage;
 mod interruptions;
+mod journal;
 mod listings;
 mod memory_source;
 mod memory_target;

@@ -1,7 +1,9 @@
 //! A file set in memory, whose files can do what files do to backups.
 
 use format::page::{Attribute, EntryKind, Metadata, Owner, Timestamp, compare_paths};
-use holdfast_engine::source::{Details, Segment, SourceDirectory, SourceEntry, SourceFile, TreeSource, WalkBatch, WalkEvent};
+use holdfast_engine::source::{
+    Details, Segment, SourceDirectory, SourceEntry, SourceFile, TreeSource, Walk, WalkBatch, WalkEvent,
+};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -194,6 +196,17 @@ impl MemorySource {
         *self.at_walk.lock().unwrap() = Some(Box::new(work));
     }
 
+    pub fn open_directory(&self, path: &[u8]) -> Arc<dyn SourceDirectory> {
+        Arc::new(MemoryDirectory { source: self.clone(), path: path.to_vec() })
+    }
+
+    /// One entry, as a walk gives it.
+    pub fn look(&self, directory: &[u8], name: &[u8]) -> io::Result<SourceEntry> {
+        let entry = MemoryDirectory { source: self.clone(), path: directory.to_vec() }.find(name)?;
+        let observed_ns = i128::from(OBSERVED_S) * 1_000_000_000;
+        Ok(SourceEntry { name: name.to_vec(), metadata: entry.metadata, file_system: 1, observed_ns })
+    }
+
     pub fn shared(&self) -> Arc<dyn TreeSource> {
         Arc::new(self.clone())
     }
@@ -207,7 +220,7 @@ pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl TreeSource for MemorySource {
-    fn walk(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<WalkEvent>> + Send>> {
+    fn walk(&self) -> io::Result<Walk> {
         let entries = self.entries();
         let mut found: Vec<(&[u8], &[u8], &MemoryEntry)> = entries
             .iter()

@@ -366,3 +366,41 @@ fn an_enrolled_machine_says_its_status_without_being_told_of_what_vault() {
 fn noise(number: u64, length: usize) -> Vec<u8> {
     testkit::Rng::new(number + 1).vec(length)
 }
+
+#[test]
+fn an_agent_that_follows_changes_backs_up_what_changed_and_everything_where_it_does_not_know() {
+    let protected = Protected::new();
+    for number in 0..200 {
+        protected.owner.write(&format!("d{}/{number}", number % 10), format!("content {number}"));
+    }
+    protected.protect("files", None);
+    protected.owner.bound("journal = 'lenient'\n");
+    let agent = protected.agent();
+    let backup = || protected.ends(protected.ask_for_backup("files"), JobState::Succeeded);
+    let says = |job: &api::Job, words: &str| {
+        let log = protected.log(job.job);
+        log.lines.iter().any(|line| line.text.contains(words))
+    };
+    let first = backup();
+    if says(&first, "changes cannot be followed") || !says(&first, "it was not followed yet") {
+        println!("changes cannot be followed here: {:?}", protected.log(first.job));
+        return;
+    }
+    // What changed within two seconds of its backup is read again by the next one.
+    std::thread::sleep(Duration::from_millis(2100));
+    protected.owner.write("d3/3", "another content");
+    protected.owner.write("new/deep/file", "new");
+    fs::remove_dir_all(protected.owner.path("source/d7")).unwrap();
+    let second = backup();
+    assert!(says(&second, "only what has changed"), "{:?}", protected.log(second.job));
+    assert_eq!(backup_result(&second).files, 181);
+    protected.laptop.assert_restores("latest", &protected.owner.path("source"));
+    // Nothing is known of the time in which no agent ran.
+    assert_eq!(agent.terminate().code, 0);
+    protected.owner.write("d4/4", "while nobody looked");
+    let agent = protected.agent();
+    let third = backup();
+    assert!(says(&third, "everything was walked: it was not followed yet"), "{:?}", protected.log(third.job));
+    protected.laptop.assert_restores("latest", &protected.owner.path("source"));
+    drop(agent);
+}

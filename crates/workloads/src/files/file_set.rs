@@ -2,8 +2,8 @@
 
 use crate::error::WorkloadError;
 use crate::files::source::Machine;
-use crate::files::walk::{Inspector, Roots, RuleOptions, Rules, Walk, resolve};
-use engine::source::{TreeSource, WalkEvent};
+use crate::files::walk::{Inspector, Roots, RuleOptions, Rules, Walk, Ways, resolve};
+use engine::source::{self, TreeSource};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,12 +41,15 @@ pub struct FileSet {
     /// Paths in the tree.
     roots: Vec<Vec<u8>>,
     readers: usize,
+    /// What it was made of, in words: to compare.
+    made_of: String,
 }
 
 impl FileSet {
     /// Resolves the paths and compiles the patterns. Whether a path is there is seen when a walk starts, unless a directory on
     /// the way to it is missing already.
     pub fn new(options: FileSetOptions) -> Result<Self, WorkloadError> {
+        let made_of = format!("{options:?}");
         if options.roots.is_empty() {
             return Err(WorkloadError::NoRoots);
         }
@@ -64,7 +67,7 @@ impl FileSet {
             exclude_nodump: options.exclude_nodump,
         })?;
         let readers = if options.readers == 0 { READERS_DEFAULT } else { options.readers };
-        Ok(Self { machine: Arc::new(machine), rules: Arc::new(rules), roots, readers })
+        Ok(Self { machine: Arc::new(machine), rules: Arc::new(rules), roots, readers, made_of })
     }
 
     /// The paths in the tree, resolved, sorted, without `/` at the start; an empty one is the whole machine.
@@ -74,10 +77,37 @@ impl FileSet {
     }
 }
 
-impl TreeSource for FileSet {
-    fn walk(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<WalkEvent>> + Send>> {
+impl FileSet {
+    fn inspector(&self) -> io::Result<Inspector> {
         let roots = Roots::merge(&self.roots);
-        let inspector = Inspector::new(self.machine.clone(), roots, self.rules.clone(), &self.roots)?;
-        Ok(Box::new(Walk::start(inspector, self.readers)?))
+        Inspector::new(self.machine.clone(), roots, self.rules.clone(), &self.roots)
+    }
+
+    /// Whether flags of files matter, of whose changes nobody is told.
+    pub(super) fn minds_flags(&self) -> bool {
+        self.rules.excludes_nodump()
+    }
+
+    /// Says whether two file sets are of the same.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("{:?} {}", self.roots, self.made_of)
+    }
+
+    pub(super) fn machine(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+
+    /// Walks what changed alone.
+    pub(super) fn walk_changes(&self, ways: Ways) -> io::Result<source::Walk> {
+        if ways.is_empty() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        Ok(Box::new(Walk::start(self.inspector()?.of_changes(ways), self.readers)?))
+    }
+}
+
+impl TreeSource for FileSet {
+    fn walk(&self) -> io::Result<source::Walk> {
+        Ok(Box::new(Walk::start(self.inspector()?, self.readers)?))
     }
 }

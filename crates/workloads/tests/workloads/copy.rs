@@ -23,6 +23,8 @@ pub(crate) struct Walked {
     pub(crate) entries: Vec<(Vec<u8>, SourceEntry)>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) left_out: Vec<LeftOut>,
+    /// Directories that a walk of changes listed.
+    pub(crate) listed: Vec<Vec<u8>>,
 }
 
 pub(crate) fn file_set(roots: &[&Path]) -> FileSetOptions {
@@ -41,6 +43,7 @@ pub(crate) fn walk(options: FileSetOptions) -> Walked {
         match event.unwrap() {
             WalkEvent::Warning(warning) => walked.warnings.push(warning),
             WalkEvent::LeftOut(left_out) => walked.left_out.push(left_out),
+            WalkEvent::Listed { path, .. } => walked.listed.push(path.to_vec()),
             WalkEvent::Batch(batch) => {
                 assert!(!batch.entries.is_empty() && batch.entries.len() <= 4096);
                 for entry in batch.entries {
@@ -78,6 +81,7 @@ pub(crate) fn copy_to(options: FileSetOptions, target: &RestoreTarget) -> Copied
                 copied.left_out.push(left_out);
                 continue;
             }
+            WalkEvent::Listed { .. } => continue,
         };
         for entry in batch.entries {
             copied.entries += 1;

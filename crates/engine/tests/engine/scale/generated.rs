@@ -1,7 +1,9 @@
 //! Files without a file system: directories of a thousand, whose names and content follow from their numbers.
 
 use format::page::{EntryKind, Metadata, Owner, Timestamp};
-use holdfast_engine::source::{Details, Segment, SourceDirectory, SourceEntry, SourceFile, TreeSource, WalkBatch, WalkEvent};
+use holdfast_engine::source::{
+    Details, Segment, SourceDirectory, SourceEntry, SourceFile, TreeSource, Walk, WalkBatch, WalkEvent,
+};
 use std::io;
 use std::sync::Arc;
 
@@ -124,7 +126,7 @@ impl SourceFile for OpenFile {
 }
 
 impl TreeSource for Generated {
-    fn walk(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<WalkEvent>> + Send>> {
+    fn walk(&self) -> io::Result<Walk> {
         let handle: Arc<dyn SourceDirectory> =
             Arc::new(Directory { version: self.version, all_differ: self.all_differ, files: self.files });
         let batch = |path: String, handle: &Arc<dyn SourceDirectory>, entries: Vec<SourceEntry>| {

@@ -85,6 +85,22 @@ impl Machine {
         })
     }
 
+    /// Attributes of an entry, and the target of a symlink.
+    pub(crate) fn details(directory: BorrowedFd<'_>, name: &[u8], kind: EntryKind) -> io::Result<Details> {
+        let (attributes, unreadable) = platform::read_attributes(directory, name)?;
+        let target = match kind {
+            EntryKind::Symlink => platform::read_link(directory, name)?,
+            _ => Vec::new(),
+        };
+        Ok(Details { attributes, target, unreadable })
+    }
+
+    /// Opens a regular file.
+    pub(crate) fn open(self: &Arc<Self>, directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Box<dyn SourceFile>> {
+        let file = platform::open_file(directory, name)?;
+        Ok(Box::new(File::new(file, self.clone())?))
+    }
+
     /// Takes a share of the descriptors, unless more than `max` are taken.
     fn take_share(&self, max: usize) -> bool {
         self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |kept| (kept < max).then_some(kept + 1)).is_ok()
@@ -140,18 +156,10 @@ impl Drop for Directory {
 
 impl SourceDirectory for Directory {
     fn details(&self, name: &[u8], kind: EntryKind) -> io::Result<Details> {
-        let handle = self.handle()?;
-        let (attributes, unreadable) = platform::read_attributes(handle.as_fd(), name)?;
-        let target = match kind {
-            EntryKind::Symlink => platform::read_link(handle.as_fd(), name)?,
-            _ => Vec::new(),
-        };
-        Ok(Details { attributes, target, unreadable })
+        Machine::details(self.handle()?.as_fd(), name, kind)
     }
 
     fn open(&self, name: &[u8]) -> io::Result<Box<dyn SourceFile>> {
-        let handle = self.handle()?;
-        let file = platform::open_file(handle.as_fd(), name)?;
-        Ok(Box::new(File::new(file, self.machine.clone())?))
+        self.machine.open(self.handle()?.as_fd(), name)
     }
 }

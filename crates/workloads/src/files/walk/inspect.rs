@@ -6,6 +6,7 @@ use super::met::Met;
 use super::names::{NameBudget, NameSorter, Names, SortedNames};
 use super::roots::{Claim, Roots, Scope};
 use super::rules::{CACHE_TAG, CACHE_TAG_SIGNATURE, Rules, Skipped};
+use super::ways::{Change, Way, Ways};
 use crate::files::source::{Directory, Machine};
 use crate::platform::{self, Found, Stat};
 use engine::source::{LeftOut, SourceEntry, WalkBatch, WalkEvent, Warning, WarningKind};
@@ -27,6 +28,8 @@ pub(crate) struct Inspector {
     skipped: Skipped,
     budget: Arc<NameBudget>,
     met: Met,
+    /// Where only what changed is walked.
+    ways: Option<Ways>,
     /// Pseudo file systems by device number.
     file_systems: Mutex<HashMap<u64, Option<&'static str>>>,
 }
@@ -77,7 +80,15 @@ impl Inspector {
         let skipped = rules.skipped();
         let budget = NameBudget::new(NAMES_BYTES_MAX);
         let met = Met::new(paths);
-        Ok(Self { machine, roots, rules, skipped, budget, met, file_systems: Mutex::default() })
+        Ok(Self { machine, roots, rules, skipped, budget, met, ways: None, file_systems: Mutex::default() })
+    }
+
+    /// The same, of what changed alone.
+    pub(crate) fn of_changes(mut self, ways: Ways) -> Self {
+        // Of what is not walked nothing is met.
+        self.met = Met::new(&[]);
+        self.ways = Some(ways);
+        self
     }
 
     /// The same with another amount of memory for names.
@@ -96,7 +107,21 @@ impl Inspector {
 
     /// The scope of `/`.
     pub(super) fn top(&self) -> Scope {
-        self.roots.top()
+        let way = if self.ways.is_some() { Way::At(0) } else { Way::Everything };
+        self.roots.top().at(way)
+    }
+
+    /// What changed of a directory; none where everything is walked.
+    fn change(&self, scope: Scope) -> Option<Change> {
+        self.ways.as_ref().and_then(|ways| ways.change(scope.way))
+    }
+
+    /// The way on to a name in a directory of this scope; none if it is as it was.
+    fn on(&self, scope: Scope, name: &[u8]) -> Option<Way> {
+        match &self.ways {
+            None => Some(Way::Everything),
+            Some(ways) => ways.on(scope.way, name),
+        }
     }
 
     /// Opens a directory in its parent (`/` without one) and reads its names. A directory that cannot be opened is an event.
@@ -105,22 +130,30 @@ impl Inspector {
         parent: Option<&Directory>,
         place: Arc<Place>,
         scope: Scope,
-    ) -> io::Result<Result<Listed, WalkEvent>> {
-        let problem = |error: &io::Error, path: Vec<u8>| WalkEvent::Warning(warning(path, error));
+    ) -> io::Result<Result<Listed, Vec<WalkEvent>>> {
+        let change = self.change(scope).filter(|change| *change != Change::Below);
+        let begin = |change| WalkEvent::Listed { path: place.path().into(), whole: change == Change::Whole };
+        let mut events: Vec<WalkEvent> = change.map(begin).into_iter().collect();
         if place.length() > PATH_BYTES_MAX {
             let detail = format!("{} bytes", place.length());
-            return Ok(Err(WalkEvent::Warning(Warning { path: place.path(), kind: WarningKind::PathTooLong, detail })));
+            events.push(WalkEvent::Warning(Warning { path: place.path(), kind: WarningKind::PathTooLong, detail }));
+            return Ok(Err(events));
         }
         let opened = match self.open(parent, place.name(), scope) {
             Ok(opened) => opened,
-            Err(error) => return Ok(Err(problem(&error, place.path()))),
+            Err(error) => {
+                events.push(WalkEvent::Warning(warning(place.path(), &error)));
+                return Ok(Err(events));
+            }
         };
-        let mut events = Vec::new();
         let names = self.names(opened.as_fd(), scope, &place, &mut events)?;
         let path: Arc<[u8]> = place.path().into();
         let directory = match Directory::new(&self.machine, place, opened) {
             Ok(directory) => Arc::new(directory),
-            Err(error) => return Ok(Err(problem(&error, path.to_vec()))),
+            Err(error) => {
+                events.push(WalkEvent::Warning(warning(path.to_vec(), &error)));
+                return Ok(Err(events));
+            }
         };
         Ok(Ok(Listed { directory, path, names, events }))
     }
@@ -151,10 +184,15 @@ impl Inspector {
             let why = "content of a cache directory (CACHEDIR.TAG)".into();
             events.push(WalkEvent::LeftOut(LeftOut { path: place.path(), why }));
         }
+        let on_the_way = self.change(scope) == Some(Change::Below);
         if only_named {
-            for name in self.roots.names(scope) {
+            for name in self.roots.names(scope).filter(|name| !on_the_way || self.on(scope, name).is_some()) {
                 sorter.push(name)?;
             }
+            return sorter.finish();
+        }
+        if let (true, Some(ways)) = (on_the_way, &self.ways) {
+            ways.names(scope.way).try_for_each(|name| sorter.push(name))?;
             return sorter.finish();
         }
         let mut failed = None;
@@ -252,7 +290,9 @@ impl Inspector {
         if claim.named {
             self.met.keep(looking.path_of(name));
         }
-        if descend {
+        let on = if descend { self.on(looking.scope, name) } else { None };
+        if let Some(way) = on {
+            let scope = scope.at(way);
             looking.inspected.children.push(Child { name: name.to_vec(), scope });
         }
         looking.keep(name, metadata, stat.file_system, observed_ns);
@@ -383,6 +423,7 @@ mod tests {
                 format!("{:?} {}", warning.kind, warning.path.rsplit(|b| *b == b'/').next().unwrap().escape_ascii())
             }
             WalkEvent::LeftOut(_) => "left out".into(),
+            WalkEvent::Listed { .. } => "listed".into(),
             WalkEvent::Batch(batch) => format!("{} entries", batch.entries.len()),
         };
         events.iter().map(kind).collect()
@@ -409,7 +450,7 @@ mod tests {
         for (name, expected) in [("gone", Some("Vanished gone")), ("replaced", Some("Vanished replaced")), ("stays", None)] {
             let place = root_place(&root).child(name.as_bytes());
             let listed = inspector.list(Some(&root.directory), place, whole).unwrap();
-            assert_eq!(listed.err().map(|event| kinds(&[event])), expected.map(|kind| vec![kind.to_owned()]));
+            assert_eq!(listed.err().map(|events| kinds(&events)), expected.map(|kind| vec![kind.to_owned()]));
         }
         // The directory itself, while its descriptor is still open.
         fs::remove_dir_all(directory.path()).unwrap();

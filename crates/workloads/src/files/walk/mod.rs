@@ -10,10 +10,12 @@ mod rules;
 mod schedule;
 mod spill;
 mod walker;
+mod ways;
 
 pub(crate) use place::Place;
 pub(crate) use roots::{Roots, resolve};
 pub(crate) use rules::{RuleOptions, Rules};
 pub(crate) use walker::Walk;
+pub(crate) use ways::{Change, Ways};
 
 pub(crate) use inspect::Inspector;

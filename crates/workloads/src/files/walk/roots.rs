@@ -1,5 +1,6 @@
 //! The paths that make up a file set, merged into one tree.
 
+use super::ways::Way;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,28 +25,37 @@ pub(crate) struct Scope {
     node: Option<u32>,
     /// Whether everything in it belongs to the file set; otherwise only the ways to roots below it.
     pub(crate) whole: bool,
+    /// Where it is among what changed.
+    pub(super) way: Way,
 }
 
 impl Scope {
     /// Length of [`Scope::to_bytes`].
-    pub(super) const BYTES: usize = 5;
+    pub(super) const BYTES: usize = 9;
 
     /// A directory within a root.
     #[cfg(test)]
     pub(super) fn whole() -> Self {
-        Self { node: None, whole: true }
+        Self { node: None, whole: true, way: Way::Everything }
+    }
+
+    /// The same at another place among what changed.
+    pub(super) fn at(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// For the queue of subdirectories.
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let [a, b, c, d] = self.node.unwrap_or(u32::MAX).to_le_bytes();
-        [a, b, c, d, u8::from(self.whole)]
+        let [e, f, g, h] = self.way.to_number().to_le_bytes();
+        [a, b, c, d, e, f, g, h, u8::from(self.whole)]
     }
 
     /// From the queue of subdirectories.
-    pub(super) fn from_bytes([a, b, c, d, whole]: [u8; Self::BYTES]) -> Self {
+    pub(super) fn from_bytes([a, b, c, d, e, f, g, h, whole]: [u8; Self::BYTES]) -> Self {
         let node = u32::from_le_bytes([a, b, c, d]);
-        Self { node: (node != u32::MAX).then_some(node), whole: whole != 0 }
+        let way = Way::from_number(u32::from_le_bytes([e, f, g, h]));
+        Self { node: (node != u32::MAX).then_some(node), whole: whole != 0, way }
     }
 }
 
@@ -81,7 +91,7 @@ impl Roots {
 
     /// The scope of `/`.
     pub(super) fn top(&self) -> Scope {
-        Scope { node: Some(0), whole: self.nodes[0].whole }
+        Scope { node: Some(0), whole: self.nodes[0].whole, way: Way::Everything }
     }
 
     /// The names in a directory that are roots or lead to one, sorted.
@@ -95,8 +105,8 @@ impl Roots {
         let node = scope.node.and_then(|node| self.nodes.get(node as usize)).and_then(|node| node.children.get(name).copied());
         let named = node.is_some();
         let own = node.is_some_and(|node| self.nodes[node as usize].whole);
-        let reduced = Scope { node, whole: own };
-        Claim { named, scope: Scope { node, whole: own || scope.whole }, reduced }
+        let reduced = Scope { node, whole: own, way: scope.way };
+        Claim { named, scope: Scope { whole: own || scope.whole, ..reduced }, reduced }
     }
 }
 

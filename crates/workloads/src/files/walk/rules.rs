@@ -65,6 +65,11 @@ impl Rules {
         })
     }
 
+    /// Whether flags of files decide.
+    pub(crate) fn excludes_nodump(&self) -> bool {
+        self.exclude_nodump
+    }
+
     /// Whether there are patterns at all.
     pub(super) fn has_patterns(&self) -> bool {
         !self.patterns.is_empty()

@@ -186,7 +186,7 @@ impl Schedule {
     }
 
     /// A directory was listed (`Err`: could not be); `first` is what is known of its first names.
-    pub(super) fn listed(&self, node: NodeId, listed: Result<(Listed, Inspected), WalkEvent>) {
+    pub(super) fn listed(&self, node: NodeId, listed: Result<(Listed, Inspected), Vec<WalkEvent>>) {
         let mut state = self.lock();
         let done = state.listed(node, listed);
         self.finish_job(state, node, done);
@@ -343,7 +343,7 @@ impl State {
         }
     }
 
-    fn listed(&mut self, id: NodeId, listed: Result<(Listed, Inspected), WalkEvent>) -> io::Result<()> {
+    fn listed(&mut self, id: NodeId, listed: Result<(Listed, Inspected), Vec<WalkEvent>>) -> io::Result<()> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         let (events, children) = match listed {
             Ok((Listed { directory, path, names, mut events }, inspected)) => {
@@ -352,9 +352,9 @@ impl State {
                 events.extend(inspected.events);
                 (events, inspected.children)
             }
-            Err(event) => {
+            Err(events) => {
                 node.phase = Phase::Complete;
-                (vec![event], Vec::new())
+                (events, Vec::new())
             }
         };
         let cost = cost_of(&events) + DIRECTORY_COST + node.place.length() / PATH_COST_BYTES;
@@ -414,7 +414,7 @@ impl Node {
 fn cost_of(events: &[WalkEvent]) -> usize {
     let cost = |event: &WalkEvent| match event {
         WalkEvent::Batch(batch) => batch.entries.len(),
-        WalkEvent::Warning(_) | WalkEvent::LeftOut(_) => 1,
+        WalkEvent::Warning(_) | WalkEvent::LeftOut(_) | WalkEvent::Listed { .. } => 1,
     };
     events.iter().map(cost).sum()
 }

@@ -122,7 +122,7 @@ impl Worker<'_> {
                         };
                         Ok((listed, inspected))
                     }
-                    Err(event) => Err(event),
+                    Err(events) => Err(events),
                 };
                 self.schedule.listed(node, listed);
             }

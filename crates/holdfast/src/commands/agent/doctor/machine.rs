@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::local::Directories;
 use crate::terminal;
-use agent::Glance;
+use agent::{Glance, JournalUse};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,9 +13,10 @@ use std::time::Duration;
 const ROOM_BYTES_MIN: u64 = 1 << 30;
 /// What was kept is old after so long without a word of the service.
 const KEPT_MS_MAX: i64 = 24 * 3_600_000;
-/// The capabilities with which everything can be read, and the one with which attributes 'trusted.*' are seen (capabilities(7)).
+/// The capabilities with which everything can be read, all processes be looked at, and attributes 'trusted.*' be seen (capabilities(7)).
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_DAC_READ_SEARCH: u32 = 2;
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const UNIT: &str = "holdfast-agent.service";
 
@@ -110,10 +111,7 @@ fn ask_systemd(question: &[&str]) -> Option<String> {
 
 /// What the agent may read: the process that systemd runs, or one that this user would start.
 pub(super) fn rights(findings: &mut Findings) {
-    let process = ask_systemd(&["show", "--property=MainPID", "--value", UNIT]);
-    let process = process.map(|process| process.trim().to_owned()).filter(|process| !matches!(process.as_str(), "" | "0"));
-    let status = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/status")).ok());
-    let status = status.or_else(|| std::fs::read_to_string("/proc/self/status").ok()).unwrap_or_default();
+    let status = status_of_agent();
     if !reads_everything(&status) {
         let mend = "let the agent run as root, or with CAP_DAC_READ_SEARCH, as its unit does";
         return findings.look("rights", "this user does not read everything: what it cannot read is not backed up", mend);
@@ -125,6 +123,31 @@ pub(super) fn rights(findings: &mut Findings) {
     // So it is by default, and few machines have any: nothing to be looked at every time.
     let words = "it reads everything but extended attributes 'trusted.*' (overlayfs, GlusterFS), which take CAP_SYS_ADMIN";
     findings.well("rights", format!("{shown}: {words}"));
+}
+
+/// Whether the agent can follow changes, if it is to.
+pub(super) fn journal(findings: &mut Findings, wanted: JournalUse) {
+    if wanted == JournalUse::Off {
+        return;
+    }
+    let status = status_of_agent();
+    let needed =
+        [("CAP_SYS_ADMIN", CAP_SYS_ADMIN), ("CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH), ("CAP_SYS_PTRACE", CAP_SYS_PTRACE)];
+    let needed = needed.into_iter().filter(|(_, capability)| *capability != CAP_SYS_PTRACE || wanted == JournalUse::Safe);
+    let lacks: Vec<&str> = needed.filter(|(_, capability)| !has_capability(&status, *capability)).map(|(name, _)| name).collect();
+    if lacks.is_empty() {
+        return findings.well("journal", "the agent may follow changes; each job's log says whether it could");
+    }
+    let mend = "docs/agent.md, 'Change journal', has the lines for the unit; or take 'journal' out of agent.toml";
+    findings.look("journal", format!("the agent lacks {}: everything is walked", lacks.join(", ")), mend);
+}
+
+/// The status of the process that systemd runs, or of one that this user would start.
+fn status_of_agent() -> String {
+    let process = ask_systemd(&["show", "--property=MainPID", "--value", UNIT]);
+    let process = process.map(|process| process.trim().to_owned()).filter(|process| !matches!(process.as_str(), "" | "0"));
+    let status = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/status")).ok());
+    status.or_else(|| std::fs::read_to_string("/proc/self/status").ok()).unwrap_or_default()
 }
 
 /// Whether a process reads all files, by its status as `/proc` shows it.

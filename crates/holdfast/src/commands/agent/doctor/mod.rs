@@ -109,6 +109,7 @@ async fn look(findings: &mut Findings, protector: &Protector) {
     if let Some(bounds) = &bounds {
         let staging = protector.places(bounds.staging.as_ref()).staging;
         machine::staging(findings, &staging);
+        machine::journal(findings, bounds.journal);
         machine::sandbox(findings, &staging, &bounds.restore_to);
         items::look(findings, protector, bounds, &glance, reached.as_ref()).await;
     }

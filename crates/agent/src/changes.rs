@@ -1,0 +1,84 @@
+//! What the kernel tells of changes, item by item: a hint that lives as long as the agent.
+//!
+//! Invariant: only what a point was made of is held against later changes, and every so often everything is walked whatever is known.
+
+use crate::bounds::JournalUse;
+use engine::backup::BackupReport;
+use format::ItemName;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use workloads::files::{Caution, FileSet, Followed, Journal, Known};
+
+/// Follows what changes of all items.
+pub(crate) struct ChangeJournal {
+    journal: Journal,
+    walk_everything_after: Duration,
+    items: Mutex<HashMap<ItemName, Last>>,
+}
+
+/// What is known of an item since its last point.
+struct Last {
+    known: Known,
+    /// When everything was walked the last time.
+    walked: Instant,
+}
+
+impl ChangeJournal {
+    /// None where it is not wanted.
+    pub(crate) fn start(wanted: JournalUse, walk_everything_after: Duration) -> io::Result<Option<Self>> {
+        let caution = match wanted {
+            JournalUse::Off => return Ok(None),
+            JournalUse::Safe => Caution::Safe,
+            JournalUse::Lenient => Caution::Lenient,
+        };
+        Ok(Some(Self { journal: Journal::start(caution)?, walk_everything_after, items: Mutex::default() }))
+    }
+
+    /// Follows an item's files from now on. What is known of it counts until the next point is made: one that fails changes nothing.
+    pub(crate) fn follow(&self, item: &ItemName, files: Arc<FileSet>) -> io::Result<Following> {
+        let mut items = self.items();
+        items.retain(|_, last| last.walked.elapsed() < self.walk_everything_after);
+        let last = items.get(item).map(|last| (last.known.clone(), last.walked));
+        drop(items);
+        let (known, walked) = last.unzip();
+        Ok(Following { files: Arc::new(self.journal.follow(files, known)?), walked })
+    }
+
+    /// A point was made of what was followed.
+    pub(crate) fn note(&self, item: &ItemName, following: &Following, report: &BackupReport) {
+        let now = Instant::now();
+        let walked = if report.only_changes { following.walked.unwrap_or(now) } else { now };
+        let findings = &report.findings;
+        if findings.warnings.len() as u64 != findings.warnings_count() {
+            // Not all paths that have to be looked at again are known.
+            return;
+        }
+        let again: BTreeSet<Vec<u8>> = findings.warnings.iter().map(|warning| warning.path.clone()).collect();
+        let known = following.files.known(report.point.point, again);
+        self.items().insert(item.clone(), Last { known, walked });
+    }
+
+    fn items(&self) -> MutexGuard<'_, HashMap<ItemName, Last>> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An item's files that are followed.
+pub(crate) struct Following {
+    pub(crate) files: Arc<Followed>,
+    /// When everything of it was walked the last time, where that counts still.
+    walked: Option<Instant>,
+}
+
+impl Following {
+    /// What a backup did with what it knew, in words.
+    pub(crate) fn words(&self, report: &BackupReport) -> String {
+        if report.only_changes {
+            return "only what has changed since the last point was walked".into();
+        }
+        let why = self.files.why_everything().unwrap_or_else(|| "the last point does not allow otherwise".into());
+        format!("everything was walked: {why}")
+    }
+}
