@@ -16,7 +16,7 @@ mod table;
 pub(crate) use batch::PlacedCopy;
 pub(crate) use files::SegmentFiles;
 pub(crate) use load::TableCache;
-pub(crate) use table::{Table, TableEntry};
+pub(crate) use table::{Table, TableEntry, TablePlace};
 
 use crate::ledger::{DamageSource, PackRow};
 use format::{BlobId, KeyId, PackName};
@@ -92,6 +92,11 @@ impl Index {
     /// Whether any copy is not known to be damaged.
     pub(crate) fn has_sound_copy(&self, id: &BlobId) -> bool {
         self.copies(id).iter().any(|copy| !self.packs[copy.pack as usize].is_damaged(copy.place))
+    }
+
+    /// Calls `each` with the links of an entry.
+    pub(crate) fn each_link(&self, slot: Slot, each: impl FnMut(BlobId)) {
+        self.tables[slot.table as usize].each_link(slot.ordinal, each);
     }
 
     /// The links of an entry.

@@ -3,8 +3,9 @@
 use super::files::SegmentBytes;
 use format::blob::BlobKind;
 use format::pack::{Footer, FooterEntry};
-use format::segment::{Segment, SegmentEntry};
+use format::segment::{Segment, SegmentEntry, SegmentPlace};
 use format::{BlobId, DomainId, FooterHash, KeyId, PackName};
+use std::ops::Range;
 
 /// An immutable piece of the index.
 #[derive(Debug)]
@@ -25,6 +26,16 @@ pub(crate) struct TableEntry {
     pub(crate) offset: u32,
     pub(crate) length: u32,
     pub(crate) key: KeyId,
+}
+
+/// Where a table has an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TablePlace {
+    pub(crate) ordinal: u32,
+    /// Place of the pack among the table's packs.
+    pub(crate) pack: u32,
+    /// Place in the pack's footer.
+    pub(crate) place: u32,
 }
 
 impl Table {
@@ -65,15 +76,19 @@ impl Table {
     }
 
     /// Calls `found` with an id's place in `ids`, which are sorted, for each entry with that id.
-    pub(crate) fn find_batch(&self, ids: &[BlobId], mut found: impl FnMut(usize, TableEntry)) {
+    pub(crate) fn find_batch(&self, ids: &[BlobId], mut found: impl FnMut(usize, TablePlace)) {
         match self {
-            Self::Segment(segment) => segment.find_batch(ids, |place, entry| found(place, segment_entry(&entry))),
+            Self::Segment(segment) => segment.find_places(ids, |asked, SegmentPlace { ordinal, pack, place }| {
+                found(asked, TablePlace { ordinal, pack, place });
+            }),
             Self::Tail(footer) => {
                 let mut at = 0;
                 for (place, id) in ids.iter().enumerate() {
                     at += first_from(&footer.entries[at..], id);
                     match footer.entries.get(at) {
-                        Some(entry) if entry.id == *id => found(place, tail_entry(footer, at)),
+                        Some(entry) if entry.id == *id => {
+                            found(place, TablePlace { ordinal: at as u32, pack: 0, place: at as u32 });
+                        }
                         Some(_) => {}
                         None => break,
                     }
@@ -122,6 +137,22 @@ impl Table {
         match self {
             Self::Segment(segment) => segment.links(ordinal),
             Self::Tail(footer) => footer.entries[ordinal as usize].links.clone(),
+        }
+    }
+
+    /// Calls `each` with the links of the entry at this ordinal.
+    pub(crate) fn each_link(&self, ordinal: u32, each: impl FnMut(BlobId)) {
+        match self {
+            Self::Segment(segment) => segment.each_link(ordinal).for_each(each),
+            Self::Tail(footer) => footer.entries[ordinal as usize].links.iter().copied().for_each(each),
+        }
+    }
+
+    /// The ordinals of the pack at this place among the table's packs, in the order of its footer.
+    pub(crate) fn ordinals(&self, pack: u32) -> Range<u32> {
+        match self {
+            Self::Segment(segment) => segment.ordinals(pack),
+            Self::Tail(footer) => 0..footer.entries.len() as u32,
         }
     }
 
