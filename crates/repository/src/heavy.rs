@@ -48,7 +48,8 @@ mod tests {
         let nice = || rustix::process::nice(0).unwrap();
         let before = nice();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        let aside = runtime.block_on(async move { compute_aside(|| std::thread::scope(|scope| scope.spawn(nice).join().unwrap())) });
+        let aside =
+            runtime.block_on(async move { compute_aside(|| std::thread::scope(|scope| scope.spawn(nice).join().unwrap())) });
         assert_eq!([aside, nice()], [before + super::STANDS_BACK, before]);
     }
 

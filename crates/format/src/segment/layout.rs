@@ -14,8 +14,8 @@
 //! fan-out  = place in the order (u32) of the first id whose leading bits are at least b, for each b, and the number of entries
 //! ```
 
-use super::filter::Filter;
 use super::SegmentPack;
+use super::filter::Filter;
 use crate::blob::BlobKind;
 use crate::codec::{FormatError, Reader, Result, Writer, checksum};
 use crate::id::{BlobId, FooterHash, PackName};

@@ -235,7 +235,7 @@ mod tests {
             let row = PackRow { recovered, ..samples::pack_row(number, 1) };
             let footer = samples::footer(&row, &[BLOB]);
             samples::push(&mut index, row);
-            index.add(Arc::new(Table::Tail(footer)), None);
+            index.add(Arc::new(Table::tail(footer)), None);
         }
         index.packs[0].damaged = damage.map(|source| (0, source)).into_iter().collect();
         index

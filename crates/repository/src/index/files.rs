@@ -66,7 +66,9 @@ impl SegmentFiles {
         match self {
             Self::Directory(directory) => {
                 remove_drafts(directory);
-                write_file(directory, &draft_path(directory, draft), |file| merge(segments, keep, &mut Steady::new(file)).map(drop))
+                write_file(directory, &draft_path(directory, draft), |file| {
+                    merge(segments, keep, &mut Steady::new(file)).map(drop)
+                })
             }
             Self::Memory(files) => {
                 let mut bytes = Cursor::new(Vec::new());

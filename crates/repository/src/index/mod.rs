@@ -158,7 +158,7 @@ mod tests {
             let row = samples::pack_row(number, 1);
             let footer = samples::footer(&row, &[id]);
             samples::push(&mut index, row);
-            index.add(Arc::new(Table::Tail(footer)), None);
+            index.add(Arc::new(Table::tail(footer)), None);
         }
         index.packs[0].damaged = BTreeMap::from([(0, DamageSource::Verified)]);
         assert_eq!(index.lost_blobs(), []);
