@@ -286,7 +286,6 @@ async fn a_domain_with_many_blobs_is_looked_up_marked_and_collected() {
     need(&std::env::temp_dir(), blobs * BYTES_A_BLOB);
     let vault = TestVault::new().await;
     fill(&vault, &Filling { item: "made-up", kind: b"data", blobs, pack: limits::PACK_ENTRIES_MAX }).await;
-    look_at_segments(&vault);
     look_up(&vault, blobs, (blobs / 100_000).clamp(2, 100)).await;
     collect(vault.domain.clone(), blobs).await;
     look_at_segments(&vault);
