@@ -11,26 +11,23 @@ use crate::ledger::{
     CondemnedRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, PointRowState, SessionKind,
     SessionRow, SessionState, Transaction,
 };
+use crate::proof::{Unreached, prove};
 use crate::repository::Inner;
-use crate::view::{OwnTables, SessionView};
+use crate::view::SessionView;
 use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
 use contract::{Committed, Error, ErrorKind, ItemHead};
 use format::journal::{JournalEntry, Payload};
 use format::record::{RecordKind, SignedRecord};
-use format::{BlobId, DomainId, ItemName, PackName, Sequence, SessionId};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::ops::ControlFlow;
-
-/// Links that are looked up together, at least.
-const LINKS_TOGETHER: usize = 32 << 10;
+use format::{BlobId, ItemName, PackName, Sequence, SessionId};
+use std::collections::BTreeSet;
 
 /// What a proof covers.
 struct Proof {
     /// The session's own packs.
     packs: BTreeSet<PackName>,
     /// Pages in them that the root does not reach.
-    unreached: BTreeMap<PackName, Vec<u32>>,
+    unreached: Unreached,
 }
 
 impl Inner {
@@ -120,16 +117,12 @@ impl Inner {
     /// The proof of completeness.
     fn prove(&self, view: &SessionView, root: BlobId) -> Outcome<Proof> {
         let own = view.own_tables();
-        let mut proof = Proof { packs: own.packs(), unreached: BTreeMap::new() };
+        let packs = own.packs();
         if sabotaged(Sabotage::CommitWithoutProof) {
-            return Ok(proof);
+            return Ok(Proof { packs, unreached: Unreached::new() });
         }
-        let pages = resolved_pages(&own, self.domain, root, |ids| own.or_in(ids, &view.index)).map_err(|id| incomplete(&id))?;
-        let reached = reached_pages(&own, &pages, root);
-        for page in pages.into_iter().filter(|page| !reached.contains(&page.id)) {
-            proof.unreached.entry(page.pack).or_default().push(page.place);
-        }
-        Ok(proof)
+        let unreached = prove(&own, root, |ids| view.index.visible(ids)).map_err(|id| incomplete(&id))?;
+        Ok(Proof { packs, unreached })
     }
 
     /// The first transaction: the point is pending, which makes it a root, and the head moves with it.
@@ -313,50 +306,6 @@ impl Inner {
     }
 }
 
-/// A page that the session sent.
-struct OwnPage {
-    pack: PackName,
-    /// Place in the pack's footer.
-    place: u32,
-    id: BlobId,
-}
-
-/// The session's own pages, if the root and all their links resolve. Otherwise one that does not; finding it ends the search: pages may name
-/// any number.
-fn resolved_pages(
-    own: &OwnTables,
-    domain: DomainId,
-    root: BlobId,
-    resolve: impl Fn(&[BlobId]) -> Vec<bool>,
-) -> Result<Vec<OwnPage>, BlobId> {
-    let first = |ids: &[BlobId]| resolve(ids).iter().position(|resolved| !resolved).map(|place| ids[place]);
-    let (mut links, mut pages) = (vec![root], Vec::new());
-    let looked = own.each_page(domain, |pack, place, id, more| {
-        pages.push(OwnPage { pack, place, id });
-        links.extend_from_slice(more);
-        if links.len() < LINKS_TOGETHER {
-            return ControlFlow::Continue(());
-        }
-        let unresolved = first(&links);
-        links.clear();
-        unresolved.map_or(ControlFlow::Continue(()), ControlFlow::Break)
-    });
-    looked.break_value().or_else(|| first(&links)).map_or(Ok(pages), Err)
-}
-
-/// Those of the session's own pages that the root reaches. Nothing else that they name is remembered: a session has as many pages as it
-/// sent, and they may name 4,096 times as many blobs.
-fn reached_pages(own: &OwnTables, pages: &[OwnPage], root: BlobId) -> HashSet<BlobId> {
-    let pages: HashSet<BlobId> = pages.iter().map(|page| page.id).collect();
-    let mut reached: HashSet<BlobId> = [root].into_iter().filter(|root| pages.contains(root)).collect();
-    let mut todo: Vec<BlobId> = reached.iter().copied().collect();
-    while let Some(id) = todo.pop() {
-        let links = own.find(&id).map(|page| page.links).unwrap_or_default();
-        todo.extend(links.into_iter().filter(|link| pages.contains(link) && reached.insert(*link)));
-    }
-    reached
-}
-
 fn parse_record(bytes: &Bytes) -> Outcome<SignedRecord> {
     if sabotaged(Sabotage::RecordIsNotVerified) {
         return Ok(SignedRecord::parse_unverified(bytes)?);
@@ -371,62 +320,4 @@ fn incomplete(id: &BlobId) -> Fault {
         ErrorKind::Conflict,
         format!("the point is not complete: blob {id} is not in any pack that the session may count on"),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::index::{Index, Table, samples};
-    use format::blob::BlobKind;
-    use std::cell::Cell;
-    use std::sync::Arc;
-
-    const DOMAIN: DomainId = DomainId([0; 16]);
-
-    fn id(number: u32) -> BlobId {
-        let mut id = [0; 32];
-        id[..4].copy_from_slice(&number.to_be_bytes());
-        BlobId(id)
-    }
-
-    /// A session that sent a page pack: page 1 names page 2 and much that nobody has, page 2 and page 3 as much again.
-    fn hostile_session(links: u32) -> SessionView {
-        let view = SessionView::new(Index::default());
-        let row = samples::pack_row(1, 3);
-        let mut footer = samples::footer(&row, &[id(1), id(2), id(3)]);
-        footer.kind = BlobKind::Page;
-        for (place, entry) in (1..).zip(&mut footer.entries) {
-            entry.links = (1..=links).map(|link| id(place * 1_000_000 + link)).collect();
-        }
-        footer.entries[0].links.insert(0, id(2));
-        view.add_own(row.name, Arc::new(Table::Tail(footer)));
-        view
-    }
-
-    /// Every link counts as resolved.
-    fn pages_of(own: &OwnTables, root: BlobId) -> Vec<OwnPage> {
-        resolved_pages(own, DOMAIN, root, |ids| vec![true; ids.len()]).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_proof_remembers_pages_of_the_session_and_nothing_else_that_they_name() {
-        let own = hostile_session(4_000).own_tables();
-        let pages = pages_of(&own, id(1));
-        assert_eq!(pages.iter().map(|page| (page.place, page.id)).collect::<Vec<_>>(), [(0, id(1)), (1, id(2)), (2, id(3))]);
-        assert_eq!(reached_pages(&own, &pages, id(1)), HashSet::from([id(1), id(2)]));
-        assert_eq!(reached_pages(&own, &pages, id(7)), HashSet::new());
-    }
-
-    #[test]
-    fn a_proof_ends_at_the_first_links_that_do_not_resolve() {
-        let own = hostile_session(LINKS_TOGETHER as u32).own_tables();
-        let asked = Cell::new(0);
-        let resolve = |ids: &[BlobId]| {
-            asked.set(asked.get() + ids.len());
-            own.or_in(ids, &Index::default())
-        };
-        assert_eq!(resolved_pages(&own, DOMAIN, id(1), resolve).err(), Some(id(1_000_001)));
-        assert!(asked.get() <= LINKS_TOGETHER + 2, "the root and one page's links: {}", asked.get());
-        assert_eq!(resolved_pages(&own, DOMAIN, id(9), |ids| own.or_in(ids, &Index::default())).err(), Some(id(9)));
-    }
 }

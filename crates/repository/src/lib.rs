@@ -19,6 +19,7 @@ mod index;
 mod journal;
 pub mod ledger;
 mod points;
+mod proof;
 mod read;
 mod rebuild;
 mod repository;

@@ -30,8 +30,8 @@ impl Inner {
         let view = SessionView::new(index);
         for (table, is_own) in own {
             match table.as_ref() {
-                Table::Tail(footer) => {
-                    view.add_own(footer.name, table.clone());
+                Table::Tail(tail) => {
+                    view.add_own(tail.footer.name, table.clone());
                 }
                 Table::Segment(_) => view.add_merged(table, is_own),
             }

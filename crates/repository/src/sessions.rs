@@ -198,7 +198,7 @@ impl Inner {
             PackState::Issued => {}
             PackState::Registered | PackState::Proven if row.footer_hash == parsed.footer_hash => {
                 // The answer to the first try may have been lost before the view heard of the pack.
-                view.add_own(name, Arc::new(Table::Tail(parsed.footer)));
+                view.add_own(name, Arc::new(Table::tail(parsed.footer)));
                 return Ok(());
             }
             _ => return Err(Fault::answer(ErrorKind::Conflict, "another pack was sent under this name")),
@@ -207,7 +207,7 @@ impl Inner {
             self.store.put(&self.object(names::pack(self.domain, name))?, bytes.clone()).await?;
         }
         self.register(session, row, &parsed, &bytes).await?;
-        let table = Arc::new(Table::Tail(parsed.footer));
+        let table = Arc::new(Table::tail(parsed.footer));
         if view.add_own(name, table) >= OWN_TAILS_MAX {
             self.merge_own_packs(&view).await?;
         }

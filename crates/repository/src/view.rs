@@ -1,10 +1,10 @@
 //! What a session sees: the index at its opening, and its own packs.
 
-use crate::index::{Index, Table, TableEntry};
+use crate::index::{Index, Slot, Table, TableEntry, TablePlace};
 use format::blob::BlobKind;
-use format::{BlobId, DomainId, KeyId, PackName};
+use format::{BlobId, KeyId, PackName};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// A session of this process.
@@ -44,7 +44,6 @@ pub(crate) struct OwnBlob {
     pub(crate) offset: u32,
     pub(crate) length: u32,
     pub(crate) key: KeyId,
-    pub(crate) links: Vec<BlobId>,
 }
 
 impl SessionView {
@@ -135,8 +134,7 @@ impl OwnTables {
     pub(crate) fn find(&self, id: &BlobId) -> Option<OwnBlob> {
         let (own, entry) = self.0.iter().find_map(|own| own.find(id).map(|entry| (own, entry)))?;
         let (pack, _) = own.table.pack_at(entry.pack);
-        let links = own.table.links(entry.ordinal);
-        Some(OwnBlob { pack, offset: entry.offset, length: entry.length, key: entry.key, links })
+        Some(OwnBlob { pack, offset: entry.offset, length: entry.length, key: entry.key })
     }
 
     /// For each id, whether the blob is there, or visible in an index.
@@ -158,23 +156,31 @@ impl OwnTables {
         self.0.iter().flat_map(OwnTable::packs).map(|(_, name)| name).collect()
     }
 
-    /// Calls `each` with (pack, place, id, links) for every page, until it breaks off.
-    pub(crate) fn each_page<B>(
-        &self,
-        domain: DomainId,
-        mut each: impl FnMut(PackName, u32, BlobId, &[BlobId]) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        for own in &self.0 {
-            for (number, name) in own.packs() {
-                let (_, kind) = own.table.pack_at(number);
-                if kind != BlobKind::Page {
-                    continue;
+    /// Entries of the tables, with those of others in them.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|own| own.table.len())
+    }
+
+    /// Calls `found` with an id's place in `ids`, which are sorted, and with slot and kind of each of its copies, one table after the other.
+    pub(crate) fn find_batch(&self, ids: &[BlobId], mut found: impl FnMut(usize, Slot, BlobKind)) {
+        for (table, own) in (0..).zip(&self.0) {
+            own.table.find_batch(ids, |asked, TablePlace { ordinal, pack, .. }| {
+                if own.is_own(pack) {
+                    found(asked, Slot { table, ordinal }, own.table.pack_at(pack).1);
                 }
-                for (place, entry) in own.table.footer(number, domain).entries.iter().enumerate() {
-                    each(name, place as u32, entry.id, &entry.links)?;
-                }
-            }
+            });
         }
-        ControlFlow::Continue(())
+    }
+
+    /// Calls `each` with the links of a blob.
+    pub(crate) fn each_link(&self, slot: Slot, each: impl FnMut(BlobId)) {
+        self.0[slot.table as usize].table.each_link(slot.ordinal, each);
+    }
+
+    /// Packs of pages: name, table, and the ordinals of the pages.
+    pub(crate) fn page_packs(&self) -> impl Iterator<Item = (PackName, u32, Range<u32>)> {
+        let packs = (0..).zip(&self.0).flat_map(|(number, own)| own.packs().map(move |(pack, name)| (number, own, pack, name)));
+        let pages = packs.filter(|(_, own, pack, _)| own.table.pack_at(*pack).1 == BlobKind::Page);
+        pages.map(|(number, own, pack, name)| (name, number, own.table.ordinals(pack)))
     }
 }

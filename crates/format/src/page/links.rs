@@ -17,6 +17,8 @@ impl LinkTable {
         let mut ids: Vec<BlobId> = ids.collect();
         ids.sort_unstable();
         ids.dedup();
+        // Of a leaf with many small files they are a few, and they are kept until the pack of pages is full.
+        ids.shrink_to_fit();
         within("links of a page", ids.len(), limits::PAGE_LINKS_MAX)?;
         Ok(Self { ids })
     }

@@ -14,8 +14,8 @@
 //! fan-out  = place in the order (u32) of the first id whose leading bits are at least b, for each b, and the number of entries
 //! ```
 
+use super::SegmentPack;
 use super::filter::Filter;
-use super::{SegmentPack, record};
 use crate::blob::BlobKind;
 use crate::codec::{FormatError, Reader, Result, Writer, checksum};
 use crate::id::{BlobId, FooterHash, PackName};
@@ -177,8 +177,10 @@ pub(super) struct Layout {
     pub(super) entries: u32,
     pub(super) packs: Vec<SegmentPack>,
     pub(super) places: Vec<PackPlace>,
+    /// Where the ordinals of each pack end.
+    ends: Vec<u32>,
     shards: Vec<Shard>,
-    fan_out_bits: u8,
+    pub(super) fan_out_bits: u8,
     sections: [Range<usize>; SECTIONS],
     checksums: [[u8; 32]; SECTIONS],
 }
@@ -192,6 +194,7 @@ impl Layout {
             entries: header.entries,
             packs: Vec::new(),
             places: Vec::new(),
+            ends: Vec::new(),
             shards: Vec::new(),
             fan_out_bits: header.fan_out_bits,
             sections,
@@ -223,8 +226,8 @@ impl Layout {
 
     /// Place of the pack that an ordinal belongs to.
     pub(super) fn pack_of(&self, ordinal: u32) -> Option<u32> {
-        let pack = self.places.partition_point(|place| place.ordinals.end <= ordinal);
-        self.places.get(pack).filter(|place| place.ordinals.contains(&ordinal)).map(|_| pack as u32)
+        let pack = self.ends.partition_point(|end| *end <= ordinal);
+        (pack < self.ends.len()).then_some(pack as u32)
     }
 
     /// The shard that an id would stand in.
@@ -236,13 +239,6 @@ impl Layout {
     #[cfg(test)]
     pub(super) fn shards(&self) -> usize {
         self.shards.len()
-    }
-
-    /// Places in the order between which a prefix would stand.
-    pub(super) fn bucket(&self, fan_out: &[u8], prefix: u64) -> Range<usize> {
-        let bucket = bucket_of(prefix, self.fan_out_bits);
-        let at = |place| record::<4>(fan_out, place).map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
-        at(bucket)..at(bucket + 1)
     }
 
     /// Where in its bucket of so many entries a prefix is expected.
@@ -272,6 +268,7 @@ impl Layout {
         let sound = ordinal == self.entries
             && key * 4 == self.sections[Section::PackKeys as usize].len()
             && link * LINK_BYTES == self.sections[Section::Links as usize].len();
+        self.ends = places.iter().map(|place| place.ordinals.end).collect();
         (self.packs, self.places) = (packs, places);
         if sound { Ok(()) } else { Err(COUNTS) }
     }

@@ -14,6 +14,7 @@
 
 mod filter;
 mod layout;
+mod search;
 mod set;
 mod write;
 
@@ -25,12 +26,8 @@ use crate::codec::{FormatError, Result};
 use crate::id::{BlobId, DomainId, FooterHash, KeyId, PackName};
 use crate::pack::{Checksum, Footer, FooterEntry};
 use layout::{LINK_BYTES, Layout, ORDER_BYTES, ROW_BYTES, Row, Section};
+use search::Search;
 use std::ops::Range;
-
-/// Ids that are looked up together: few enough that their rows stay near the processor.
-const TOGETHER: usize = 256;
-/// Ids are spread evenly, so most stand within so many places of where they are expected in a bucket.
-const NEAR: usize = 8;
 
 /// A pack that a segment covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +73,17 @@ pub struct SegmentEntry {
     pub key: KeyId,
     /// Checksum of the sealed bytes.
     pub checksum: Checksum,
+}
+
+/// Where a segment has a copy of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentPlace {
+    /// Place in the segment.
+    pub ordinal: u32,
+    /// Place of its pack in [`Segment::packs`].
+    pub pack: u32,
+    /// Place of the blob in its pack's footer.
+    pub place: u32,
 }
 
 /// A segment over bytes in memory or memory-mapped.
@@ -129,8 +137,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// Whether the filter lets the id through: false means that it is not here, true that it probably is.
     #[must_use]
     pub fn contains_maybe(&self, id: &BlobId) -> bool {
-        let filters = self.section(Section::Filters);
-        self.layout.shard(id).is_some_and(|shard| shard.filter.contains(filters, id))
+        self.search().contains_maybe(id)
     }
 
     /// All copies of a blob, lowest pack number first.
@@ -143,27 +150,21 @@ impl<B: AsRef<[u8]>> Segment<B> {
 
     /// Calls `found` for all copies of a blob, lowest pack number first.
     pub fn find_each(&self, id: &BlobId, mut found: impl FnMut(SegmentEntry)) {
-        if self.contains_maybe(id)
-            && let Some(at) = self.first(id)
-        {
-            self.each_from(at, id, &mut found);
-        }
+        self.search().find(id, |ordinal| self.try_entry(ordinal).into_iter().for_each(&mut found));
     }
 
-    /// Looks up many ids, best sorted: calls `found` with an id's place in `ids` for each of its copies. Asks the filter for
-    /// all of some before the first row of these is read, so that ids that are not here cost no reads.
+    /// Looks up many ids, best sorted: calls `found` with an id's place in `ids` for each of its copies, lowest pack number first.
     pub fn find_batch(&self, ids: &[BlobId], mut found: impl FnMut(usize, SegmentEntry)) {
-        let mut likely: Vec<(usize, usize)> = Vec::with_capacity(TOGETHER);
-        for (number, some) in ids.chunks(TOGETHER).enumerate() {
-            let maybe = (0..).zip(some).filter(|(_, id)| self.contains_maybe(id));
-            likely.clear();
-            likely.extend(maybe.filter_map(|(place, id)| Some((place, self.first(id)?))));
-            // Rows lie anywhere in memory: those that are asked for one right behind the other are on their way together.
-            likely.retain(|(place, at)| self.order(*at).is_some_and(|(_, ordinal)| self.is_row_of(ordinal, &some[*place])));
-            for (place, at) in &likely {
-                self.each_from(*at, &some[*place], |entry| found(number * TOGETHER + place, entry));
-            }
-        }
+        self.search().find_batch(ids, |place, ordinal| {
+            self.try_entry(ordinal).into_iter().for_each(|entry| found(place, entry));
+        });
+    }
+
+    /// Looks up where many ids are, best sorted: as [`Segment::find_batch`], with no more of the copies than that.
+    pub fn find_places(&self, ids: &[BlobId], mut found: impl FnMut(usize, SegmentPlace)) {
+        self.search().find_batch(ids, |place, ordinal| {
+            self.place(ordinal).into_iter().for_each(|copy| found(place, copy));
+        });
     }
 
     /// The entry at this place; zeros where the segment has none or it is damaged.
@@ -184,7 +185,13 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// Links of the entry at this place; see [`Segment::verify`] before anything is deleted by them.
     #[must_use]
     pub fn links(&self, ordinal: u32) -> Vec<BlobId> {
-        self.layout.pack_of(ordinal).and_then(|pack| self.link_list(pack, ordinal)).unwrap_or_default()
+        self.each_link(ordinal).collect()
+    }
+
+    /// The same one by one.
+    pub fn each_link(&self, ordinal: u32) -> impl Iterator<Item = BlobId> {
+        let links = self.layout.pack_of(ordinal).and_then(|pack| self.link_list(pack, ordinal));
+        links.unwrap_or_default().iter().map(|link| BlobId(*link))
     }
 
     /// The footer of a pack, exactly as it stands in the pack; `domain` is not kept in the segment. Not verified.
@@ -196,7 +203,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let entries = self.ordinals(pack).filter_map(|ordinal| {
             let row = self.row(ordinal)?;
             let (key, offset, length) = (row.key, row.offset, row.length);
-            let links = self.link_list(pack, ordinal).unwrap_or_default();
+            let links = self.link_list(pack, ordinal).unwrap_or_default().iter().map(|link| BlobId(*link)).collect();
             Some(FooterEntry { id: row.id, key, offset, length, checksum: row.checksum, links })
         });
         Footer { domain, name: covered.name, kind: covered.kind, keys: self.pack_keys(pack), entries: entries.collect() }
@@ -210,6 +217,10 @@ impl<B: AsRef<[u8]>> Segment<B> {
             return Err(FormatError::Checksum("footer in a segment"));
         }
         Ok(footer)
+    }
+
+    fn search(&self) -> Search<'_> {
+        Search::new(&self.layout, self.bytes.as_ref())
     }
 
     fn section(&self, section: Section) -> &[u8] {
@@ -246,16 +257,21 @@ impl<B: AsRef<[u8]>> Segment<B> {
     }
 
     fn try_entry(&self, ordinal: u32) -> Option<SegmentEntry> {
-        let pack = self.layout.pack_of(ordinal)?;
-        let place = &self.layout.places[pack as usize];
+        let SegmentPlace { pack, place, .. } = self.place(ordinal)?;
+        let keys = &self.layout.places[pack as usize].keys;
         let row = self.row(ordinal)?;
-        let key = place.keys.start + usize::from(row.key);
-        let key = if key < place.keys.end { self.key(key)? } else { return None };
+        let key = keys.start + usize::from(row.key);
+        let key = if key < keys.end { self.key(key)? } else { return None };
         let (id, offset, length, checksum) = (row.id, row.offset, row.length, row.checksum);
-        Some(SegmentEntry { ordinal, id, pack, place: ordinal - place.ordinals.start, offset, length, key, checksum })
+        Some(SegmentEntry { ordinal, id, pack, place, offset, length, key, checksum })
     }
 
-    fn link_list(&self, pack: u32, ordinal: u32) -> Option<Vec<BlobId>> {
+    fn place(&self, ordinal: u32) -> Option<SegmentPlace> {
+        let pack = self.layout.pack_of(ordinal)?;
+        Some(SegmentPlace { ordinal, pack, place: ordinal - self.layout.places[pack as usize].ordinals.start })
+    }
+
+    fn link_list(&self, pack: u32, ordinal: u32) -> Option<&[[u8; LINK_BYTES]]> {
         let place = self.layout.places.get(pack as usize)?;
         if place.links.is_empty() {
             return None;
@@ -263,61 +279,12 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let start = if ordinal == place.ordinals.start { 0 } else { self.row(ordinal.checked_sub(1)?)?.links_end as usize };
         let end = self.row(ordinal)?.links_end as usize;
         let links = self.pack_links(pack).get(start.checked_mul(LINK_BYTES)?..end.checked_mul(LINK_BYTES)?)?;
-        Some(links.as_chunks::<LINK_BYTES>().0.iter().map(|link| BlobId(*link)).collect())
+        Some(links.as_chunks().0)
     }
 
     /// Prefix and ordinal at a place of the order.
     fn order(&self, place: usize) -> Option<(u64, u32)> {
         record::<ORDER_BYTES>(self.section(Section::Order), place).map(layout::read_order)
-    }
-
-    /// The place in the order of the first entry with this id, as far as prefixes and, where several are the same, rows tell.
-    fn first(&self, id: &BlobId) -> Option<usize> {
-        let prefix = layout::prefix(id);
-        let places = self.layout.bucket(self.section(Section::FanOut), prefix);
-        let bucket = self.section(Section::Order).as_chunks::<ORDER_BYTES>().0.get(places.clone())?;
-        let at = first_from(bucket, prefix, self.layout.expected(prefix, bucket.len()));
-        let is_same = |at: usize| bucket.get(at).is_some_and(|order| layout::read_order(order).0 == prefix);
-        if !is_same(at) {
-            return None;
-        }
-        if !is_same(at + 1) {
-            return Some(places.start + at);
-        }
-        // Several copies, or ids that somebody chose to begin alike.
-        let several = &bucket[at..];
-        let several = &several[..several.partition_point(|order| layout::read_order(order).0 == prefix)];
-        let before = several.partition_point(|order| self.row(layout::read_order(order).1).is_some_and(|row| row.id < *id));
-        Some(places.start + at + before)
-    }
-
-    /// The entries with this id, from a place in the order on.
-    fn each_from(&self, at: usize, id: &BlobId, mut found: impl FnMut(SegmentEntry)) {
-        let prefix = layout::prefix(id);
-        for at in at.. {
-            match self.order(at).filter(|(same, _)| *same == prefix).and_then(|(_, ordinal)| self.try_entry(ordinal)) {
-                Some(entry) if entry.id == *id => found(entry),
-                _ => return,
-            }
-        }
-    }
-
-    fn is_row_of(&self, ordinal: u32, id: &BlobId) -> bool {
-        let row = record::<ROW_BYTES>(self.section(Section::Rows), ordinal as usize);
-        row.is_some_and(|row| row.starts_with(id.as_bytes()))
-    }
-}
-
-/// The first place of a bucket whose prefix is at least this, looked for near where it is expected first.
-fn first_from(bucket: &[[u8; ORDER_BYTES]], prefix: u64, expected: usize) -> usize {
-    let is_before = |at: usize| layout::read_order(&bucket[at]).0 < prefix;
-    let mut step = NEAR;
-    loop {
-        let (low, high) = (expected.saturating_sub(step), bucket.len().min(expected + step));
-        if (low == 0 || is_before(low - 1)) && (high == bucket.len() || !is_before(high)) {
-            return low + bucket[low..high].partition_point(|order| layout::read_order(order).0 < prefix);
-        }
-        step *= 2;
     }
 }
 

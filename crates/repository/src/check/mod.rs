@@ -6,7 +6,7 @@
 mod objects;
 mod packs;
 
-use crate::collect::{Marks, all_roots_now};
+use crate::collect::{Marks, Root, all_roots_now};
 use crate::fault::Outcome;
 use crate::heavy::compute;
 use crate::index::{Index, Slot};
@@ -17,6 +17,9 @@ use format::record::{RecordKind, SignedRecord};
 use format::{DomainId, KeyId, names};
 use objects::LostKeys;
 use std::collections::HashSet;
+
+/// Points that are walked between two words about progress.
+const ROOTS_TOGETHER: usize = 64;
 
 impl Inner {
     pub(crate) async fn check(&self, options: &CheckOptions, progress: &ProgressSink) -> Outcome<CheckReport> {
@@ -43,10 +46,12 @@ impl Inner {
         let points = transaction.points(self.domain).await?;
         drop(transaction);
         let mut marks = Marks::new(&index);
-        for (done, mut root) in roots.into_iter().enumerate() {
-            root.set_aside = true; // name everything that is missing instead of stopping at the first
-            compute(|| marks.reach(&index, root, progress))?;
-            progress(Progress { phase: "walking points", done: done as u64 + 1, total: None, bytes: 0 });
+        // Name everything that is missing instead of stopping at the first.
+        let roots: Vec<Root> = roots.into_iter().map(|root| Root { set_aside: true, ..root }).collect();
+        for (done, roots) in roots.chunks(ROOTS_TOGETHER).enumerate() {
+            compute(|| marks.reach(&index, roots, progress))?;
+            let done = (done * ROOTS_TOGETHER + roots.len()) as u64;
+            progress(Progress { phase: "walking points", done, total: None, bytes: 0 });
         }
         let listed = |state| matches!(state, PointRowState::Committed | PointRowState::SoftDeleted);
         report.points = points.iter().filter(|row| row.kind == RecordKind::Point && listed(row.state)).count() as u64;

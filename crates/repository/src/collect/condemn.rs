@@ -3,7 +3,7 @@
 use super::mark::Marks;
 use super::roots::{Since, all_roots};
 use crate::fault::Outcome;
-use crate::heavy::compute;
+use crate::heavy::compute_aside;
 use crate::index::{Index, Slot};
 use crate::ledger::{CondemnedRow, PackRow, PackState, SessionState};
 use crate::repository::Inner;
@@ -45,10 +45,10 @@ impl Inner {
         }
         transaction.commit().await?;
 
-        let (pages, candidates) = compute(|| {
+        let (pages, candidates) = compute_aside(|| {
             index.verify()?;
             let mut marks = Marks::new(&index);
-            roots.into_iter().try_for_each(|root| marks.reach(&index, root, progress))?;
+            marks.reach(&index, &roots, progress)?;
             refuse_lacking(&marks, has_given_up)?;
             Outcome::Ok((marks.pages, candidates(&index, &marks, &origins)))
         })?;
@@ -95,10 +95,8 @@ struct Candidates {
 fn candidates(index: &Index, marks: &Marks, origins: &HashMap<SessionId, Origin>) -> Candidates {
     let mut candidates = Candidates::default();
     for (number, table) in index.tables.iter().enumerate() {
-        for ordinal in 0..table.len() as u32 {
-            let entry = table.entry(ordinal);
-            let Some(pack) = index.table_packs[number][entry.pack as usize] else { continue };
-            let pack = &index.packs[pack as usize];
+        for (place_in_table, pack) in (0..).zip(&index.table_packs[number]) {
+            let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
             if pack.row.state != PackState::Proven {
                 continue;
             }
@@ -106,18 +104,18 @@ fn candidates(index: &Index, marks: &Marks, origins: &HashMap<SessionId, Origin>
             if origin == Origin::Interrupted {
                 candidates.sighted.insert(pack.row.name);
             }
-            let slot = Slot { table: number as u32, ordinal };
-            if marks.is_marked(slot) || pack.condemned.contains_key(&entry.place) {
-                continue;
-            }
             let has_grace = pack.row.kind == Some(BlobKind::Data) || sabotaged(Sabotage::PagesHaveGrace);
-            match origin {
-                Origin::Running if has_grace => {}
-                Origin::Interrupted if has_grace && pack.row.sightings == 0 => {
-                    candidates.spared.insert(pack.row.name, pack.row.length);
-                }
-                Origin::Running | Origin::Interrupted | Origin::Settled => {
-                    candidates.condemned.entry(pack.row.name).or_default().push(entry.place);
+            let is_marked = |ordinal| marks.is_marked(Slot { table: number as u32, ordinal });
+            let unreached = (0..).zip(table.ordinals(place_in_table)).filter(|(_, ordinal)| !is_marked(*ordinal));
+            for (place, _) in unreached.filter(|(place, _)| !pack.condemned.contains_key(place)) {
+                match origin {
+                    Origin::Running if has_grace => {}
+                    Origin::Interrupted if has_grace && pack.row.sightings == 0 => {
+                        candidates.spared.insert(pack.row.name, pack.row.length);
+                    }
+                    Origin::Running | Origin::Interrupted | Origin::Settled => {
+                        candidates.condemned.entry(pack.row.name).or_default().push(place);
+                    }
                 }
             }
         }

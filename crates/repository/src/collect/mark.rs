@@ -11,113 +11,211 @@ use crate::ledger::{CondemnedRow, DamageSource};
 use contract::{ErrorKind, Progress, ProgressSink};
 use format::BlobId;
 use format::blob::BlobKind;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::{mem, thread};
 
-/// Blobs that are looked up together, at least while there are more.
+/// Blobs that a thread looks up together, at least while there are more.
 const TOGETHER: usize = 256 << 10;
+/// Pages that a thread takes at once.
+const PAGES_TOGETHER: usize = 64;
+/// Threads, at most: each has its own blobs in memory.
+const THREADS_MAX: usize = 4;
+/// Entries of an index for which one thread is enough.
+const ENTRIES_OF_ONE: usize = 1 << 17;
 /// Pages between two words about progress.
 const PROGRESS_EVERY: u64 = 256;
 
 /// Which entries of an index are reached.
 pub(crate) struct Marks {
-    bits: Vec<Vec<u64>>,
+    bits: Vec<Vec<AtomicU64>>,
     pub(crate) pages: u64,
     /// Blobs that a root reaches and of which there is no copy at all.
     pub(crate) missing: Vec<BlobId>,
 }
 
+/// What the threads of a marking share.
+struct Marking<'a> {
+    index: &'a Index,
+    bits: &'a [Vec<AtomicU64>],
+    progress: &'a ProgressSink,
+    /// Whether a blob without any copy is an error.
+    must_be_there: bool,
+    todo: Mutex<Todo>,
+    /// There are more pages, or nobody will find any more.
+    changed: Condvar,
+}
+
+struct Todo {
+    /// Pages that were reached and whose links were not. What they name is fetched when there is room for it: all that the pages of a
+    /// level name may be all that there is.
+    pages: Vec<Slot>,
+    /// Pages whose links were fetched.
+    done: u64,
+    /// Threads that may find more pages.
+    busy: usize,
+    missing: Vec<BlobId>,
+    failed: Option<Fault>,
+}
+
 impl Marks {
     /// Nothing reached yet.
     pub(crate) fn new(index: &Index) -> Self {
-        let bits = index.tables.iter().map(|table| vec![0; table.len().div_ceil(64)]).collect();
+        let bits = index.tables.iter().map(|table| (0..table.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect()).collect();
         Self { bits, pages: 0, missing: Vec::new() }
     }
 
     /// Whether the entry was reached.
     pub(crate) fn is_marked(&self, slot: Slot) -> bool {
-        self.bits[slot.table as usize][slot.ordinal as usize / 64] >> (slot.ordinal % 64) & 1 == 1
+        self.bits[slot.table as usize][slot.ordinal as usize / 64].load(Ordering::Relaxed) >> (slot.ordinal % 64) & 1 == 1
     }
 
-    /// Marks an entry; true if it was not marked before.
-    fn mark(&mut self, slot: Slot) -> bool {
-        let word = &mut self.bits[slot.table as usize][slot.ordinal as usize / 64];
-        let before = *word;
-        *word |= 1 << (slot.ordinal % 64);
-        *word != before
+    /// Marks everything that these roots reach. A blob without any copy is an error, unless the roots that reach it were set aside.
+    pub(crate) fn reach(&mut self, index: &Index, roots: &[Root], progress: &ProgressSink) -> Outcome<()> {
+        for set_aside in [false, true] {
+            let mut ids: Vec<BlobId> = roots.iter().filter(|root| root.set_aside == set_aside).map(|root| root.page).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let todo = Todo { pages: Vec::new(), done: self.pages, busy: 0, missing: mem::take(&mut self.missing), failed: None };
+            let (must_be_there, todo) = (!set_aside, Mutex::new(todo));
+            let marking = Marking { index, bits: &self.bits, progress, must_be_there, todo, changed: Condvar::new() };
+            let outcome = ids.chunks(TOGETHER).try_for_each(|ids| marking.reach_some(ids));
+            let outcome = outcome.and_then(|()| marking.reach_all());
+            let todo = marking.todo.into_inner().expect("no panic under this lock");
+            (self.pages, self.missing) = (todo.done, todo.missing);
+            outcome?;
+        }
+        Ok(())
+    }
+}
+
+impl Marking<'_> {
+    fn lock(&self) -> MutexGuard<'_, Todo> {
+        self.todo.lock().expect("no panic under this lock")
     }
 
-    /// Marks everything that a root reaches. A blob without any copy is an error, unless the root was set aside.
-    pub(crate) fn reach(&mut self, index: &Index, root: Root, progress: &ProgressSink) -> Outcome<()> {
-        let mut todo = vec![root.page];
-        // What pages name is fetched when there is room for it: all that the pages of a level name may be all that there is.
-        let mut pages: Vec<Slot> = Vec::new();
-        loop {
-            while todo.len() < TOGETHER
-                && let Some(page) = pages.pop()
-            {
-                todo.extend(index.links(page));
-                self.pages += 1;
-                if self.pages.is_multiple_of(PROGRESS_EVERY) {
-                    progress(Progress { phase: "marking", done: self.pages, total: None, bytes: 0 });
-                }
-            }
-            if todo.is_empty() {
-                return Ok(());
-            }
+    /// Marks what pages name, and so on.
+    fn reach_all(&self) -> Outcome<()> {
+        let entries: usize = self.index.tables.iter().map(|table| table.len()).sum();
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = if entries <= ENTRIES_OF_ONE { 1 } else { cores.min(THREADS_MAX) };
+        thread::scope(|scope| {
+            (1..threads).for_each(|_| drop(scope.spawn(|| self.work())));
+            self.work();
+        });
+        self.lock().failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Marks until there is nothing left to do for anybody.
+    fn work(&self) {
+        let mut ids = Vec::new();
+        while self.fetch(&mut ids) {
             // Of each page they are sorted already, which this makes use of.
-            todo.sort();
-            todo.dedup();
-            self.reach_some(index, root, &todo, &mut pages)?;
-            todo.clear();
+            ids.sort();
+            ids.dedup();
+            let _busy = Busy(self);
+            if let Err(fault) = self.reach_some(&ids) {
+                self.lock().failed.get_or_insert(fault);
+            }
+            ids.clear();
         }
     }
 
-    /// Marks the copies of these blobs that are kept, and adds those of pages that were not marked before.
-    fn reach_some(&mut self, index: &Index, root: Root, ids: &[BlobId], pages: &mut Vec<Slot>) -> Outcome<()> {
-        let copies = index.copies_of(ids);
-        let mut expected = 0;
+    /// Fetches links of pages. False if no page is left and nobody can find one, or somebody failed.
+    fn fetch(&self, ids: &mut Vec<BlobId>) -> bool {
+        let mut todo = self.lock();
+        while todo.pages.is_empty() && todo.busy > 0 && todo.failed.is_none() {
+            todo = self.changed.wait(todo).expect("no panic under this lock");
+        }
+        if todo.pages.is_empty() || todo.failed.is_some() {
+            return false;
+        }
+        todo.busy += 1;
+        while ids.len() < TOGETHER && !todo.pages.is_empty() {
+            // Not all of them, so that others have something to do.
+            let rest = todo.pages.len() - todo.pages.len().div_ceil(2).min(PAGES_TOGETHER);
+            let pages = todo.pages.split_off(rest);
+            let before = todo.done;
+            todo.done += pages.len() as u64;
+            if todo.done / PROGRESS_EVERY > before / PROGRESS_EVERY {
+                (self.progress)(Progress { phase: "marking", done: todo.done, total: None, bytes: 0 });
+            }
+            drop(todo);
+            pages.into_iter().for_each(|page| self.index.each_link(page, |id| ids.push(id)));
+            todo = self.lock();
+        }
+        true
+    }
+
+    /// Marks the copies of these blobs that are kept. Pages among them that were not marked before are to do.
+    fn reach_some(&self, ids: &[BlobId]) -> Outcome<()> {
+        let copies = self.index.copies_of(ids);
+        let (mut expected, mut pages, mut missing) = (0, Vec::new(), Vec::new());
         for copies in copies.chunk_by(|left, right| left.asked == right.asked) {
             let place = copies[0].asked as usize;
-            self.lack(&ids[expected..place], root)?;
+            missing.extend_from_slice(&ids[expected..place]);
             expected = place + 1;
-            for copy in kept_copies(index, copies) {
+            for copy in kept_copies(self.index, copies) {
                 // Copies that are kept beside each other may name different blobs: only a reader can tell which one is right.
-                if self.mark(copy.slot) && index.packs[copy.pack as usize].row.kind == Some(BlobKind::Page) {
+                if self.mark(copy.slot) && self.index.packs[copy.pack as usize].row.kind == Some(BlobKind::Page) {
                     pages.push(copy.slot);
                 }
             }
         }
-        self.lack(&ids[expected..], root)
-    }
-
-    /// Blobs that are in no pack.
-    fn lack(&mut self, ids: &[BlobId], root: Root) -> Outcome<()> {
-        self.missing.extend_from_slice(ids);
-        match ids.first() {
-            Some(id) if !root.set_aside => Err(Fault::answer(
+        missing.extend_from_slice(&ids[expected..]);
+        let lacking = missing.first().filter(|_| self.must_be_there).copied();
+        let mut todo = self.lock();
+        todo.pages.append(&mut pages);
+        todo.missing.append(&mut missing);
+        drop(todo);
+        self.changed.notify_all();
+        lacking.map_or(Ok(()), |id| {
+            Err(Fault::answer(
                 ErrorKind::Corrupt,
                 format!("blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"),
-            )),
-            _ => Ok(()),
-        }
+            ))
+        })
+    }
+
+    /// Marks an entry; true if it was not marked before.
+    fn mark(&self, slot: Slot) -> bool {
+        let bit = 1 << (slot.ordinal % 64);
+        self.bits[slot.table as usize][slot.ordinal as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+}
+
+/// A thread that may find more pages, until this is dropped.
+struct Busy<'a>(&'a Marking<'a>);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.lock().busy -= 1;
+        self.0.changed.notify_all();
     }
 }
 
 /// The copies that are kept of a blob that is reached.
 fn kept_copies<'a>(index: &'a Index, copies: &'a [PlacedCopy]) -> impl Iterator<Item = &'a PlacedCopy> {
+    // Whatever it is, the only one is kept.
+    let is_only_one = copies.len() == 1;
     let damage = |copy: &PlacedCopy| index.packs[copy.pack as usize].damaged.get(&copy.place).copied();
     // A page whose links do not resolve is seen by nobody: it must not displace one whose do.
     let hidden = |copy: &PlacedCopy| index.packs[copy.pack as usize].condemned.get(&copy.place) == Some(&CondemnedRow::UNPROVEN);
     let sound = || copies.iter().filter(|copy| damage(copy).is_none());
-    let winner = sound().find(|copy| !hidden(copy)).or_else(|| sound().next());
-    let only_damaged = copies.iter().all(|copy| damage(copy) == Some(DamageSource::Verified));
+    let winner = if is_only_one { None } else { sound().find(|copy| !hidden(copy)).or_else(|| sound().next()) };
+    let only_damaged = is_only_one || copies.iter().all(|copy| damage(copy) == Some(DamageSource::Verified));
     copies.iter().filter(move |copy| {
+        if only_damaged {
+            return true;
+        }
         let is_winner = winner.is_some_and(|winner| winner.slot == copy.slot);
         let kept_beside = match damage(copy) {
             Some(DamageSource::Verified) => false,
             Some(DamageSource::Reported | DamageSource::Unreadable) => true,
             None => index.packs[copy.pack as usize].row.recovered,
         };
-        is_winner || kept_beside || only_damaged
+        is_winner || kept_beside
     })
 }
 
@@ -137,7 +235,7 @@ mod tests {
             let row = PackRow { recovered, ..samples::pack_row(number, 1) };
             let footer = samples::footer(&row, &[BLOB]);
             samples::push(&mut index, row);
-            index.add(Arc::new(Table::Tail(footer)), None);
+            index.add(Arc::new(Table::tail(footer)), None);
         }
         index.packs[0].damaged = damage.map(|source| (0, source)).into_iter().collect();
         index
@@ -146,7 +244,7 @@ mod tests {
     fn kept(index: &Index) -> [bool; 2] {
         let mut marks = Marks::new(index);
         let progress: ProgressSink = Arc::new(|_| {});
-        marks.reach(index, Root { page: BLOB, set_aside: false }, &progress).unwrap();
+        marks.reach(index, &[Root { page: BLOB, set_aside: false }], &progress).unwrap();
         [0, 1].map(|table| marks.is_marked(Slot { table, ordinal: 0 }))
     }
 

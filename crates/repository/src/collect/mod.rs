@@ -22,7 +22,7 @@ mod roots;
 mod sweep;
 
 pub(crate) use mark::Marks;
-pub(crate) use roots::{all_roots_now, running_sessions};
+pub(crate) use roots::{Root, all_roots_now, running_sessions};
 
 use crate::fault::{Fault, Outcome};
 use crate::ledger::{SessionKind, SessionState};

@@ -3,7 +3,7 @@
 use super::mark::Marks;
 use super::roots::{Since, all_roots, running_sessions};
 use crate::fault::Outcome;
-use crate::heavy::compute;
+use crate::heavy::compute_aside;
 use crate::index::{Index, Slot};
 use crate::ledger::{
     CondemnedRow, DamageRow, DomainRow, JournalRow, PackRow, PackState, PointRowState, SessionKind, SessionRow, SessionState,
@@ -57,17 +57,17 @@ impl Inner {
         drop(transaction);
 
         let running: HashSet<SessionId> = running.iter().map(|row| row.id).collect();
-        let (pages, verdict) = compute(|| {
+        let (pages, verdict) = compute_aside(|| {
             index.verify()?;
             let mut marks = Marks::new(&index);
             let mut pardoned = HashSet::new();
             for (roots, are_of_now) in [(roots, true), (roots_since, false)] {
-                for root in roots.into_iter().filter(|_| !sabotaged(Sabotage::NoSecondMark)) {
-                    marks.reach(&index, root, progress)?;
+                if !sabotaged(Sabotage::NoSecondMark) {
+                    marks.reach(&index, &roots, progress)?;
                 }
                 if are_of_now {
                     refuse_lacking(&marks, has_given_up)?;
-                    pardoned = reached_places(&index, &marks, &condemned);
+                    pardoned = reached_places(&index, &marks);
                 }
             }
             let dead = dead_places(&index, &marks, &condemned, limit, &running);
@@ -224,7 +224,7 @@ fn dead_places(
     limit: u64,
     running: &HashSet<SessionId>,
 ) -> BTreeMap<PackName, BTreeSet<u32>> {
-    let reached = reached_places(index, marks, condemned);
+    let reached = reached_places(index, marks);
     let mut dead: BTreeMap<PackName, BTreeSet<u32>> = BTreeMap::new();
     for row in condemned {
         let Some(pack) = index.by_name.get(&row.pack).map(|pack| &index.packs[*pack as usize].row) else { continue };
@@ -257,21 +257,18 @@ pub(super) fn wanted_again(index: &Index, damage: &[DamageRow]) -> HashMap<PackN
 }
 
 /// Condemned copies that the marking reached.
-fn reached_places(index: &Index, marks: &Marks, condemned: &[CondemnedRow]) -> HashSet<(PackName, u32)> {
-    let packs: HashSet<PackName> = condemned.iter().map(|row| row.pack).collect();
+fn reached_places(index: &Index, marks: &Marks) -> HashSet<(PackName, u32)> {
     let mut reached = HashSet::new();
     for (number, table) in index.tables.iter().enumerate() {
-        let here = index.table_packs[number].iter().flatten();
-        if !here.into_iter().any(|pack| packs.contains(&index.packs[*pack as usize].row.name)) {
-            continue;
-        }
-        for ordinal in 0..table.len() as u32 {
-            let entry = table.entry(ordinal);
-            let Some(pack) = index.table_packs[number][entry.pack as usize] else { continue };
-            let pack = &index.packs[pack as usize];
-            if pack.condemned.contains_key(&entry.place) && marks.is_marked(Slot { table: number as u32, ordinal }) {
-                reached.insert((pack.row.name, entry.place));
-            }
+        for (place_in_table, pack) in (0..).zip(&index.table_packs[number]) {
+            let Some(pack) = pack.map(|pack| &index.packs[pack as usize]) else { continue };
+            let ordinals = table.ordinals(place_in_table);
+            let is_reached = |place: u32| {
+                let ordinal = ordinals.start.checked_add(place).filter(|ordinal| *ordinal < ordinals.end);
+                ordinal.is_some_and(|ordinal| marks.is_marked(Slot { table: number as u32, ordinal }))
+            };
+            let places = pack.condemned.keys().copied().filter(|place| is_reached(*place));
+            reached.extend(places.map(|place| (pack.row.name, place)));
         }
     }
     reached

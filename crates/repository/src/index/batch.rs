@@ -1,15 +1,10 @@
 //! Many ids at once. They are asked for in their order, one table after the other, so that what is read of a table stays near: looked up
 //! one by one, every id touches every table anew.
 
-use super::{BlobCopy, Index, Slot, Table, TableEntry};
+use super::{BlobCopy, Index, Slot, Table, TablePlace};
 use crate::ledger::PackState;
 use format::BlobId;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread;
-
-/// Ids for which a thread of its own is worth while.
-const IDS_A_THREAD: usize = 8192;
 
 /// A copy of one of the blobs that were asked for.
 #[derive(Debug, Clone, Copy)]
@@ -24,19 +19,11 @@ pub(crate) struct PlacedCopy {
 }
 
 impl Index {
-    /// What an entry of a table is a copy of. None in packs that are gone; and none in packs of running sessions that are not proven
+    /// The pack of a copy at a place of a table. None in packs that are gone; and none in packs of running sessions that are not proven
     /// yet, which do not count for anybody else and go with their session.
-    fn copy(&self, table: u32, entry: &TableEntry) -> Option<BlobCopy> {
-        let pack = self.table_packs[table as usize][entry.pack as usize]?;
-        let is_proven = self.packs[pack as usize].row.state == PackState::Proven;
-        is_proven.then_some(BlobCopy {
-            slot: Slot { table, ordinal: entry.ordinal },
-            pack,
-            place: entry.place,
-            offset: entry.offset,
-            length: entry.length,
-            key: entry.key,
-        })
+    fn proven_pack(&self, table: u32, pack: u32) -> Option<u32> {
+        let pack = self.table_packs[table as usize][pack as usize]?;
+        (self.packs[pack as usize].row.state == PackState::Proven).then_some(pack)
     }
 
     fn numbered_tables(&self) -> impl Iterator<Item = (u32, &Arc<Table>)> {
@@ -47,7 +34,16 @@ impl Index {
     pub(crate) fn copies(&self, id: &BlobId) -> Vec<BlobCopy> {
         let mut copies = Vec::new();
         for (table, entries) in self.numbered_tables() {
-            entries.find(id, |entry| copies.extend(self.copy(table, &entry)));
+            entries.find(id, |entry| {
+                copies.extend(self.proven_pack(table, entry.pack).map(|pack| BlobCopy {
+                    slot: Slot { table, ordinal: entry.ordinal },
+                    pack,
+                    place: entry.place,
+                    offset: entry.offset,
+                    length: entry.length,
+                    key: entry.key,
+                }));
+            });
         }
         copies.sort_by_key(|copy| self.order(copy.pack));
         copies
@@ -55,25 +51,11 @@ impl Index {
 
     /// All copies of ids that are sorted and unique, by the places of their ids; those of one id as [`Index::copies`] has them.
     pub(crate) fn copies_of(&self, ids: &[BlobId]) -> Vec<PlacedCopy> {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = (ids.len() / IDS_A_THREAD).clamp(1, cores);
-        if threads == 1 {
-            return self.copies_of_some(0, ids);
-        }
-        let each = ids.len().div_ceil(threads);
-        thread::scope(|scope| {
-            let parts = (0..).step_by(each).zip(ids.chunks(each));
-            let parts: Vec<_> = parts.map(|(first, ids)| scope.spawn(move || self.copies_of_some(first, ids))).collect();
-            parts.into_iter().flat_map(|part| part.join().expect("a look-up does not panic")).collect()
-        })
-    }
-
-    fn copies_of_some(&self, first: u32, ids: &[BlobId]) -> Vec<PlacedCopy> {
         let mut copies: Vec<PlacedCopy> = Vec::with_capacity(ids.len());
         for (table, entries) in self.numbered_tables() {
-            entries.find_batch(ids, |asked, entry| {
-                let placed = |BlobCopy { slot, pack, place, .. }| PlacedCopy { asked: first + asked as u32, slot, pack, place };
-                copies.extend(self.copy(table, &entry).map(placed));
+            entries.find_batch(ids, |asked, TablePlace { ordinal, pack, place }| {
+                let placed = |pack| PlacedCopy { asked: asked as u32, slot: Slot { table, ordinal }, pack, place };
+                copies.extend(self.proven_pack(table, pack).map(placed));
             });
         }
         // Each table answered in order: this merges what they answered.
@@ -91,9 +73,9 @@ impl Index {
         let mut places: Vec<usize> = (0..ids.len()).collect();
         for (table, entries) in self.numbered_tables() {
             let mut some = false;
-            entries.find_batch(&wanted, |place, entry| {
-                if self.copy(table, &entry).is_some_and(|copy| self.counts(copy.pack, copy.place)) {
-                    visible[places[place]] = true;
+            entries.find_batch(&wanted, |asked, TablePlace { pack, place, .. }| {
+                if self.proven_pack(table, pack).is_some_and(|pack| self.counts(pack, place)) {
+                    visible[places[asked]] = true;
                     some = true;
                 }
             });

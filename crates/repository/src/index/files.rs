@@ -4,11 +4,13 @@ use format::segment::{Segment, SegmentPack, merge};
 use memmap2::Mmap;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+/// Bytes of a draft that wait for the disk together.
+const STEADY_BYTES: u64 = 32 << 20;
 /// How names of drafts end.
 const DRAFT: &str = "draft";
 
@@ -64,7 +66,9 @@ impl SegmentFiles {
         match self {
             Self::Directory(directory) => {
                 remove_drafts(directory);
-                write_file(directory, &draft_path(directory, draft), |file| merge(segments, keep, file).map(drop))
+                write_file(directory, &draft_path(directory, draft), |file| {
+                    merge(segments, keep, &mut Steady::new(file)).map(drop)
+                })
             }
             Self::Memory(files) => {
                 let mut bytes = Cursor::new(Vec::new());
@@ -189,6 +193,41 @@ fn write_file(directory: &Path, path: &Path, write: impl FnOnce(&mut File) -> io
         let _ = fs::remove_file(path);
     }
     written
+}
+
+/// Writes what others wait behind if it all goes to the disk at once.
+struct Steady<'a> {
+    file: &'a mut File,
+    /// Bytes that may not be on the disk yet.
+    written: u64,
+}
+
+impl<'a> Steady<'a> {
+    fn new(file: &'a mut File) -> Self {
+        Self { file, written: 0 }
+    }
+}
+
+impl Write for Steady<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.written >= STEADY_BYTES {
+            self.flush()?;
+        }
+        let written = self.file.write(bytes)?;
+        self.written += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.written = 0;
+        self.file.sync_data()
+    }
+}
+
+impl Seek for Steady<'_> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
+    }
 }
 
 /// Maps a segment file.

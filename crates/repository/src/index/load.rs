@@ -33,7 +33,7 @@ impl TableCache {
         if let Some(table) = self.tails.lock().expect("no panic under this lock").get(&name) {
             return Ok(table.clone());
         }
-        let table = Arc::new(Table::Tail(Footer::parse(footer)?));
+        let table = Arc::new(Table::tail(Footer::parse(footer)?));
         self.tails.lock().expect("no panic under this lock").insert(name, table.clone());
         Ok(table)
     }

@@ -7,7 +7,7 @@ use super::files::SegmentBytes;
 use super::load::damaged;
 use super::{Index, Pack, Table};
 use crate::fault::{Fault, Outcome};
-use crate::heavy::compute;
+use crate::heavy::{compute, compute_aside};
 use crate::ledger::{PackRow, PackState, SegmentRow, Transaction};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
@@ -133,7 +133,8 @@ impl Inner {
             return Ok(());
         }
         let draft = self.environment.random();
-        compute(|| self.write_merged(&index, &small, draft))?;
+        let write = || self.write_merged(&index, &small, draft);
+        if entries_max > WAITED_FOR_ENTRIES_MAX { compute_aside(write) } else { compute(write) }?;
         // A rebuild that set this database aside has other segments in the same directory by now.
         if let Err(fenced) = self.fence(domain.incarnation).await {
             self.files.remove_draft(draft);

@@ -16,7 +16,7 @@ mod table;
 pub(crate) use batch::PlacedCopy;
 pub(crate) use files::SegmentFiles;
 pub(crate) use load::TableCache;
-pub(crate) use table::{Table, TableEntry};
+pub(crate) use table::{Table, TableEntry, TablePlace};
 
 use crate::ledger::{DamageSource, PackRow};
 use format::{BlobId, KeyId, PackName};
@@ -94,6 +94,11 @@ impl Index {
         self.copies(id).iter().any(|copy| !self.packs[copy.pack as usize].is_damaged(copy.place))
     }
 
+    /// Calls `each` with the links of an entry.
+    pub(crate) fn each_link(&self, slot: Slot, each: impl FnMut(BlobId)) {
+        self.tables[slot.table as usize].each_link(slot.ordinal, each);
+    }
+
     /// The links of an entry.
     pub(crate) fn links(&self, slot: Slot) -> Vec<BlobId> {
         self.tables[slot.table as usize].links(slot.ordinal)
@@ -153,7 +158,7 @@ mod tests {
             let row = samples::pack_row(number, 1);
             let footer = samples::footer(&row, &[id]);
             samples::push(&mut index, row);
-            index.add(Arc::new(Table::Tail(footer)), None);
+            index.add(Arc::new(Table::tail(footer)), None);
         }
         index.packs[0].damaged = BTreeMap::from([(0, DamageSource::Verified)]);
         assert_eq!(index.lost_blobs(), []);

@@ -67,7 +67,7 @@ pub(crate) fn table(row: &mut PackRow, ids: &[BlobId], in_segment: bool) -> Tabl
     let footer = footer(row, ids);
     row.footer_hash = Footer::hash(&footer.encode());
     if !in_segment {
-        return Table::Tail(footer);
+        return Table::tail(footer);
     }
     row.segment = Some(row.number);
     let bytes = build(&[(row.number, row.length, footer)]).unwrap();

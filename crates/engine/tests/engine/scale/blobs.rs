@@ -1,7 +1,7 @@
 //! A domain with many blobs, in packs that are made up: the vault opens none, so their bytes may be anything.
 
 use super::generated::Generated;
-use super::{need, number_of, tell};
+use super::{Began, need, number_of};
 use crate::vault::{DOMAIN, TestVault, item, quick};
 use contract::{CheckOptions, CollectOptions, Domain, OpenSession, Progress, SessionOpened};
 use format::blob::BlobKind;
@@ -9,6 +9,9 @@ use format::pack::{SealedBlob, assemble};
 use format::record::{RecordBody, RecordKind};
 use format::{BlobId, KeyId, PackName, Sequence, limits};
 use holdfast_engine::backup;
+use std::fs;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -24,6 +27,18 @@ const SEALED: usize = limits::SEAL_OVERHEAD + limits::INNER_HEADER + 32;
 const PAGES_A_PACK: usize = 128;
 /// Links of a page.
 const LINKS: u64 = limits::PAGE_LINKS_MAX as u64;
+
+/// Bytes of filters in memory for each entry, at most.
+const FILTER_BYTES_MAX: f64 = 2.0;
+/// Backups alone and beside a collection.
+const ROUNDS: u64 = 5;
+/// Items, each with blobs of its own, that make work for the merges beside backups.
+const MORE: [(&str, &[u8]); ROUNDS as usize] =
+    [("more-1", b"more 1"), ("more-2", b"more 2"), ("more-3", b"more 3"), ("more-4", b"more 4"), ("more-5", b"more 5")];
+/// Segments of such an item: more than the vault leaves without merging them.
+const SEGMENTS: u64 = 20;
+/// Packs after which the vault makes a segment of what a session sent.
+const PACKS_A_SEGMENT: u64 = 48;
 
 fn id(kind: &[u8], number: u64) -> BlobId {
     BlobId(*blake3::Hasher::new().update(kind).update(&number.to_le_bytes()).finalize().as_bytes())
@@ -52,8 +67,9 @@ impl Putting<'_> {
     }
 
     /// Pages that name these blobs, and pages above them; answers the root.
-    async fn put_tree(&mut self, blobs: u64) -> BlobId {
-        let (mut kind, mut below, mut level) = (b"data".as_slice(), blobs, 0);
+    async fn put_tree(&mut self, blobs_kind: &[u8], blobs: u64) -> BlobId {
+        let page_kind = [b"page of ", blobs_kind].concat();
+        let (mut kind, mut below, mut level) = (blobs_kind, blobs, 0);
         loop {
             let mut pages: Vec<(BlobId, Vec<BlobId>)> = Vec::new();
             let above = below.div_ceil(LINKS);
@@ -61,7 +77,7 @@ impl Putting<'_> {
                 let below = number * LINKS..below.min((number + 1) * LINKS);
                 let mut links: Vec<BlobId> = below.map(|each| id(kind, level << 40 | each)).collect();
                 links.sort_unstable();
-                pages.push((id(b"page", (level + 1) << 40 | number), links));
+                pages.push((id(&page_kind, (level + 1) << 40 | number), links));
                 if pages.len() == PAGES_A_PACK {
                     self.put(BlobKind::Page, std::mem::take(&mut pages)).await;
                 }
@@ -69,7 +85,7 @@ impl Putting<'_> {
             if !pages.is_empty() {
                 self.put(BlobKind::Page, pages).await;
             }
-            (kind, below, level) = (b"page", above, level + 1);
+            (kind, below, level) = (&page_kind, above, level + 1);
             if above == 1 {
                 return id(kind, level << 40);
             }
@@ -77,29 +93,39 @@ impl Putting<'_> {
     }
 }
 
-/// A point that reaches so many blobs.
-async fn fill(vault: &TestVault, blobs: u64) {
+/// Blobs that a point is to reach, and how many of them a pack has.
+struct Filling {
+    item: &'static str,
+    kind: &'static [u8],
+    blobs: u64,
+    pack: usize,
+}
+
+/// The first point of an item.
+async fn fill(vault: &TestVault, filling: &Filling) {
+    let Filling { kind, blobs, .. } = *filling;
     let signer = vault.owner.agent_signer(DOMAIN);
-    let session = vault.domain.open_session(OpenSession { item: item("made-up"), agent: signer.key() }).await.unwrap();
+    let item = item(filling.item);
+    let session = vault.domain.open_session(OpenSession { item: item.clone(), agent: signer.key() }).await.unwrap();
     let (object, key) = vault.keys.writer().new_session_key().unwrap();
     vault.domain.put_key(session.session, object.into()).await.unwrap();
     let mut putting = Putting { vault, session: &session, key: key.id(), names: Vec::new() };
 
-    let start = Instant::now();
-    for first in (0..blobs).step_by(limits::PACK_ENTRIES_MAX) {
-        let some = first..blobs.min(first + limits::PACK_ENTRIES_MAX as u64);
-        putting.put(BlobKind::Data, some.map(|number| (id(b"data", number), Vec::new())).collect()).await;
+    let began = Began::now();
+    for first in (0..blobs).step_by(filling.pack) {
+        let some = first..blobs.min(first + filling.pack as u64);
+        putting.put(BlobKind::Data, some.map(|number| (id(kind, number), Vec::new())).collect()).await;
     }
-    tell("packs put", blobs, "blobs", start);
-    let start = Instant::now();
-    let root = putting.put_tree(blobs).await;
-    tell("pages put", blobs, "links", start);
+    began.tell("packs put", blobs, "blobs");
+    let began = Began::now();
+    let root = putting.put_tree(kind, blobs).await;
+    began.tell("pages put", blobs, "links");
 
-    let start = Instant::now();
+    let began = Began::now();
     let mut body = RecordBody {
         vault: vault.descriptor.vault,
         domain: DOMAIN,
-        item: item("made-up"),
+        item,
         kind: RecordKind::Point,
         sequence: Sequence(1),
         previous: None,
@@ -111,7 +137,35 @@ async fn fill(vault: &TestVault, blobs: u64) {
     };
     (body.metadata_nonce, body.metadata) = key.seal_metadata(&body.associated_data(), b"made up");
     vault.domain.commit(session.session, signer.sign(body).encode().into()).await.unwrap();
-    tell("committed", blobs, "links proven", start);
+    began.tell("committed", blobs, "links proven");
+}
+
+/// What stands in the headers of the domain's segments: how many there are, their entries, and bytes of their filters.
+fn segments(vault: &TestVault) -> (u64, u64, u64) {
+    let (mut segments, mut entries, mut filters) = (0, 0, 0);
+    let mut folders = vec![vault.directory.path().join("vault")];
+    while let Some(folder) = folders.pop() {
+        for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap()) {
+            if file.file_type().unwrap().is_dir() {
+                folders.push(file.path());
+            } else if file.path().extension().is_some_and(|ending| ending == "segment") {
+                let mut header = [0; 8 + 9 * (8 + 32) + 4];
+                fs::File::open(file.path()).unwrap().read_exact(&mut header).unwrap();
+                segments += 1;
+                // Magic and the lengths of six sections stand before that of the filters, lengths and checksums before the entries.
+                filters += u64::from_le_bytes(*header[8 + 6 * 8..].first_chunk().unwrap());
+                entries += u64::from(u32::from_le_bytes(*header.last_chunk().unwrap()));
+            }
+        }
+    }
+    (segments, entries, filters)
+}
+
+fn look_at_segments(vault: &TestVault) {
+    let (segments, entries, filters) = segments(vault);
+    let bytes = filters as f64 / entries as f64;
+    println!("{segments} segments with {entries} entries, {bytes:.2} bytes of filters each");
+    assert!(bytes <= FILTER_BYTES_MAX, "{bytes}");
 }
 
 /// Sorted ids, half of them there.
@@ -131,7 +185,7 @@ async fn look_up(vault: &TestVault, blobs: u64, batches: u64) {
     for round in ["look-ups, first", "look-ups, warm"] {
         let asked: Vec<Vec<Vec<BlobId>>> =
             (0..2).map(|thread| (0..batches).map(|batch| wanted(blobs, 2 * batch + thread)).collect()).collect();
-        let start = Instant::now();
+        let began = Began::now();
         let threads: Vec<_> = asked
             .into_iter()
             .map(|batches| {
@@ -152,30 +206,30 @@ async fn look_up(vault: &TestVault, blobs: u64, batches: u64) {
         for thread in threads {
             looked_up += thread.await.unwrap();
         }
-        tell(round, looked_up, "ids", start);
+        began.tell(round, looked_up, "ids");
     }
     vault.domain.abandon_session(session).await.unwrap();
 }
 
 async fn collect(domain: Arc<dyn Domain>, links: u64) {
-    let start = Instant::now();
-    // The first word about marking, and the last one: pages and when.
-    let marking: Arc<Mutex<Option<[(u64, Instant); 2]>>> = Arc::default();
-    let told = marking.clone();
+    let began = Began::now();
+    // Of each marking the first and the last word about it: pages, and when.
+    let markings: Arc<Mutex<Vec<[(u64, Began); 2]>>> = Arc::default();
+    let told = markings.clone();
     let sink = move |progress: Progress| {
         if progress.phase == "marking" {
-            let now = (progress.done, Instant::now());
-            told.lock().unwrap().get_or_insert([now, now])[1] = now;
+            let (now, mut told) = ((progress.done, Began::now()), told.lock().unwrap());
+            match told.last_mut() {
+                Some([_, last]) if last.0 < now.0 => *last = now,
+                _ => told.push([now, now]),
+            }
         }
     };
     let report = domain.collect(CollectOptions::default(), Arc::new(sink)).await.unwrap();
     assert_eq!(report.copies_condemned, 0);
-    tell("collected", links, "links", start);
-    if let Some([(first, began), (last, ended)]) = *marking.lock().unwrap()
-        && last > first
-    {
-        let marked = (last - first) * LINKS;
-        println!("of it marking: {:.0} links a second", marked as f64 / (ended - began).as_secs_f64());
+    began.tell("collected", links, "links");
+    for [(first, began), (last, ended)] in markings.lock().unwrap().iter().filter(|[first, last]| first.0 < last.0) {
+        began.tell_until(*ended, "of it marked", (last - first) * LINKS, "links");
     }
 }
 
@@ -187,28 +241,58 @@ async fn back_up(vault: &TestVault, files: u64, version: u64) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_unstable_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// Backups by turns alone and beside collections, of which the first merges so many segments with the others. Versions differ, so that
+/// each backup stores everything.
+async fn back_up_beside_collections(vault: &TestVault, blobs: u64) {
+    // With few blobs nothing is left to merge, nor is there anything to measure.
+    let is_little = blobs < 1_000_000;
+    let (rounds, segments_more) = if is_little { (1, 1) } else { (ROUNDS, SEGMENTS) };
+    let (files, pack) = ((blobs / 4).clamp(1000, 3_000_000), (blobs / 1000).clamp(8, 4096));
+    back_up(vault, files, 0).await;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        alone.push(back_up(vault, files, 2 * round + 1).await);
+        let (item, kind) = MORE[round as usize];
+        fill(vault, &Filling { item, kind, blobs: segments_more * PACKS_A_SEGMENT * pack, pack: pack as usize }).await;
+        let (before, _, _) = segments(vault);
+        let done = Arc::new(AtomicBool::new(false));
+        let (domain, is_done) = (vault.domain.clone(), done.clone());
+        let collecting = tokio::spawn(async move {
+            while !is_done.load(Ordering::Relaxed) {
+                let began = Began::now();
+                let report = domain.collect(CollectOptions::default(), Arc::new(|_| {})).await.unwrap();
+                began.tell("collected beside", report.pages_marked, "pages");
+            }
+        });
+        beside.push(back_up(vault, files, 2 * round + 2).await);
+        done.store(true, Ordering::Relaxed);
+        collecting.await.unwrap();
+        let (after, _, _) = segments(vault);
+        println!("{before} segments were merged to {after}");
+        assert!(is_little || after < before, "{after} of {before}");
+    }
+    println!("a backup of {files} files alone {alone:.2?} s, beside collections {beside:.2?} s");
+    println!("ratio of medians: {:.2}", median(beside) / median(alone));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_domain_with_many_blobs_is_looked_up_marked_and_collected() {
     let blobs = number_of("HOLDFAST_BLOBS", 200_000);
     need(&std::env::temp_dir(), blobs * BYTES_A_BLOB);
     let vault = TestVault::new().await;
-    fill(&vault, blobs).await;
+    fill(&vault, &Filling { item: "made-up", kind: b"data", blobs, pack: limits::PACK_ENTRIES_MAX }).await;
     look_up(&vault, blobs, (blobs / 100_000).clamp(2, 100)).await;
     collect(vault.domain.clone(), blobs).await;
-
-    // A collection beside a backup: what it costs the backup. Versions differ, so that each backup stores everything.
-    let files = (blobs / 100).clamp(1000, 300_000);
-    let mut alone = Vec::new();
-    for version in 1..=3 {
-        alone.push(back_up(&vault, files, version).await);
-    }
-    let mut beside = Vec::new();
-    for version in 4..=6 {
-        let collecting = tokio::spawn(collect(vault.domain.clone(), blobs));
-        beside.push(back_up(&vault, files, version).await);
-        collecting.await.unwrap();
-    }
-    println!("a backup alone {alone:.2?} s, beside a collection {beside:.2?} s");
+    look_at_segments(&vault);
+    look_up(&vault, blobs, (blobs / 100_000).clamp(2, 100)).await;
+    collect(vault.domain.clone(), blobs).await;
+    back_up_beside_collections(&vault, blobs).await;
+    look_at_segments(&vault);
     let report = vault.domain.check(CheckOptions::footers(), Arc::new(|_| {})).await.unwrap();
     assert!(report.is_sound(), "{report:?}");
 }

@@ -1,11 +1,10 @@
 //! An item with many files, from a source that makes them up.
 
 use super::generated::Generated;
-use super::{mib, need, number_of, tell};
+use super::{Began, mib, need, number_of};
 use crate::vault::{TestVault, quick};
 use holdfast_engine::backup::{self, BackupReport};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Bytes on disk for each file, at most.
 const BYTES_A_FILE: u64 = 200;
@@ -13,10 +12,10 @@ const BYTES_A_FILE: u64 = 200;
 const MEMORY_MIB_MAX: u64 = 400;
 
 async fn back_up(vault: &TestVault, what: &str, source: Generated, files: u64) -> BackupReport {
-    let start = Instant::now();
+    let began = Began::now();
     let report = backup::run(vault.request(Arc::new(source), quick("many"))).await.unwrap();
     assert_eq!(report.details.counts.files, files);
-    tell(what, files, "files", start);
+    began.tell(what, files, "files");
     println!("{what}: {} entries read, {} MiB stored", report.entries_read, report.bytes_stored >> 20);
     report
 }

@@ -9,7 +9,7 @@ mod files;
 mod generated;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn number_of(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
@@ -29,14 +29,32 @@ fn mib(field: &str) -> u64 {
     line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
 }
 
-/// Tells how long something took, how fast that was, and what memory the process holds for itself.
-fn tell(what: &str, amount: u64, unit: &str, since: Instant) -> f64 {
-    let seconds = since.elapsed().as_secs_f64();
-    let rate = amount as f64 / seconds;
-    println!(
-        "{what}: {amount} {unit} in {seconds:.2} s, {rate:.0} a second; {} MiB of memory, at most {}",
-        mib("RssAnon"),
-        mib("VmHWM")
-    );
-    rate
+/// When something began.
+#[derive(Clone, Copy)]
+struct Began {
+    at: Instant,
+    processor: Duration,
+}
+
+impl Began {
+    fn now() -> Self {
+        let processor = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Self { at: Instant::now(), processor: Duration::new(processor.tv_sec as u64, processor.tv_nsec as u32) }
+    }
+
+    /// Tells how much was done since then, how fast that was and on how many processors, and what memory the process holds for itself.
+    fn tell(self, what: &str, amount: u64, unit: &str) {
+        self.tell_until(Self::now(), what, amount, unit);
+    }
+
+    fn tell_until(self, end: Self, what: &str, amount: u64, unit: &str) {
+        let seconds = (end.at - self.at).as_secs_f64();
+        println!(
+            "{what}: {amount} {unit} in {seconds:.2} s, {:.0} a second; {:.1} processors; {} MiB of memory, at most {}",
+            amount as f64 / seconds,
+            (end.processor - self.processor).as_secs_f64() / seconds,
+            mib("RssAnon"),
+            mib("VmHWM")
+        );
+    }
 }
