@@ -84,9 +84,8 @@ def main():
     measure.can_be_ended()
     known, data_bytes = measure.tools(wanted.toolfile, wanted.tools.split(",")), int(wanted.gib * 2**30) // (RUN * PAGE) * (RUN * PAGE)
     # The data, a repository in which nothing became smaller, and what tools put aside meanwhile.
-    measure.must_have(wanted.directory.absolute().parent, 3 * data_bytes, "--gib takes less")
     wanted.directory = wanted.directory.absolute()
-    wanted.directory.mkdir()
+    measure.fresh(wanted.directory, 3 * data_bytes, "--gib takes less")
     result = {"kind": wanted.kind, "data_mib": data_bytes >> 20, "tools": {}}
     try:
         source = wanted.directory / "source"

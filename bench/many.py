@@ -219,9 +219,8 @@ def main():
         sys.exit("making and mounting a file system needs root")
     tools = measure.tools([pathlib.Path(__file__).parent / "holdfast.py", *wanted.toolfile], wanted.tools.split(","))
     needed = image_bytes(wanted.files) + wanted.files * REPOSITORY_BYTES + ANYWAY_BYTES
-    measure.must_have(wanted.directory.absolute().parent, needed, f"for {wanted.files} files; --files takes fewer")
     wanted.directory = wanted.directory.absolute()
-    wanted.directory.mkdir()
+    measure.fresh(wanted.directory, needed, f"for {wanted.files} files; --files takes fewer")
     try:
         result = run(wanted, tools)
     finally:

@@ -26,8 +26,9 @@ def tools(files, names):
 
 
 def can_be_ended():
-    """SIGTERM ends a script as Ctrl-C does, with everything cleaned up."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Ctrl-C and SIGTERM end a script with everything cleaned up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 class Memory(threading.Thread):
@@ -145,7 +146,11 @@ def mebibytes(directory):
     return sum(path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink()) / 2**20
 
 
-def must_have(directory, needed, advice):
-    free = shutil.disk_usage(directory).free
+def fresh(directory, needed, advice):
+    """Makes a directory that was not there, if so many bytes are free where it is to be."""
+    if directory.exists() or not directory.parent.is_dir():
+        sys.exit(f"{directory} must not exist, and {directory.parent} must")
+    free = shutil.disk_usage(directory.parent).free
     if free < needed:
-        sys.exit(f"{directory} has {free >> 20} MiB free, and {needed >> 20} MiB are needed ({advice})")
+        sys.exit(f"{directory.parent} has {free >> 20} MiB free, and {needed >> 20} MiB are needed ({advice})")
+    directory.mkdir()
