@@ -26,9 +26,16 @@ def tools(files, names):
 
 
 def can_be_ended():
-    """Ctrl-C and SIGTERM end a script with everything cleaned up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    """Ctrl-C and SIGTERM end a script with everything cleaned up, and a second one does not disturb that."""
+    ends = (signal.SIGINT, signal.SIGTERM)
+
+    def end(number, _):
+        for each in ends:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for each in ends:
+        signal.signal(each, end)
 
 
 class Memory(threading.Thread):
