@@ -31,7 +31,7 @@ def can_be_ended():
 
     def end(number, _):
         for each in ends:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)
         sys.exit(128 + number)
 
     for each in ends:
