@@ -16,7 +16,7 @@ Holdfast alone takes part unless tools are named. Other tools are described in f
 restore one file and what they call a difference stands here.
 Prints for each phase wall seconds, processor seconds, and peak MiB of the tool's processes together, and how much of that no file stands behind.
 """
-import argparse, hashlib, json, multiprocessing, os, pathlib, random, re, shutil, signal, subprocess, sys, time
+import argparse, hashlib, itertools, json, multiprocessing, os, pathlib, random, re, shutil, signal, subprocess, sys, time
 
 import measure
 
@@ -147,8 +147,8 @@ def text():
     numbers = random.Random(1)
     words = ["".join(numbers.choices("etaoinshrdlucmfwypvbgk", k=numbers.choice((2, 3, 4, 5, 6, 7, 8, 10)))) for _ in range(5000)]
     words += [f"{numbers.getrandbits(20)}" for _ in range(1000)]
-    often = [1 / (rank + 3) for rank in range(len(words))]
-    lines = (" ".join(numbers.choices(words, often, k=12)) for _ in range(32 << 20 >> 6))
+    often = list(itertools.accumulate(1 / (rank + 3) for rank in range(len(words))))
+    lines = (" ".join(numbers.choices(words, cum_weights=often, k=12)) for _ in range(32 << 20 >> 6))
     return "\n".join(lines).encode()
 
 
