@@ -15,6 +15,8 @@ TOOLS = {
         last=f"{PROGRAM} points --json | jq -r '.points[-1].id'",
         restore=f"{PROGRAM} restore latest --item bench --to {{out}}",
         restored="{out}{src}",
+        one=f"{PROGRAM} restore latest --item bench --path {{path}} --to {{out}}",
+        diff=f"{PROGRAM} diff {{first}} latest --item bench",
         check=f"{PROGRAM} check --read-data",
         prune=f"{PROGRAM} expire {{first}} --purge --yes && {PROGRAM} collect",
     )

@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
 """One large file: a database of which a hundredth of the pages changes, or a sparse file.
 
-    bench/large.py database|sparse DIRECTORY --toolfile FILE [--toolfile FILE ...] --tools NAME,NAME [--gib N]
+    bench/large.py database|sparse DIRECTORY --toolfile FILE [--toolfile FILE ...] --tools NAME,NAME [--gib N] [--json FILE] [--timeout SECONDS]
 
 DIRECTORY must not exist; everything is made in it and removed at the end, each tool's repository before the next tool's turn. Tool files are
 those of the side-by-side benchmark (see README.md). The page cache is dropped before each command where that is allowed.
-Prints for each tool: wall seconds, processor seconds and peak MiB of the first backup and of the one after the change, MiB of the
-repository after the first, and MiB that the second added.
+Prints for the first backup and for the one after the change wall seconds, processor seconds, peak MiB of the tool's processes together (and
+how much of that no file stands behind), and MiB that the repository grew by. A tool that fails or takes too long is told of, and the next
+one has its turn.
 """
-import argparse, os, pathlib, random, shutil, subprocess, sys, time
+import argparse, json, pathlib, random, shutil
+
+import measure
 
 PAGE = 8192
+SALT = 1500  # bytes of each page that are its own
+STOCK = 16 << 20
+RUN = 256  # pages that lie together in a sparse file
 SPARSE_TIMES = 50  # a sparse file is so many times as long as its data
 
 
@@ -21,109 +27,88 @@ def arguments():
     parser.add_argument("--toolfile", action="append", default=[], required=True)
     parser.add_argument("--tools", required=True)
     parser.add_argument("--gib", type=float, default=4, help="GiB of data [4]")
+    parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
+    parser.add_argument("--timeout", type=int, default=1800, help="seconds after which a command is given up [1800]")
     return parser.parse_args()
 
 
-def tools(files):
-    base = os.path.abspath(os.environ.get("PEERS") or os.path.expanduser("~/.cache/peers"))
-    known = {}
-    for file in files:
-        names = {"BASE": base, "B": f"{base}/bin", "__name__": "toolfile"}
-        exec(open(file).read(), names)
-        known.update(names["TOOLS"])
-    return known
+def stock():
+    """16 MiB of rows: words, and numbers that do not compress."""
+    numbers = random.Random(1)
+    rows = ((numbers.getrandbits(30), numbers.getrandbits(32), numbers.randbytes(24)) for _ in range(STOCK // 48))
+    return b"".join(b"%010d|customer %08x|%s|" % row for row in rows)[:STOCK]
 
 
-def page(numbers):
-    """A page of rows: ids that grow, words, and numbers that do not compress."""
-    row = b"".join(b"%010d|customer %08x|%s|" % (numbers.getrandbits(30), numbers.getrandbits(32), numbers.randbytes(24)) for _ in range(PAGE // 64))
-    return row[:PAGE].ljust(PAGE, b"\0")
+def page(rows, numbers, number):
+    """A page with its number. Where it takes its rows from is random: pages that came back in the same order would be cut alike again and again."""
+    start = numbers.randrange(STOCK - PAGE)
+    return number.to_bytes(8, "big") + numbers.randbytes(SALT) + rows[start : start + PAGE - SALT - 8]
 
 
 def make(path, kind, data_bytes):
-    numbers = random.Random(1)
-    # Making every page from rows takes minutes: a thousand are made, and each is numbered and salted where it stands.
-    stock = [page(numbers) for _ in range(1000)]
+    rows, numbers = stock(), random.Random(1)
     with open(path, "wb") as file:
         step = PAGE * (SPARSE_TIMES if kind == "sparse" else 1)
         # Runs of data with holes between them, as virtual disks have them.
-        run = 256
-        for first in range(0, data_bytes // PAGE, run):
+        for first in range(0, data_bytes // PAGE, RUN):
             file.seek(first * step)
-            file.write(b"".join(salted(stock, numbers, number) for number in range(first, first + run)))
+            file.write(b"".join(page(rows, numbers, number) for number in range(first, first + RUN)))
         file.truncate(data_bytes // PAGE * step)
-
-
-def salted(stock, numbers, number):
-    return number.to_bytes(8, "big") + numbers.randbytes(1500) + stock[number % 1000][1508:]
 
 
 def change(path, kind, data_bytes):
     """A hundredth of the pages, anywhere among them."""
-    numbers = random.Random(2)
-    stock = [page(numbers) for _ in range(1000)]
+    rows, numbers = stock(), random.Random(2)
     step = PAGE * (SPARSE_TIMES if kind == "sparse" else 1)
     with open(path, "r+b") as file:
         for number in sorted(numbers.sample(range(data_bytes // PAGE), data_bytes // PAGE // 100)):
-            first = number // 256 * 256
+            first = number // RUN * RUN
             file.seek(first * step + (number - first) * PAGE)
-            file.write(salted(stock, numbers, number))
+            file.write(page(rows, numbers, number))
 
 
-def measured(command, environment, log):
-    os.sync()
-    try:
-        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3\n")
-    except PermissionError:
-        pass
-    started = time.monotonic()
-    process = subprocess.Popen(["/bin/bash", "-euo", "pipefail", "-c", command], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        said = pathlib.Path(log.name).read_text(errors="replace")[-2000:]
-        sys.exit(f"{command}: {os.waitstatus_to_exitcode(status)}\n{said}")
-    return time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-
-
-def mebibytes(directory):
-    return sum(path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink()) / 2**20
-
-
-def run(name, tool, place, source, again):
-    values = {"t": name, "src": str(source), "repo": str(place / "repo"), "cache": str(place / "cache"), "out": "", "first": "", "last": ""}
-    environment = {"PATH": os.environ["PATH"], "HOME": values["cache"], "LC_ALL": "C.UTF-8", "TMPDIR": str(place)}
-    environment |= {f"XDG_{kind}_HOME": values["cache"] for kind in ("CACHE", "CONFIG", "DATA")}
-    environment |= {key: value.format(**values) for key, value in tool.get("env", {}).items()}
-    (place / "cache").mkdir(parents=True)
-    with open(place.parent / f"{name}.log", "w") as log:
-        measured(tool["init"].format(**values), environment, log)
-        first = measured(tool["backup"].format(**values), environment, log)
-        size = mebibytes(place / "repo")
-        again()
-        second = measured(tool["backup"].format(**values), environment, log)
-    grown = mebibytes(place / "repo") - size
-    shutil.rmtree(place)
-    told = "  ".join(f"{wall:6.1f} s {cpu:6.1f} s {peak:5.0f} MiB" for wall, cpu, peak in (first, second))
-    print(f"{name:18} {told}   {size:6.0f} MiB {grown:+6.0f} MiB", flush=True)
+def run(tool, kind, file, data_bytes):
+    """Runs the phases one after the other and gives the figures of each when it is done."""
+    make(file, kind, data_bytes)
+    tool.measured(tool.description["init"])
+    figures = tool.measured(tool.description["backup"])
+    before = tool.repository_mib()
+    yield "first", figures | {"stored_mib": round(before, 1)}
+    change(file, kind, data_bytes)
+    figures = tool.measured(tool.description["backup"])
+    yield "changed", figures | {"stored_mib": round(tool.repository_mib() - before, 1)}
 
 
 def main():
     wanted = arguments()
-    known, data_bytes = tools(wanted.toolfile), int(wanted.gib * 2**30) // (256 * PAGE) * (256 * PAGE)
-    parent = wanted.directory.absolute().parent
-    free, needed = shutil.disk_usage(parent).free, 3 * data_bytes
-    if free < needed:
-        sys.exit(f"{parent} has {free >> 20} MiB free, and {needed >> 20} MiB are needed (--gib takes less)")
-    wanted.directory.mkdir()
+    measure.can_be_ended()
+    known, data_bytes = measure.tools(wanted.toolfile, wanted.tools.split(",")), int(wanted.gib * 2**30) // (RUN * PAGE) * (RUN * PAGE)
+    # The data, a repository in which nothing became smaller, and what tools put aside meanwhile.
+    wanted.directory = wanted.directory.absolute()
+    measure.fresh(wanted.directory, 3 * data_bytes, "--gib takes less")
+    result = {"kind": wanted.kind, "data_mib": data_bytes >> 20, "tools": {}}
     try:
         source = wanted.directory / "source"
         source.mkdir()
-        print(f"{wanted.kind}: {data_bytes >> 20} MiB of data; first backup, then after 1 % of the pages changed: wall, processor, peak; repository, growth")
-        for name in wanted.tools.split(","):
-            make(source / "file", wanted.kind, data_bytes)
-            run(name, known[name], wanted.directory / name, source, lambda: change(source / "file", wanted.kind, data_bytes))
+        length = data_bytes * (SPARSE_TIMES if wanted.kind == "sparse" else 1)
+        print(f"{wanted.kind}: one file of {length >> 20} MiB with {data_bytes >> 20} MiB of data; then 1 % of its pages changed")
+        print(f"{'tool':12} {'phase':8} {'wall s':>8} {'cpu s':>8} {'peak MiB':>9} {'anonymous':>9} {'stored anew MiB':>15} {'load':>11}", flush=True)
+        for name, description in known.items():
+            tool = measure.Tool(name, description, wanted.directory / name, source, wanted.timeout)
+            result["tools"][name] = {"version": " ".join(tool.told(description["version"]))}
+            try:
+                for phase, figures in run(tool, wanted.kind, source / "file", data_bytes):
+                    result["tools"][name][phase] = figures
+                    shown = "{wall:8.1f} {cpu:8.1f} {peak_mib:9.0f} {anonymous_mib:9.0f} {stored_mib:15.1f} {load[0]:5.1f} {load[1]:5.1f}".format(**figures)
+                    print(f"{name:12} {phase:8} {shown}", flush=True)
+            except measure.Failed as failed:
+                result["tools"][name]["failed"] = str(failed)
+                print(f"{name}: {failed}", flush=True)
+            tool.remove()
     finally:
         shutil.rmtree(wanted.directory)
+    if wanted.json:
+        wanted.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
