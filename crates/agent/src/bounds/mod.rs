@@ -238,7 +238,6 @@ mod tests {
             ("level = 20", "level"),
             ("level = -1", "level"),
             ("readers = 0", "readers"),
-            ("journal = true", "journal"),
             ("walk_everything_days = 0", "walk_everything_days"),
             ("walk_everything_days = 100", "walk_everything_days"),
             ("hook_commands = [['sh', '-c', 'x']]", "hook_commands"),
@@ -249,7 +248,9 @@ mod tests {
             let error = load(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
-        assert!(matches!(load("allow = ['/']"), Err(AgentError::Syntax { .. })), "a misspelt bound is no bound");
+        for misspelt in ["allow = ['/']", "journal = true", "journal = 'sometimes'"] {
+            assert!(matches!(load(misspelt), Err(AgentError::Syntax { .. })), "a misspelt bound is no bound");
+        }
     }
 
     #[test]
