@@ -107,8 +107,8 @@ def main():
             tool.remove()
     finally:
         shutil.rmtree(wanted.directory)
-    if wanted.json:
-        wanted.json.write_text(json.dumps(result, indent=1) + "\n")
+        if wanted.json:
+            wanted.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -185,13 +185,13 @@ def phases(tool, files, turn):
     files.settle(changes)
 
 
-def run(wanted, tools):
+def run(wanted, tools, result):
     with Image(wanted.directory, image_bytes(wanted.files)) as image:
         files, started = Files(image.mounted / "tree", wanted.files), time.monotonic()
         files.make()
         print(f"{wanted.files} files in {-(-wanted.files // IN_DIRECTORY)} directories: {image.mib():.0f} MiB, made in {time.monotonic() - started:.0f} s")
         print(f"{'tool':12} {'phase':10} {'wall s':>8} {'cpu s':>8} {'peak MiB':>9} {'anonymous':>9} {'load':>11}  repository MiB", flush=True)
-        result = {"files": wanted.files, "image_mib": round(image.mib()), "tools": {}}
+        result |= {"image_mib": round(image.mib())}
         for turn, (name, description) in enumerate(tools.items(), 1):
             tool = measure.Tool(name, description, wanted.directory / name, files.root, wanted.timeout)
             result["tools"][name] = {"version": " ".join(tool.told(description["version"]))}
@@ -205,7 +205,6 @@ def run(wanted, tools):
                 print(f"{name}: {failed}", flush=True)
             tool.remove()
         print(f"the image in the end: {image.mib():.0f} MiB")
-    return result
 
 
 def image_bytes(files):
@@ -221,13 +220,14 @@ def main():
     needed = image_bytes(wanted.files) + wanted.files * REPOSITORY_BYTES + ANYWAY_BYTES
     wanted.directory = wanted.directory.absolute()
     measure.fresh(wanted.directory, needed, f"for {wanted.files} files; --files takes fewer")
+    result = {"files": wanted.files, "tools": {}}
     try:
-        result = run(wanted, tools)
+        run(wanted, tools, result)
     finally:
         if not os.path.ismount(wanted.directory / "source"):
             shutil.rmtree(wanted.directory)
-    if wanted.json:
-        wanted.json.write_text(json.dumps(result, indent=1) + "\n")
+        if wanted.json:
+            wanted.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
