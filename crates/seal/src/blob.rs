@@ -46,6 +46,11 @@ impl BlobSealer {
         Self { compressor: compressor(level), probe: compressor(PROBE_LEVEL), samples, compressed, sealed }
     }
 
+    /// Compresses with this level of zstd from now on.
+    pub fn set_level(&mut self, level: i32) -> Result<()> {
+        self.compressor.set_compression_level(level).map_err(|_| SealError::Internal("zstd took no level"))
+    }
+
     /// Seals a plaintext whose id is known: nonce ‖ ciphertext ‖ tag. They stand in the sealer's buffer until it seals again.
     pub fn seal(&mut self, key: &DataKey, kind: BlobKind, id: BlobId, plaintext: &[u8]) -> Result<&[u8]> {
         within("plaintext of a blob", plaintext.len(), limits::BLOB_PLAINTEXT_MAX)?;

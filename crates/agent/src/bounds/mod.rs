@@ -45,8 +45,8 @@ pub struct Bounds {
     pub least: BTreeMap<String, LeastScope>,
     /// Scheduled jobs at once.
     pub jobs: usize,
-    /// Level of compression.
-    pub level: i32,
+    /// Level of compression. None: the usual ones.
+    pub level: Option<i32>,
     /// Threads that read, of one backup. None: the usual number.
     pub readers: Option<usize>,
     /// Whether the service hears the paths that jobs warn of; otherwise kinds and counts only.
@@ -101,7 +101,7 @@ impl Default for Bounds {
             hook_commands: Vec::new(),
             least: BTreeMap::new(),
             jobs: 2,
-            level: 1,
+            level: None,
             readers: None,
             tell_paths: true,
             journal: JournalUse::Off,
@@ -166,7 +166,7 @@ impl Bounds {
         in_range("jobs", self.jobs, limits::JOBS_MAX)?;
         in_range("walk_everything_days", self.walk_everything_days as usize, limits::WALK_EVERYTHING_DAYS_MAX)?;
         in_range("readers", self.readers.unwrap_or(1), limits::READERS_MAX)?;
-        in_range("level", usize::try_from(self.level).unwrap_or(0), limits::LEVEL_MAX as usize)
+        in_range("level", usize::try_from(self.level.unwrap_or(1)).unwrap_or(0), limits::LEVEL_MAX as usize)
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
              [least.files]\npaths = ['/etc']\nexcludes = ['*.tmp']\n",
         );
         let bounds = bounds.unwrap();
-        assert_eq!((bounds.jobs, bounds.level, bounds.readers, bounds.hooks), (3, 5, Some(4), true));
+        assert_eq!((bounds.jobs, bounds.level, bounds.readers, bounds.hooks), (3, Some(5), Some(4), true));
         assert_eq!((bounds.journal, bounds.walk_everything_days), (JournalUse::Safe, 1));
         assert_eq!(bounds.least["files"].excludes, ["*.tmp"]);
     }

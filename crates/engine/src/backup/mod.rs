@@ -61,13 +61,17 @@ use staying::Staying;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use storing::{Inputs, Store, StoringOptions};
+use storing::{Inputs, Levels, Store, StoringOptions};
 use tree_builder::{TreeBuilder, TreeTotals};
 
 /// Packs that are stored at once.
 const STORES: usize = 2;
 /// Reading threads that also read files with blobs of their own: each has a buffer of a few MiB.
 const LARGE_READERS: usize = 4;
+
+/// Levels of zstd where none is wanted. Reading small files takes most of the time that they take, so that little is left for them.
+const LEVEL_TOGETHER: i32 = 1;
+const LEVEL_ALONE: i32 = 3;
 
 /// The keys of a backup.
 #[derive(Clone)]
@@ -93,8 +97,9 @@ pub struct BackupOptions {
     pub missing: BTreeMap<Vec<u8>, String>,
     /// Program and version, for the point's details.
     pub program: String,
-    /// Level of zstd.
-    pub level: i32,
+    /// Level of zstd. None: one that small files, which run together, gain most by for their time, and a higher one for what fills pieces
+    /// of its own.
+    pub level: Option<i32>,
     /// Threads that read.
     pub readers: usize,
     /// Threads that compress and seal.
@@ -116,6 +121,13 @@ pub struct BackupOptions {
 }
 
 impl BackupOptions {
+    fn levels(&self) -> Levels {
+        match self.level {
+            Some(level) => Levels { alone: level, together: level },
+            None => Levels { alone: LEVEL_ALONE, together: LEVEL_TOGETHER },
+        }
+    }
+
     /// The usual way.
     #[must_use]
     pub fn new(item: ItemName) -> Self {
@@ -125,7 +137,7 @@ impl BackupOptions {
             paths: Vec::new(),
             missing: BTreeMap::new(),
             program: concat!("holdfast ", env!("CARGO_PKG_VERSION")).to_owned(),
-            level: 1,
+            level: None,
             readers: 16,
             sealers: std::thread::available_parallelism().map_or(2, usize::from),
             room_bytes: 8 << 20,
@@ -257,7 +269,7 @@ impl Backup {
         let storing_options = StoringOptions {
             room_bytes: options.room_bytes,
             sealers: options.sealers,
-            level: options.level,
+            levels: options.levels(),
             stores: STORES,
             pack_bytes: options.pack_bytes,
         };

@@ -147,7 +147,7 @@ pub(crate) fn put_attributes(store: &Store, list: &[Attribute]) -> Result<Attrib
     let mut stream = StreamBuilder::default();
     for piece in bytes.chunks(ATTRIBUTES_BLOB_BYTES) {
         let room = store.room(piece.len())?;
-        let blob = store.put_data(system::Buffer::of(piece.to_vec()), room)?;
+        let blob = store.put_together(system::Buffer::of(piece.to_vec()), room)?;
         stream.push(store, Extent::Data { blob, offset: 0, length: piece.len() as u32 })?;
     }
     Ok(Attributes::Stream { root: stream.finish(store)?, length: bytes.len() as u64 })

@@ -64,9 +64,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     reread: bool,
 
-    /// Level of compression (zstd).
-    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
-    level: i32,
+    /// Level of compression (zstd). Without it 1 for small files, 3 for large ones.
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
+    level: Option<i32>,
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {

@@ -36,6 +36,9 @@ proptest! {
         prop_assert!(sealed.len() <= padme(plaintext.len() + limits::INNER_HEADER) + limits::SEAL_OVERHEAD);
         prop_assert_eq!(padme(sealed.len() - limits::SEAL_OVERHEAD), sealed.len() - limits::SEAL_OVERHEAD);
         prop_assert_eq!(sealed.capacity(), sealed.len());
+        let mut another = BlobSealer::new(1);
+        another.set_level(level).unwrap();
+        prop_assert_eq!(another.seal(&KEYS.key, kind, id, &plaintext).unwrap().len(), sealed.len(), "a sealer that was at another level");
         prop_assert_eq!(open(kind, id, &links, &sealed).unwrap(), plaintext);
     }
 

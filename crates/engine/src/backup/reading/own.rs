@@ -180,7 +180,7 @@ fn cut(
         let room = shared.store.room(bytes.len())?;
         let mut plaintext = shared.store.buffer(bytes.len());
         plaintext.extend(bytes);
-        let blob = shared.store.put_data(plaintext, room)?;
+        let blob = shared.store.put_alone(plaintext, room)?;
         content.push(&shared.store, Extent::Data { blob, offset: 0, length: piece.length as u32 })?;
         from += piece.length;
     }

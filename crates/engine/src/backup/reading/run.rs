@@ -54,7 +54,7 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
         None
     } else {
         room.shrink(buffer.len());
-        Some(shared.store.put_data(buffer, room)?)
+        Some(shared.store.put_together(buffer, room)?)
     };
     for Piece { task, mut read } in pieces {
         if let (Content::Extents(extents), Some(blob)) = (&mut read.content, blob) {

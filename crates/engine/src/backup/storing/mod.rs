@@ -36,11 +36,22 @@ pub(crate) struct Blob {
     kind: BlobKind,
     id: BlobId,
     links: Vec<BlobId>,
+    /// Whether it is a piece of one file.
+    alone: bool,
     plaintext: Buffer,
     /// Held until the plaintext is gone.
     room: Option<Room>,
     /// Held until the sealed bytes are in a pack.
     passage: Passage,
+}
+
+/// Levels of zstd.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Levels {
+    /// Of pieces of one file.
+    pub(crate) alone: i32,
+    /// Of small files that run together, and of pages.
+    pub(crate) together: i32,
 }
 
 /// How much goes on at once.
@@ -50,8 +61,8 @@ pub(crate) struct StoringOptions {
     pub(crate) room_bytes: usize,
     /// Sealing threads.
     pub(crate) sealers: usize,
-    /// Level of zstd.
-    pub(crate) level: i32,
+    /// Levels of zstd.
+    pub(crate) levels: Levels,
     /// Packs stored at once.
     pub(crate) stores: usize,
     /// Bytes at which a pack is full.
@@ -124,8 +135,8 @@ pub(crate) fn start(inputs: Inputs, options: &StoringOptions) -> (Store, Threads
         threads.push(stop.spawn("ask", move || asking::run(&stages, &asking, &seal)));
     }
     for _ in 0..options.sealers.max(1) {
-        let (stages, sealing, full, level) = (stages.clone(), sealing.clone(), full.clone(), options.level);
-        threads.push(stop.spawn("seal", move || sealing::run(&stages, &sealing, &full, level)));
+        let (stages, sealing, full, levels) = (stages.clone(), sealing.clone(), full.clone(), options.levels);
+        threads.push(stop.spawn("seal", move || sealing::run(&stages, &sealing, &full, levels)));
     }
     for _ in 0..options.stores.max(1) {
         let (stages, storing) = (stages.clone(), storing.clone());
@@ -145,26 +156,39 @@ impl Store {
         self.stages.buffers.take(bytes)
     }
 
-    /// Puts a data blob on its way and answers its id.
-    pub(crate) fn put_data(&self, plaintext: Buffer, room: Room) -> Result<BlobId> {
-        self.put(BlobKind::Data, Vec::new(), plaintext, Some(room), self.stages.flow.enter()?)
+    /// Puts a data blob on its way, in which there is more than one thing, and answers its id.
+    pub(crate) fn put_together(&self, plaintext: Buffer, room: Room) -> Result<BlobId> {
+        self.put(BlobKind::Data, Vec::new(), false, plaintext, Some(room), self.stages.flow.enter()?)
+    }
+
+    /// Puts a piece of one file on its way and answers its id.
+    pub(crate) fn put_alone(&self, plaintext: Buffer, room: Room) -> Result<BlobId> {
+        self.put(BlobKind::Data, Vec::new(), true, plaintext, Some(room), self.stages.flow.enter()?)
     }
 
     /// Puts a page on its way and answers its id.
     pub(crate) fn put_page(&self, page: Page) -> Result<BlobId> {
         let room = self.room(page.content.len())?;
-        self.put(BlobKind::Page, page.links, Buffer::of(page.content), Some(room), self.stages.flow.enter()?)
+        self.put(BlobKind::Page, page.links, false, Buffer::of(page.content), Some(room), self.stages.flow.enter()?)
     }
 
     /// Puts a page on its way even while the others are held back. It takes no room, since those who are held back may have
     /// it all: for the few pages of nodes only, by the one thread that builds the tree.
     pub(crate) fn put_page_ahead(&self, page: Page) -> Result<BlobId> {
-        self.put(BlobKind::Page, page.links, Buffer::of(page.content), None, self.stages.flow.enter_ahead()?)
+        self.put(BlobKind::Page, page.links, false, Buffer::of(page.content), None, self.stages.flow.enter_ahead()?)
     }
 
-    fn put(&self, kind: BlobKind, links: Vec<BlobId>, plaintext: Buffer, room: Option<Room>, passage: Passage) -> Result<BlobId> {
+    fn put(
+        &self,
+        kind: BlobKind,
+        links: Vec<BlobId>,
+        alone: bool,
+        plaintext: Buffer,
+        room: Option<Room>,
+        passage: Passage,
+    ) -> Result<BlobId> {
         let id = self.stages.inputs.writer.blob_id(kind, &links, plaintext.as_slice());
-        let blob = Blob { kind, id, links, plaintext, room, passage };
+        let blob = Blob { kind, id, links, alone, plaintext, room, passage };
         self.ask.send(blob).map_err(|_| EngineError::Internal("the stages of the backup ended early"))?;
         Ok(id)
     }
