@@ -31,10 +31,11 @@ mod tree_builder;
 
 pub use findings::{BackupEvent, BackupSink, FINDINGS_KEPT_MAX, Findings};
 
-use crate::call::{Calls, on_thread};
+use crate::call::{Calls, on_thread_of};
 use crate::cancel::Cancel;
 use crate::cut::{Chunker, CutParameters};
 use crate::error::{EngineError, Result, printable};
+use crate::gate::ReadGate;
 use crate::point::{PointDetails, Remembered, verify_point};
 use crate::progress::Progress;
 use crate::read::{BlobReader, FILES_PART, KeyRing, LeafStream, PageReader, ReadKeys, Unopened, files_part, is_damage};
@@ -60,6 +61,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use storing::{Inputs, Store, StoringOptions};
+use system::Crew;
 use tree_builder::{TreeBuilder, TreeTotals};
 
 /// Packs that are stored at once.
@@ -108,6 +110,10 @@ pub struct BackupOptions {
     pub remembered: Option<Remembered>,
     /// Read everything anew, whatever the last point has.
     pub ignore_base: bool,
+    /// When and how often the source is read; may be changed while it is.
+    pub gate: ReadGate,
+    /// The threads that do it; may be put elsewhere while they do.
+    pub crew: Crew,
 }
 
 impl BackupOptions {
@@ -129,6 +135,8 @@ impl BackupOptions {
             checkpoint_bytes: 64 << 30,
             remembered: None,
             ignore_base: false,
+            gate: ReadGate::default(),
+            crew: Crew::default(),
         }
     }
 }
@@ -178,7 +186,8 @@ pub struct BackupReport {
 
 /// Backs a file set up. Must be called within a multi-threaded runtime.
 pub async fn run(request: BackupRequest) -> Result<BackupReport> {
-    on_thread(move |runtime| Backup::start(request, runtime)?.run()).await
+    let crew = request.options.crew.clone();
+    on_thread_of(crew, "backup", move |runtime| Backup::start(request, runtime)?.run()).await
 }
 
 /// A running backup.
@@ -310,6 +319,7 @@ impl Backup {
             progress: self.request.progress.clone(),
             totals: self.totals.clone(),
             stop: self.stop.clone(),
+            gate: self.request.options.gate.clone(),
             links: LinkCache::default(),
             results,
         });

@@ -7,6 +7,7 @@ use super::leaf_plan::{LeafPlan, Planned, plan_leaf};
 use super::reading::{Item, Queue};
 use super::shared::Shared;
 use crate::error::{EngineError, Result};
+use crate::gate::reads_of_entries;
 use crate::path;
 use crate::source::{SourceDirectory, SourceEntry, WalkBatch, WalkEvent, Warning, WarningKind};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
@@ -42,7 +43,11 @@ impl Planner {
         for event in walk {
             self.shared.stop.check()?;
             match event.map_err(EngineError::source("walk the source"))? {
-                WalkEvent::Batch(batch) => self.batch(batch)?,
+                WalkEvent::Batch(batch) => {
+                    // The walk is ahead by what it buffers, and no more.
+                    self.shared.gate.pass(reads_of_entries(batch.entries.len()), &self.shared.stop)?;
+                    self.batch(batch)?;
+                }
                 WalkEvent::Warning(warning) => self.shared.notices.warn(warning),
                 WalkEvent::LeftOut(what) => self.shared.notices.left_out(what),
             }
