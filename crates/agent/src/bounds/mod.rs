@@ -13,6 +13,7 @@ pub use scope::{Refusal, Scope};
 
 use crate::error::{AgentError, Result};
 use crate::limits;
+use crate::power::SUPPLIES;
 use format::ItemName;
 use rustix::process::geteuid;
 use serde::Deserialize;
@@ -51,6 +52,8 @@ pub struct Bounds {
     pub readers: Option<usize>,
     /// Whether the service hears the paths that jobs warn of; otherwise kinds and counts only.
     pub tell_paths: bool,
+    /// Where the machine shows what powers it. None: where Linux does.
+    pub power_supplies: Option<PathBuf>,
 }
 
 /// What an item has in it at least.
@@ -87,6 +90,7 @@ impl Default for Bounds {
             level: 1,
             readers: None,
             tell_paths: true,
+            power_supplies: None,
         }
     }
 }
@@ -117,12 +121,18 @@ impl Bounds {
         Ok(bounds)
     }
 
+    /// Where the machine shows what powers it.
+    #[must_use]
+    pub fn power_supplies(&self) -> &Path {
+        self.power_supplies.as_deref().unwrap_or(Path::new(SUPPLIES))
+    }
+
     fn check(&self) -> Result<(), String> {
-        let staging: Vec<PathBuf> = self.staging.iter().cloned().collect();
-        for (name, paths) in
-            [("allowed", &self.allowed), ("never", &self.never), ("restore_to", &self.restore_to), ("staging", &staging)]
-        {
+        for (name, paths) in [("allowed", &self.allowed), ("never", &self.never), ("restore_to", &self.restore_to)] {
             check_paths(name, paths)?;
+        }
+        for (name, path) in [("staging", &self.staging), ("power_supplies", &self.power_supplies)] {
+            check_paths(name, path.as_slice())?;
         }
         if self.least.len() > limits::LEAST_SCOPES_MAX {
             return Err(format!("there are more than {} least scopes", limits::LEAST_SCOPES_MAX));
@@ -211,6 +221,7 @@ mod tests {
         for (text, expected) in [
             ("allowed = ['srv']", "allowed"),
             ("never = ['/srv/../etc']", "never"),
+            ("power_supplies = 'sys'", "power_supplies"),
             ("jobs = 0", "jobs"),
             ("jobs = 99", "jobs"),
             ("level = 20", "level"),

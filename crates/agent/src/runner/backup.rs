@@ -30,6 +30,7 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
         return Err(Trouble::new(TroubleKind::Failed, format!("this machine protects no item '{}'", doing.name))
             .with_hint("the item was removed meanwhile, or belongs to another machine"));
     };
+    doing.until_it_may_read().await?;
     doing.record.phase("looking at the vault");
     let client = doing.connect()?;
     let agent = &doing.shared.agent;
@@ -61,6 +62,7 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
     let read = read.await;
     // However the reading ended, what was frozen has to thaw.
     let thawed = after(doing, &hooks).await;
+    doing.reins.leave_hooks();
     let read = match read {
         // What this agent had sent before it died may have come meanwhile, and of a job there is one point.
         Err(trouble) if doing.task != Task::Do && trouble.kind == TroubleKind::Failed => {
@@ -166,6 +168,7 @@ async fn read(
     options.readers = agent.bounds.readers.unwrap_or(options.readers);
     options.ignore_base = reread;
     options.remembered = seen.remembered;
+    (options.gate, options.crew) = (doing.reins.gate.clone(), doing.reins.crew.clone());
     let request = BackupRequest {
         domain,
         descriptor: seen.descriptor,
@@ -244,6 +247,9 @@ async fn before(doing: &Doing, hooks: &HookSettings) -> Result<(), Trouble> {
     let Some(hook) = &hooks.before else { return Ok(()) };
     if !is_allowed(doing, hook) || hooks.after.as_ref().is_some_and(|after| !is_allowed(doing, after)) {
         return Ok(());
+    }
+    while !doing.reins.enter_hooks() {
+        doing.until_it_may_read().await?;
     }
     doing.check()?;
     doing.record.phase("running the hook before the run");
