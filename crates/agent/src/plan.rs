@@ -222,6 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_the_policy_is_part_of_it() {
+        let gentle = ImpactSettings { reads_per_second: Some(50), ..ImpactSettings::default() };
+        let mut beside = protection(nightly("UTC"), 0);
+        beside.items[0].impact = Some(gentle.clone());
+        let within = protection(PolicySettings { impact: gentle.clone(), ..nightly("UTC") }, 0);
+        for protection in [beside, within] {
+            let plan = Plan::new(DomainId([7; 16]), &protection, &Plan::default(), true);
+            assert_eq!(plan.items.values().next().unwrap().impact(), gentle);
+        }
+    }
+
+    #[test]
     fn more_than_a_service_says_is_not_taken() {
         bounded(protection(nightly("UTC"), 0)).unwrap();
         let mut lines = protection(nightly("UTC"), 0);

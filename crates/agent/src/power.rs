@@ -14,7 +14,8 @@ pub fn is_on_battery(supplies: &Path) -> bool {
     let Ok(supplies) = fs::read_dir(supplies) else { return false };
     let mut discharges = false;
     for supply in supplies.flatten() {
-        let word = |name: &str| fs::read_to_string(supply.path().join(name)).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let word =
+            |name: &str| fs::read_to_string(supply.path().join(name)).map(|text| text.trim().to_owned()).unwrap_or_default();
         // The battery of a mouse says nothing about the machine.
         if word("scope") == "Device" {
             continue;

@@ -323,8 +323,11 @@ impl Doing {
         let origin = if self.begun.slot_ms().is_some() { PointOrigin::Scheduled } else { PointOrigin::OnDemand };
         // Asked when the point is committed: all that the run warns of has been said by then.
         let told = move || PointTold { job: Some(job), origin, completeness: record.completeness() };
-        let options =
-            api::ServiceOptions { pace: self.reins.pace.clone(), told: Some(Arc::new(told)), ..self.shared.agent.service.clone() };
+        let options = api::ServiceOptions {
+            pace: self.reins.pace.clone(),
+            told: Some(Arc::new(told)),
+            ..self.shared.agent.service.clone()
+        };
         Ok(ServiceVault::new(options)?)
     }
 
