@@ -37,7 +37,7 @@ fn done(protected: &Protected, job: JobId) -> u64 {
 }
 
 fn log(protected: &Protected, job: JobId) -> String {
-    protected.log(job).log.into_iter().map(|line| line.text + "\n").collect()
+    protected.log(job).lines.into_iter().map(|line| line.text + "\n").collect()
 }
 
 /// A machine that may be on battery, as the kernel would show it.
@@ -90,13 +90,13 @@ fn a_running_backup_stands_where_its_policy_says_and_reads_as_often() {
     } else {
         protected.until("it says what cannot be", || log(&protected, job).contains("CAP_SYS_NICE").then_some(()));
     }
-    assert!(done(&protected, job) < 190, "ten a second are not over yet");
+    std::thread::sleep(Duration::from_secs(3));
+    let running = protected.job(job);
+    assert_eq!(running.state, JobState::Running, "so few reads a second are not over yet: {running:?}");
     protect(&protected, ImpactSettings::default());
     let ended = Instant::now();
     protected.ends(job, JobState::Succeeded);
     assert!(ended.elapsed() < Duration::from_secs(12), "without a limit it is done soon: {:?}", ended.elapsed());
-    let took = protected.job(job);
-    assert!(took.ended_ms.unwrap() - took.started_ms.unwrap() > 3000, "{took:?}");
     assert_eq!(agent.terminate().code, 0);
 }
 
