@@ -7,7 +7,7 @@ use api::limits::{ITEMS_PER_DOMAIN_MAX, SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{FileScope, ProtectedItem, Protection};
 use contract::{Error, ErrorKind};
 use format::{DomainId, ItemName};
-use policy::{ItemSeed, Policy, PolicySettings, Slot, Step, Timestamp};
+use policy::{ImpactSettings, ItemSeed, Policy, PolicySettings, Slot, Step, Timestamp};
 use std::collections::BTreeMap;
 
 /// An item.
@@ -61,7 +61,7 @@ impl Plan {
 
 impl PlannedItem {
     fn new(domain: DomainId, item: &ProtectedItem, before: &Plan, spread: bool) -> Self {
-        let settings = item.policy.clone().map(|settings| match spread {
+        let settings = item.settings().map(|settings| match spread {
             true => settings,
             false => PolicySettings { spread_minutes: 0, ..settings },
         });
@@ -100,6 +100,11 @@ impl PlannedItem {
     pub(crate) fn bytes_per_second(&self, now_ms: i64) -> Option<u64> {
         self.policy.as_ref().and_then(|policy| policy.bandwidth(timestamp(now_ms)).bytes_per_second)
     }
+
+    /// How much its runs take of the machine now.
+    pub(crate) fn impact(&self) -> ImpactSettings {
+        self.policy.as_ref().map(|policy| policy.settings().impact.clone()).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +124,7 @@ mod tests {
             item: ItemName::new("files").unwrap(),
             files: FileScope::default(),
             policy: Some(settings),
+            impact: None,
             since_ms,
             last_slot_ms: None,
         };
@@ -213,6 +219,18 @@ mod tests {
         let item = after.items.values().next().unwrap();
         assert!(item.unusable.as_deref().unwrap().contains("time_zone"));
         assert_eq!(item.policy.as_ref().unwrap().settings().time_zone, "UTC");
+    }
+
+    #[test]
+    fn what_stands_beside_the_policy_is_part_of_it() {
+        let gentle = ImpactSettings { reads_per_second: Some(50), ..ImpactSettings::default() };
+        let mut beside = protection(nightly("UTC"), 0);
+        beside.items[0].impact = Some(gentle.clone());
+        let within = protection(PolicySettings { impact: gentle.clone(), ..nightly("UTC") }, 0);
+        for protection in [beside, within] {
+            let plan = Plan::new(DomainId([7; 16]), &protection, &Plan::default(), true);
+            assert_eq!(plan.items.values().next().unwrap().impact(), gentle);
+        }
     }
 
     #[test]

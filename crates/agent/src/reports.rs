@@ -5,9 +5,9 @@
 use crate::agent::Shared;
 use crate::limits::{FINAL_REPORT, LIVE_REPORT, REPORT_EVERY};
 use crate::runner::{Cause, Control, Record};
-use api::{JobReport, Pace};
+use api::JobReport;
 use contract::ErrorKind;
-use format::{ItemName, JobId};
+use format::JobId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -18,23 +18,18 @@ const REPORTS_PER_LEASE: u32 = 3;
 /// A job whose service hears of it while it runs.
 pub(crate) struct Telling {
     pub(crate) job: JobId,
-    pub(crate) item: ItemName,
     pub(crate) record: Arc<Record>,
     pub(crate) control: Control,
-    pub(crate) pace: Pace,
     /// Told when the service has heard of the job, or does not want to.
     pub(crate) heard: oneshot::Sender<()>,
 }
 
-/// Tells until it is told to stop, and keeps the job as fast as its policy allows. A service that is away hears nothing; one whose job
-/// somebody else has taken stops this one.
+/// Tells until it is told to stop. A service that is away hears nothing; one whose job somebody else has taken stops this one.
 pub(crate) async fn tell(shared: Arc<Shared>, telling: Telling, mut stopped: oneshot::Receiver<()>) {
-    let Telling { job, item, record, control, pace, heard } = telling;
+    let Telling { job, record, control, heard } = telling;
     let mut heard = Some(heard);
     let mut every = REPORT_EVERY;
     loop {
-        let rate = shared.plan.borrow().items.get(&item).and_then(|item| item.bytes_per_second(shared.now_ms()));
-        pace.set(rate);
         let report = record.live();
         let sent = shared.control.report_job(shared.agent.domain, job, &report);
         let sent = tokio::time::timeout(LIVE_REPORT, sent).await;

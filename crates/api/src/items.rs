@@ -3,7 +3,7 @@
 use crate::jobs::JobState;
 use crate::policies::PolicyName;
 use format::{DomainId, ItemName, JobId, PointId};
-use policy::PolicySettings;
+use policy::{ImpactSettings, PolicySettings};
 use serde::{Deserialize, Serialize};
 
 /// What belongs to a file set. Paths are absolute and in UTF-8.
@@ -236,9 +236,24 @@ pub struct ProtectedItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub policy: Option<PolicySettings>,
+    /// What its policy says of the impact on the machine: beside the policy, because agents that know no impact refuse policies with what they
+    /// do not know. None: nothing, or it stands in the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub impact: Option<ImpactSettings>,
     /// Since when it has had this policy: slots before were not missed.
     pub since_ms: i64,
     /// The slot of its last completed scheduled run, as far as the service knows: for an agent that has lost its state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_slot_ms: Option<i64>,
+}
+
+impl ProtectedItem {
+    /// Its policy, whole.
+    #[must_use]
+    pub fn settings(&self) -> Option<PolicySettings> {
+        let policy = self.policy.clone()?;
+        let impact = self.impact.clone().unwrap_or_else(|| policy.impact.clone());
+        Some(PolicySettings { impact, ..policy })
+    }
 }

@@ -107,7 +107,7 @@ async fn backup(vault: &Path, path: &str) -> Outcome<()> {
     let mut options = BackupOptions::new(ItemName::new("measured")?);
     options.paths = vec![path.as_bytes().to_vec()];
     if let Ok(level) = std::env::var("LEVEL") {
-        options.level = level.parse()?;
+        options.level = Some(level.parse()?);
     }
     if let Ok(readers) = std::env::var("READERS") {
         options.readers = readers.parse()?;

@@ -4,7 +4,10 @@ use crate::error::{EngineError, Result};
 use contract::Domain;
 use std::future::Future;
 use std::sync::Arc;
+use std::thread::Builder;
+use system::Crew;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// A domain that threads outside the runtime can call. Never used on a thread of the runtime itself.
 #[derive(Clone)]
@@ -22,6 +25,25 @@ impl Calls {
     pub(crate) fn wait<T>(&self, doing: &'static str, call: impl Future<Output = contract::Result<T>>) -> Result<T> {
         self.runtime.block_on(call).map_err(EngineError::vault(doing))
     }
+}
+
+/// Runs blocking work that belongs to a crew, on a thread that nobody else will have: what its priority was lowered to is gone with it.
+pub(crate) async fn on_thread_of<T: Send + 'static>(
+    crew: Crew,
+    name: &str,
+    work: impl FnOnce(Handle) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let runtime = Handle::current();
+    let (done, result) = oneshot::channel();
+    let body = move || {
+        let membership = crew.join();
+        let worked = work(runtime);
+        drop(membership);
+        // Whoever waited for it may be gone.
+        let _ = done.send(worked);
+    };
+    Builder::new().name(name.to_owned()).spawn(body).map_err(EngineError::source("start a thread"))?;
+    result.await.unwrap_or(Err(EngineError::Internal("a thread of the engine ended in a panic")))
 }
 
 /// Runs blocking work on a thread of its own, off the runtime's workers.

@@ -21,6 +21,7 @@ pub mod target;
 mod call;
 mod cancel;
 mod error;
+mod gate;
 mod path;
 mod point;
 mod progress;
@@ -31,6 +32,7 @@ mod stop;
 
 pub use cancel::Cancel;
 pub use error::{EngineError, ErrorKind, Result, printable};
+pub use gate::ReadGate;
 pub use point::{Alarm, EntryCounts, PointDetails, Remembered, VerifiedPoint, read_details, verify_point, verify_whole_point};
 pub use progress::{Counter, Counters, Progress};
 pub use read::ReadKeys;

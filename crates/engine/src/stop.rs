@@ -4,7 +4,7 @@ use crate::cancel::Cancel;
 use crate::error::{EngineError, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
 
 /// Whether to stop, and why.
 pub(crate) struct Stop {
@@ -65,6 +65,6 @@ impl Stop {
                 panics.0.fail(error);
             }
         };
-        thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
+        system::spawn(Builder::new().name(name.to_owned()), body).expect("a thread can be started")
     }
 }

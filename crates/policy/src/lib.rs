@@ -37,7 +37,7 @@ pub use retention::{Claim, Completeness, Expiry, Fate, Origin, Reason, Retention
 pub use run::{FailedRun, ItemRuns, Running, Step};
 pub use schedule::{Days, ItemSeed, Slot, TimeOfDay, TimeWindow, Times, Week, Weekday, WindowState};
 pub use settings::{
-    BandwidthSettings, Hook, HookFailure, HookSettings, PolicySettings, RetentionSettings, RetrySettings, Schedule, WindowEnd,
-    WindowSettings,
+    BandwidthSettings, Hook, HookFailure, HookSettings, ImpactLevel, ImpactSettings, OnBattery, PolicySettings,
+    RetentionSettings, RetrySettings, Schedule, WindowEnd, WindowSettings,
 };
 pub use weakening::Weakening;

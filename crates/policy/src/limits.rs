@@ -26,6 +26,10 @@ pub const SPREAD_MINUTES_MAX: u32 = 240;
 pub const BANDWIDTH_BYTES_PER_SECOND_MIN: u64 = 128 << 10;
 /// Most bytes per second of a bandwidth limit.
 pub const BANDWIDTH_BYTES_PER_SECOND_MAX: u64 = 1 << 40;
+/// Least reads per second of a limit: less would never end.
+pub const READS_PER_SECOND_MIN: u32 = 10;
+/// Most reads per second of a limit.
+pub const READS_PER_SECOND_MAX: u32 = 1_000_000;
 /// Most days, or scheduled days, that a retention rule counts.
 pub const DAYS_MAX: u32 = 1_000;
 /// Most weeks that a retention rule counts.

@@ -13,6 +13,7 @@ pub use scope::{Refusal, Scope};
 
 use crate::error::{AgentError, Result};
 use crate::limits;
+use crate::power::SUPPLIES;
 use format::ItemName;
 use rustix::process::geteuid;
 use serde::Deserialize;
@@ -55,6 +56,8 @@ pub struct Bounds {
     pub journal: JournalUse,
     /// After so many days everything is walked whatever is known.
     pub walk_everything_days: u32,
+    /// Where the machine shows what powers it. None: where Linux does.
+    pub power_supplies: Option<PathBuf>,
 }
 
 /// When a backup may go by what the kernel told of changes.
@@ -106,6 +109,7 @@ impl Default for Bounds {
             tell_paths: true,
             journal: JournalUse::Off,
             walk_everything_days: 7,
+            power_supplies: None,
         }
     }
 }
@@ -136,12 +140,18 @@ impl Bounds {
         Ok(bounds)
     }
 
+    /// Where the machine shows what powers it.
+    #[must_use]
+    pub fn power_supplies(&self) -> &Path {
+        self.power_supplies.as_deref().unwrap_or(Path::new(SUPPLIES))
+    }
+
     fn check(&self) -> Result<(), String> {
-        let staging: Vec<PathBuf> = self.staging.iter().cloned().collect();
-        for (name, paths) in
-            [("allowed", &self.allowed), ("never", &self.never), ("restore_to", &self.restore_to), ("staging", &staging)]
-        {
+        for (name, paths) in [("allowed", &self.allowed), ("never", &self.never), ("restore_to", &self.restore_to)] {
             check_paths(name, paths)?;
+        }
+        for (name, path) in [("staging", &self.staging), ("power_supplies", &self.power_supplies)] {
+            check_paths(name, path.as_slice())?;
         }
         if self.least.len() > limits::LEAST_SCOPES_MAX {
             return Err(format!("there are more than {} least scopes", limits::LEAST_SCOPES_MAX));
@@ -233,6 +243,7 @@ mod tests {
         for (text, expected) in [
             ("allowed = ['srv']", "allowed"),
             ("never = ['/srv/../etc']", "never"),
+            ("power_supplies = 'sys'", "power_supplies"),
             ("jobs = 0", "jobs"),
             ("jobs = 99", "jobs"),
             ("level = 20", "level"),

@@ -99,6 +99,7 @@ impl Still {
             item: item(name),
             files: api::FileScope::default(),
             policy: Some(settings.clone()),
+            impact: None,
             since_ms: clock.now_ms() - 24 * 60 * MINUTE_MS,
             last_slot_ms: None,
         });

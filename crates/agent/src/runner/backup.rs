@@ -31,6 +31,7 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
         return Err(Trouble::new(TroubleKind::Failed, format!("this machine protects no item '{}'", doing.name))
             .with_hint("the item was removed meanwhile, or belongs to another machine"));
     };
+    doing.until_it_may_read().await?;
     doing.record.phase("looking at the vault");
     let client = doing.connect()?;
     let agent = &doing.shared.agent;
@@ -62,6 +63,7 @@ pub(super) async fn run(doing: &Doing, reread: bool) -> Result<Outcome, Trouble>
     let read = read.await;
     // However the reading ended, what was frozen has to thaw.
     let thawed = after(doing, &hooks).await;
+    doing.reins.leave_hooks();
     let read = match read {
         Err(trouble) if may_have_point(doing, &trouble) => found::late(doing, &client, &looked_at.0, &looked_at.1, trouble).await,
         read => read,
@@ -174,6 +176,7 @@ async fn read(
     options.ignore_base = reread;
     options.remembered = seen.remembered;
     let following = follow(doing, &source.files).await;
+    (options.gate, options.crew) = (doing.reins.gate.clone(), doing.reins.crew.clone());
     let request = BackupRequest {
         domain,
         descriptor: seen.descriptor,
@@ -280,6 +283,9 @@ async fn before(doing: &Doing, hooks: &HookSettings) -> Result<(), Trouble> {
     let Some(hook) = &hooks.before else { return Ok(()) };
     if !is_allowed(doing, hook) || hooks.after.as_ref().is_some_and(|after| !is_allowed(doing, after)) {
         return Ok(());
+    }
+    while !doing.reins.enter_hooks() {
+        doing.until_it_may_read().await?;
     }
     doing.check()?;
     doing.record.phase("running the hook before the run");

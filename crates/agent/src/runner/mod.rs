@@ -6,6 +6,7 @@
 mod backup;
 mod found;
 mod hook;
+mod impact;
 mod record;
 mod restore;
 
@@ -19,13 +20,15 @@ use crate::reports::{Telling, tell};
 use crate::state::{Begun, SlotEnd};
 use crate::trouble::{Trouble, TroubleKind};
 use api::{
-    BackupResult, Completeness, JobReport, JobResult, JobState, Pace, PointOrigin, PointTold, RestoreReceipt, ServiceVault, Work,
+    BackupResult, Completeness, JobReport, JobResult, JobState, PointOrigin, PointTold, RestoreReceipt, ServiceVault, Work,
 };
 use engine::Cancel;
 use format::{ItemName, JobId};
+use impact::{Holding, Reins};
 use policy::Hook;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use system::Priorities;
 use tokio::sync::{mpsc, oneshot};
 
 /// While the service is away, what came of a job is asked for about this often.
@@ -146,7 +149,7 @@ struct Doing {
     task: Task,
     control: Control,
     record: Arc<Record>,
-    pace: Pace,
+    reins: Reins,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -158,13 +161,30 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         let trouble = Trouble::refused("this is no work for an agent");
         return conclude(job, &record, None, Err(trouble));
     };
-    let pace = Pace::default();
+    let reins = Reins::default();
     let ((stop, stopped), (heard, was_heard)) = (oneshot::channel(), oneshot::channel());
     let (to_tell, to_stop) = (record.clone(), control.clone());
-    let telling = Telling { job, item: name.clone(), record: to_tell, control: to_stop, pace: pace.clone(), heard };
+    let telling = Telling { job, record: to_tell, control: to_stop, heard };
     // What is only settled runs no more: nobody is told that it does.
-    let teller = matches!(task, Task::Do | Task::GoOn).then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
-    let mut doing = Doing { shared, job, name, begun, item, task, control, record, pace, asks };
+    let runs = matches!(task, Task::Do | Task::GoOn);
+    let teller = runs.then(|| tokio::spawn(tell(shared.clone(), telling, stopped)));
+    let (release, released) = oneshot::channel();
+    let mut holding = Holding {
+        shared: shared.clone(),
+        item: name.clone(),
+        record: record.clone(),
+        reins: reins.clone(),
+        reads: matches!(begun.report.work, Work::Backup { .. }),
+        stands: Priorities::default(),
+    };
+    let holder = match runs {
+        true => {
+            holding.look().await;
+            Some(tokio::spawn(holding.hold(released)))
+        }
+        false => None,
+    };
+    let mut doing = Doing { shared, job, name, begun, item, task, control, record, reins, asks };
     if teller.is_some() {
         // What is told of a point counts only if the service knew of the job before. One that is away hears of it later.
         let _ = tokio::time::timeout(HEARD, was_heard).await;
@@ -193,10 +213,10 @@ pub(crate) async fn run(shared: Arc<Shared>, order: Order) -> Ended {
         (Work::Backup { .. }, Task::Settle) => settle(&doing).await,
         _ => persist(&mut doing).await,
     };
-    drop(stop);
-    if let Some(teller) = teller {
-        // It ends by itself; one that panicked has told nothing.
-        let _ = teller.await;
+    drop((stop, release));
+    for helper in [teller, holder].into_iter().flatten() {
+        // It ends by itself; one that panicked has told nothing, and held nothing.
+        let _ = helper.await;
     }
     // What came of a commit that nobody heard of is found out at the next start.
     let is_unsure = doing.record.commit_sent() && doing.begun.slot_ms().is_some() && doing.control.cause() == Some(Cause::End);
@@ -307,8 +327,11 @@ impl Doing {
         let origin = if self.begun.slot_ms().is_some() { PointOrigin::Scheduled } else { PointOrigin::OnDemand };
         // Asked when the point is committed: all that the run warns of has been said by then.
         let told = move || PointTold { job: Some(job), origin, completeness: record.completeness() };
-        let options =
-            api::ServiceOptions { pace: self.pace.clone(), told: Some(Arc::new(told)), ..self.shared.agent.service.clone() };
+        let options = api::ServiceOptions {
+            pace: self.reins.pace.clone(),
+            told: Some(Arc::new(told)),
+            ..self.shared.agent.service.clone()
+        };
         Ok(ServiceVault::new(options)?)
     }
 
@@ -322,6 +345,15 @@ impl Doing {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Waits while it is paused, unless it is stopped.
+    async fn until_it_may_read(&self) -> Result<(), Trouble> {
+        while self.reins.is_paused() {
+            self.check()?;
+            tokio::time::sleep(LOOK).await;
+        }
+        self.check()
     }
 
     /// Whether it was stopped.

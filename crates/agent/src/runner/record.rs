@@ -27,6 +27,8 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Said {
     phase: &'static str,
+    /// Why nothing of it is done now.
+    paused: Option<&'static str>,
     warnings: Vec<JobWarning>,
     warnings_bytes: usize,
     warnings_count: u64,
@@ -47,6 +49,11 @@ impl Record {
     /// What is being done now.
     pub(crate) fn phase(&self, phase: &'static str) {
         self.said().phase = phase;
+    }
+
+    /// Nothing is done now, for this reason; or something is again.
+    pub(crate) fn pause(&self, why: Option<&'static str>) {
+        self.said().paused = why;
     }
 
     /// A line of the log.
@@ -151,7 +158,7 @@ impl Record {
         let said = self.said();
         JobReport {
             progress: Some(ProgressBody {
-                phase: if said.phase.is_empty() { "starting" } else { said.phase }.to_owned(),
+                phase: said.paused.unwrap_or(if said.phase.is_empty() { "starting" } else { said.phase }).to_owned(),
                 done: progress.entries_done.get(),
                 total: (expected > 0).then_some(expected),
                 bytes: progress.bytes_done_so_far(),

@@ -32,10 +32,11 @@ mod tree_builder;
 
 pub use findings::{BackupEvent, BackupSink, FINDINGS_KEPT_MAX, Findings};
 
-use crate::call::{Calls, on_thread};
+use crate::call::{Calls, on_thread_of};
 use crate::cancel::Cancel;
 use crate::cut::{Chunker, CutParameters};
 use crate::error::{EngineError, Result, printable};
+use crate::gate::ReadGate;
 use crate::point::{PointDetails, Remembered, verify_point};
 use crate::progress::Progress;
 use crate::read::{BlobReader, FILES_PART, KeyRing, LeafStream, PageReader, ReadKeys, Unopened, files_part, is_damage};
@@ -62,6 +63,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use storing::{Inputs, Levels, Store, StoringOptions};
+use system::Crew;
 use tree_builder::{TreeBuilder, TreeTotals};
 
 /// Packs that are stored at once.
@@ -118,6 +120,10 @@ pub struct BackupOptions {
     pub ignore_base: bool,
     /// Walk everything, whatever the source knows of its changes.
     pub walk_everything: bool,
+    /// When and how often the source is read; may be changed while it is.
+    pub gate: ReadGate,
+    /// The threads that do it; may be put elsewhere while they do.
+    pub crew: Crew,
 }
 
 impl BackupOptions {
@@ -147,6 +153,8 @@ impl BackupOptions {
             remembered: None,
             ignore_base: false,
             walk_everything: false,
+            gate: ReadGate::default(),
+            crew: Crew::default(),
         }
     }
 }
@@ -199,7 +207,8 @@ pub struct BackupReport {
 
 /// Backs a file set up. Must be called within a multi-threaded runtime.
 pub async fn run(request: BackupRequest) -> Result<BackupReport> {
-    on_thread(move |runtime| {
+    let crew = request.options.crew.clone();
+    on_thread_of(crew, "backup", move |runtime| {
         let mut again = request.clone();
         match Backup::start(request, runtime.clone())?.run() {
             Err(EngineError::ChangesUnknown(why)) => {
@@ -374,6 +383,7 @@ impl Backup {
             progress: self.request.progress.clone(),
             totals: self.totals.clone(),
             stop: self.stop.clone(),
+            gate: self.request.options.gate.clone(),
             links: LinkCache::default(),
             results,
         });

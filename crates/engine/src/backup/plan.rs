@@ -8,6 +8,7 @@ use super::reading::{Item, Queue};
 use super::shared::Shared;
 use super::staying::Staying;
 use crate::error::{EngineError, Result};
+use crate::gate::reads_of_entries;
 use crate::path;
 use crate::source::{SourceDirectory, SourceEntry, WalkBatch, WalkEvent, Warning, WarningKind};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
@@ -45,7 +46,11 @@ impl Planner {
         for event in walk {
             self.shared.stop.check()?;
             match event.map_err(EngineError::source("walk the source"))? {
-                WalkEvent::Batch(batch) => self.batch(batch)?,
+                WalkEvent::Batch(batch) => {
+                    // The walk is ahead by what it buffers, and no more.
+                    self.shared.gate.pass(reads_of_entries(batch.entries.len()), &self.shared.stop)?;
+                    self.batch(batch)?;
+                }
                 WalkEvent::Listed { path, whole } => {
                     self.keep_before(Some((&path, b"")))?;
                     self.staying.iter_mut().try_for_each(|staying| staying.listed(path.clone(), whole))?;

@@ -5,6 +5,7 @@ use super::leaf_job::LeafResult;
 use super::link_cache::LinkCache;
 use super::storing::Store;
 use crate::cut::Chunker;
+use crate::gate::ReadGate;
 use crate::progress::{Counter, Progress};
 use crate::stop::Stop;
 use crossbeam_channel::Sender;
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     pub(crate) totals: Arc<Totals>,
     pub(crate) stop: Arc<Stop>,
+    pub(crate) gate: ReadGate,
     pub(crate) links: LinkCache,
     pub(crate) results: Sender<LeafResult>,
 }

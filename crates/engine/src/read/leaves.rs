@@ -42,7 +42,7 @@ impl LeafStream {
             // whoever does not listen any more needs no error, and no end
             let _ = sender.send(walk.root(root).err().map(Err));
         };
-        thread::Builder::new().name("leaves".into()).spawn(work).expect("a thread can be started");
+        system::spawn(thread::Builder::new().name("leaves".into()), work).expect("a thread can be started");
         Self { leaves: receiver, has_ended: false }
     }
 

@@ -6,6 +6,7 @@ use holdfast_engine::ErrorKind;
 use holdfast_engine::backup::{self, BackupEvent};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 fn tree() -> MemorySource {
     let source = MemorySource::new();
@@ -89,4 +90,41 @@ async fn a_source_that_fails_as_a_whole_is_an_error() {
     let vault = TestVault::new().await;
     assert_eq!(vault.try_backup(Arc::new(Broken)).await.unwrap_err().kind(), ErrorKind::Denied);
     assert!(vault.points().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_reads_as_often_as_it_may_and_at_once_when_it_may() {
+    let vault = TestVault::new().await;
+    let source = tree();
+    let request = vault.request(source.shared(), quick("item"));
+    let (gate, cancel) = (request.options.gate.clone(), request.cancel.clone());
+    gate.close();
+    let running = tokio::spawn(backup::run(request));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(source.opened(), 0, "nobody passes");
+    gate.limit(Some(100));
+    gate.open();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!((1..1000).contains(&source.opened()), "{}", source.opened());
+    gate.limit(None);
+    running.await.unwrap().unwrap();
+    assert_eq!(source.opened(), 4000);
+    assert!(!cancel.is_cancelled());
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.differences(&source), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_waits_to_read_ends_within_a_second_when_it_is_cancelled() {
+    let vault = TestVault::new().await;
+    let request = vault.request(tree().shared(), quick("item"));
+    let (gate, cancel) = (request.options.gate.clone(), request.cancel.clone());
+    gate.limit(Some(1));
+    let running = tokio::spawn(backup::run(request));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let cancelled = Instant::now();
+    cancel.cancel();
+    assert_eq!(running.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+    // The machine may be busy; the wait itself is less than half of a second.
+    assert!(cancelled.elapsed() < Duration::from_secs(2), "{:?}", cancelled.elapsed());
 }

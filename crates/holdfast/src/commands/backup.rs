@@ -7,7 +7,7 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Incomplete, Keys, Opened, open_keyless};
 use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use api::{Completeness, PointTold, ServiceVault};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
 use engine::source::{LeftOut, Warning, WarningKind};
 use engine::{Progress, ReadKeys};
@@ -17,6 +17,7 @@ use serde_json::Map;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use system::{Priorities, Priority};
 use workloads::files::{FileSet, FileSetOptions};
 
 /// Back paths up: one recovery point of one item.
@@ -67,6 +68,38 @@ pub(crate) struct Arguments {
     /// Level of compression (zstd). Without it 1 for small files, 3 for large ones.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     level: Option<i32>,
+
+    /// Where it stands among those who want the processor and the disk.
+    #[arg(long, value_enum, value_name = "IMPACT", default_value_t)]
+    impact: Impact,
+
+    /// Read no more often from what is backed up; a mebibyte of a file is one read.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32)
+        .range(i64::from(policy::limits::READS_PER_SECOND_MIN)..=i64::from(policy::limits::READS_PER_SECOND_MAX)))]
+    reads_per_second: Option<u32>,
+}
+
+/// How much a backup takes of its machine.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Impact {
+    /// As the command was started.
+    #[default]
+    Normal,
+    /// Behind others.
+    Low,
+    /// What nobody else wants.
+    Idle,
+}
+
+impl Impact {
+    fn priorities(self) -> Priorities {
+        let priority = match self {
+            Self::Normal => Priority::Normal,
+            Self::Low => Priority::Low,
+            Self::Idle => Priority::Idle,
+        };
+        Priorities { processor: priority, disk: priority }
+    }
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
@@ -90,6 +123,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     options.level = arguments.level;
     options.ignore_base = arguments.reread;
     options.remembered = opened.remembered.item(domain_id, &item)?;
+    options.gate.limit(arguments.reads_per_second);
+    // Nobody has joined yet: it is where its threads will be.
+    let _ = options.crew.set(arguments.impact.priorities());
     let counters = Progress::default();
     let request = BackupRequest {
         domain,

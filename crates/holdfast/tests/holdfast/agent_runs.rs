@@ -363,7 +363,7 @@ fn an_enrolled_machine_says_its_status_without_being_told_of_what_vault() {
 }
 
 /// Bytes that do not compress, the same for the same number.
-fn noise(number: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(number: u64, length: usize) -> Vec<u8> {
     testkit::Rng::new(number + 1).vec(length)
 }
 

@@ -53,6 +53,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Memory that it holds now.
     pub(crate) fn resident_bytes(&self) -> u64 {
         memory_bytes(self.child.id(), "VmRSS:")

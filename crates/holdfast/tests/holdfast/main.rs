@@ -5,6 +5,7 @@
 mod agent_bounds;
 mod agent_clock;
 mod agent_doctor;
+mod agent_impact;
 mod agent_runs;
 mod damage;
 mod enrolment;

@@ -1,6 +1,6 @@
 //! What is wrong with settings.
 
-use super::{BandwidthSettings, Hook, PolicySettings, RetentionSettings, RetrySettings, Schedule};
+use super::{BandwidthSettings, Hook, ImpactSettings, PolicySettings, RetentionSettings, RetrySettings, Schedule};
 use crate::error::Problem;
 use crate::limits;
 use crate::schedule::{Days, TimeOfDay, TimeWindow, Times, Timetable, Zone};
@@ -18,6 +18,7 @@ pub(crate) fn problems(settings: &PolicySettings) -> Vec<Problem> {
     schedules(&settings.schedules, &mut report);
     windows("windows.open", &settings.windows.open, &mut report);
     bandwidth(&settings.bandwidth, &mut report);
+    impact(&settings.impact, &mut report);
     retries(&settings.retries, &mut report);
     hook("hooks.before", settings.hooks.before.as_ref(), &mut report);
     hook("hooks.after", settings.hooks.after.as_ref(), &mut report);
@@ -159,6 +160,12 @@ fn bandwidth(settings: &BandwidthSettings, report: &mut Report) {
     }
     if let Some(limit) = settings.outside_bytes_per_second {
         report.within("bandwidth.outside_bytes_per_second", limit, allowed);
+    }
+}
+
+fn impact(settings: &ImpactSettings, report: &mut Report) {
+    if let Some(limit) = settings.reads_per_second {
+        report.within("impact.reads_per_second", limit, limits::READS_PER_SECOND_MIN..=limits::READS_PER_SECOND_MAX);
     }
 }
 

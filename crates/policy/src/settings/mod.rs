@@ -5,9 +5,11 @@
 
 mod check;
 mod hooks;
+mod impact;
 mod retention;
 
 pub use hooks::{Hook, HookFailure, HookSettings};
+pub use impact::{ImpactLevel, ImpactSettings, OnBattery};
 pub use retention::RetentionSettings;
 
 pub(crate) use check::problems;
@@ -41,6 +43,9 @@ pub struct PolicySettings {
     /// How fast runs may send.
     #[serde(default)]
     pub bandwidth: BandwidthSettings,
+    /// How much runs take of the machine on which they run.
+    #[serde(default, skip_serializing_if = "ImpactSettings::is_default")]
+    pub impact: ImpactSettings,
     /// What happens after a run has failed.
     #[serde(default)]
     pub retries: RetrySettings,
@@ -65,6 +70,7 @@ impl PolicySettings {
             schedules: Vec::new(),
             windows: WindowSettings::default(),
             bandwidth: BandwidthSettings::default(),
+            impact: ImpactSettings::default(),
             retries: RetrySettings::default(),
             hooks: HookSettings::default(),
             retention: RetentionSettings::default(),

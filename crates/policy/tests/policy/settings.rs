@@ -2,8 +2,8 @@
 
 use crate::fixture::{daily_at, every, settings, time, window};
 use policy::{
-    BandwidthSettings, Days, Hook, HookFailure, HookSettings, Kind, Policy, PolicyError, PolicySettings, RetentionSettings,
-    RetrySettings, Schedule, TimeOfDay, Times, Week, Weekday, WindowSettings, limits,
+    BandwidthSettings, Days, Hook, HookFailure, HookSettings, ImpactLevel, ImpactSettings, Kind, OnBattery, Policy, PolicyError,
+    PolicySettings, RetentionSettings, RetrySettings, Schedule, TimeOfDay, Times, Week, Weekday, WindowSettings, limits,
 };
 use proptest::prelude::*;
 
@@ -38,6 +38,12 @@ at_end = "stop"
 office_hours = [{ weekdays = ["monday", "tuesday"], from = "08:00", until = "18:00" }]
 inside_bytes_per_second = 1048576
 outside_bytes_per_second = 104857600
+
+[impact]
+processor = "low"
+disk = "idle"
+reads_per_second = 300
+on_battery = "pause"
 
 [retries]
 count = 5
@@ -84,6 +90,13 @@ fn everything_that_can_be_said_survives_toml_and_json() {
     assert_eq!(settings.schedules[3].days, Days::MonthlyWeekday { week: Week::First, weekday: Weekday::Sunday });
     assert_eq!(settings.hooks.after.as_ref().unwrap().on_failure, HookFailure::Warn);
     assert_eq!(settings.hooks.before.as_ref().unwrap().on_failure, HookFailure::Fail);
+    let impact = ImpactSettings {
+        processor: ImpactLevel::Low,
+        disk: ImpactLevel::Idle,
+        reads_per_second: Some(300),
+        on_battery: OnBattery::Pause,
+    };
+    assert_eq!(settings.impact, impact);
     assert_eq!(settings.windows.open[0], window(&[], "20:00", "06:00"));
     let json = serde_json::to_string(&policy).unwrap();
     assert_eq!(Policy::from_json(&json).unwrap(), policy);
@@ -120,6 +133,9 @@ fn a_field_that_is_not_known_is_refused_wherever_it_stands() {
         "[retention]\ndayly = 7",
         "[windows]\nclosed = []",
         "[bandwidth]\nlimit = 1",
+        "[impact]\nnetwork = \"low\"",
+        "[impact]\nprocessor = \"high\"",
+        "[impact]\non_battery = \"stop\"",
         "[retries]\nretry = 1",
         "[hooks]\nduring = 1",
     ] {
@@ -231,6 +247,26 @@ fn windows_and_bandwidth_are_checked() {
     assert!(bandwidth(slow).contains("bandwidth.outside_bytes_per_second: 0 is not within"));
     let many = BandwidthSettings { office_hours: vec![window(&[], "08:00", "09:00"); 33], ..BandwidthSettings::default() };
     assert!(bandwidth(many).contains("33 entries"));
+}
+
+#[test]
+fn impact_is_checked() {
+    let reads = |limit| {
+        let impact = ImpactSettings { reads_per_second: Some(limit), ..ImpactSettings::default() };
+        problems(move |settings| settings.impact = impact)
+    };
+    assert!(reads(0).contains("impact.reads_per_second: 0 is not within 10 to 1000000"));
+    assert!(reads(9).contains("impact.reads_per_second: 9") && reads(1_000_001).contains("impact.reads_per_second"));
+    assert_eq!((reads(10), reads(1_000_000)), (String::new(), String::new()));
+}
+
+#[test]
+fn a_policy_without_impact_is_written_as_by_programs_that_know_none() {
+    let quiet = PolicySettings::new("quiet", "UTC");
+    assert!(!serde_json::to_string(&quiet).unwrap().contains("impact"));
+    let impact = ImpactSettings { on_battery: OnBattery::Pause, ..ImpactSettings::default() };
+    let paused = serde_json::to_string(&PolicySettings { impact, ..quiet }).unwrap();
+    assert!(paused.contains(r#""impact":{"processor":"normal","disk":"normal","on_battery":"pause"}"#), "{paused}");
 }
 
 #[test]

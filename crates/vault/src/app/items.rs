@@ -99,12 +99,17 @@ impl App {
         // First: what changes in between comes with a greater revision, and is asked for again.
         let revision = self.database.revision(domain).await?;
         let items = self.database.items(Some(domain)).await?;
-        let protected = |row: ItemRow| ProtectedItem {
-            item: row.name,
-            files: row.files,
-            policy: row.settings,
-            since_ms: row.since_ms,
-            last_slot_ms: row.last_slot_ms,
+        let protected = |mut row: ItemRow| {
+            // Beside the policy: an agent of before reads the rest.
+            let impact = row.settings.as_mut().map(|settings| std::mem::take(&mut settings.impact));
+            ProtectedItem {
+                item: row.name,
+                files: row.files,
+                policy: row.settings,
+                impact: impact.filter(|impact| !impact.is_default()),
+                since_ms: row.since_ms,
+                last_slot_ms: row.last_slot_ms,
+            }
         };
         Ok(Protection { revision, items: items.into_iter().map(protected).collect() })
     }

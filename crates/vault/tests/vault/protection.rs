@@ -4,7 +4,7 @@ use crate::running::{DOMAIN, OTHER_DOMAIN, Protected, item};
 use api::{FileScope, ItemRequest, ItemsQuery, PolicyName, PolicyRequest, ServiceVault};
 use contract::ErrorKind;
 use format::DomainId;
-use policy::{Days, PolicySettings, Schedule, Times};
+use policy::{Days, ImpactLevel, ImpactSettings, PolicySettings, Schedule, Times};
 
 pub(crate) fn name(text: &str) -> PolicyName {
     text.parse().unwrap()
@@ -57,6 +57,25 @@ async fn an_item_and_its_policy_reach_the_agent_and_every_change_has_a_greater_r
     let third = agent.protection(DOMAIN).await.unwrap();
     assert!(third.revision > second.revision && third.items.is_empty());
     assert_eq!(admin.protection(OTHER_DOMAIN).await.unwrap().revision, 0, "another domain has nothing to do with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_knows_no_impact_reads_the_policy_all_the_same() {
+    let protected = Protected::new().await;
+    let (admin, agent) = (protected.admin(), protected.running.client(&protected.agent_token().await));
+    let impact = ImpactSettings { processor: ImpactLevel::Idle, ..ImpactSettings::default() };
+    let gentle = PolicySettings { impact: impact.clone(), ..nightly() };
+    set_policy(admin, "nightly", gentle.clone()).await.unwrap();
+    set_item(admin, DOMAIN, Some("nightly")).await.unwrap();
+    let told = agent.protection(DOMAIN).await.unwrap();
+    // As it goes over the line, of the policy nothing is new; what is new stands where unknown fields are not refused.
+    assert_eq!((told.items[0].policy.clone(), told.items[0].impact.clone()), (Some(nightly()), Some(impact)));
+    assert_eq!(told.items[0].settings(), Some(gentle));
+    let policy = serde_json::to_value(&told.items[0].policy).unwrap();
+    assert!(policy.get("impact").is_none(), "{policy}");
+    set_policy(admin, "nightly", nightly()).await.unwrap();
+    let again = agent.protection(DOMAIN).await.unwrap();
+    assert!(again.revision > told.revision && again.items[0].impact.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

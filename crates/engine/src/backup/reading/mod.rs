@@ -85,6 +85,7 @@ fn read_both(shared: &Shared, small: &Receiver<Item>, large: &Receiver<Item>) ->
 
 fn read(shared: &Shared, buffer: &mut Option<OwnReader>, Item { job, work }: Item) -> Result<()> {
     shared.stop.check()?;
+    shared.gate.pass(0, &shared.stop)?;
     match work {
         Work::Bare(tasks) => tasks.into_iter().for_each(|task| details::read_bare(shared, &job, task)),
         Work::Run(tasks) => {

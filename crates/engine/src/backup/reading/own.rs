@@ -7,6 +7,7 @@ use crate::backup::shared::{Shared, now_ns, same_state};
 use crate::backup::stream_builder::ContentBuilder;
 use crate::cut::Cutter;
 use crate::error::{EngineError, Result};
+use crate::gate::reads_of;
 use crate::progress::FileUnderWay;
 use crate::source::{Details, Segment, SourceFile, WarningKind};
 use format::page::{Content, EntryKind, Extent, Metadata};
@@ -151,6 +152,8 @@ impl OwnReader {
             (from, to) = (0, to - from);
             self.make_room(to, length - read);
             let more = (self.buffer.len() - to).min((length - read) as usize);
+            let (before, after) = (reads_of(read), reads_of(read + more as u64));
+            shared.gate.pass(after - before, &shared.stop)?;
             let got = read_full(file, &mut self.buffer[to..to + more], start + read)?;
             to += got;
             read += got as u64;

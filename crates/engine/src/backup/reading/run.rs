@@ -25,6 +25,7 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
     let mut grown = Vec::new();
     for task in tasks {
         let start = buffer.len();
+        shared.gate.pass(1, &shared.stop)?;
         match read_file(&task, &mut buffer, bytes) {
             Ok(Outcome::Read { metadata, begun_ns, extents, details, changed }) => {
                 let Some(details) = details.or_else(|| read_details(shared, &task)) else {

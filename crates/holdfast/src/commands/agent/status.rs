@@ -7,9 +7,11 @@ use crate::commands::at_service::span;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{Opened, Protector, VaultPlace, open_keyless};
 use crate::terminal::{self, Json, error_json, note, say};
-use agent::{Glance, glance};
+use agent::{Bounds, Glance, KeptProtection, glance, is_on_battery};
+use api::ProtectedItem;
 use contract::{PointFilter, Vault};
 use format::{AgentKey, DomainId};
+use policy::OnBattery;
 
 pub(crate) async fn run(global: &Global) -> Outcome<Exit> {
     // As the agent itself: without a name it is the vault that the machine is enrolled in.
@@ -74,10 +76,27 @@ async fn known(opened: &Opened, agent: AgentKey, domain: DomainId) -> Outcome<Kn
     Ok(Known { name, retired, points })
 }
 
+/// What this machine knows of its agent.
+struct Local {
+    glance: Glance,
+    /// Runs of some items wait until the machine is on mains.
+    waits_for_mains: bool,
+}
+
 /// What the agent keeps on this machine, as far as it can be read.
-fn look(protector: &Protector) -> Option<Glance> {
+fn look(protector: &Protector) -> Option<Local> {
     let places = protector.places(None);
-    glance(&places.state).map_err(|error| note!("warning: cannot look at '{}': {error}", places.state.display())).ok()
+    let looked = glance(&places.state);
+    let glance = looked.map_err(|error| note!("warning: cannot look at '{}': {error}", places.state.display())).ok()?;
+    // With a configuration that is wrong no agent runs; the doctor says so.
+    let bounds = Bounds::load(&protector.bounds_path()).unwrap_or_default();
+    let waits_for_mains = glance.protection.as_ref().is_some_and(may_pause) && is_on_battery(bounds.power_supplies());
+    Some(Local { glance, waits_for_mains })
+}
+
+fn may_pause(kept: &KeptProtection) -> bool {
+    let mut policies = kept.protection.items.iter().filter_map(ProtectedItem::settings);
+    policies.any(|settings| settings.impact.on_battery == OnBattery::Pause)
 }
 
 /// An agent, as far as is known.
@@ -86,7 +105,7 @@ struct Status {
     place: String,
     domain: DomainId,
     agent: AgentKey,
-    local: Option<Glance>,
+    local: Option<Local>,
     known: Option<Known>,
 }
 
@@ -118,7 +137,10 @@ impl Status {
         let retired = self.known.as_ref().is_some_and(|known| known.retired);
         say!("agent    {}{}", &self.agent.to_string()[..16], if retired { " (retired: it may add nothing)" } else { "" });
         if let Some(local) = &self.local {
-            print_local(local);
+            print_local(&local.glance);
+            if local.waits_for_mains {
+                say!("power    paused: on battery; backups whose policy says so go on when the machine is on mains");
+            }
         }
         match &self.known {
             Some(known) => say!("points   {}", known.points),
@@ -138,12 +160,13 @@ impl Status {
         json.set("place", self.place.clone());
         json.set("domain", self.domain.to_string());
         json.set("agent", self.agent.to_string());
-        let (known, local) = (self.known.as_ref(), self.local.as_ref());
+        let (known, local) = (self.known.as_ref(), self.local.as_ref().map(|local| &local.glance));
         json.set("domain_name", known.and_then(|known| known.name.clone()));
         json.set("retired", known.map(|known| known.retired));
         json.set("points", known.map(|known| known.points));
         json.set("running", local.map(|local| local.running));
         json.set("jobs_under_way", local.map(|local| local.jobs.len()));
+        json.set("waits_for_mains", self.local.as_ref().map(|local| local.waits_for_mains));
         json.set("reports_waiting", local.map(|local| local.reports));
         let kept = local.and_then(|local| local.protection.as_ref());
         json.set("items_protected", kept.map(|kept| kept.protection.items.len()));

@@ -38,7 +38,7 @@ impl Walk {
         for number in 0..threads.max(1) {
             let (schedule, inspector) = (walk.schedule.clone(), walk.inspector.clone());
             let builder = Builder::new().name(format!("walk-{number}")).stack_size(STACK_BYTES);
-            match builder.spawn(move || Worker { schedule: &schedule, inspector: &inspector }.run()) {
+            match system::spawn(builder, move || Worker { schedule: &schedule, inspector: &inspector }.run()) {
                 Ok(worker) => walk.workers.push(worker),
                 // One thread is enough to go on with.
                 Err(error) if walk.workers.is_empty() => return Err(error),

@@ -60,7 +60,7 @@ fn look_at(findings: &mut Findings, bounds: &Bounds, item: &ProtectedItem) {
         let words = format!("{name}: '{}' cannot be read: {error}", root.display());
         findings.broken("item", words, "let the agent run as root, or with CAP_DAC_READ_SEARCH");
     }
-    let Some(settings) = &item.policy else { return };
+    let Some(settings) = item.settings() else { return };
     if let Err(error) = Policy::new(settings.clone()) {
         findings.broken(
             "policy",
