@@ -17,6 +17,8 @@ use std::thread::{Builder, JoinHandle};
 
 /// What is behind others is this nice, at least.
 const NICE_LOW: i32 = 10;
+/// And by this much nicer than where it was.
+const NICE_STEP: i32 = 5;
 /// The nicest there is.
 const NICE_LAST: i32 = 19;
 
@@ -90,6 +92,7 @@ impl Crew {
         let mut state = self.state();
         state.wanted = wanted;
         state.is_moved |= wanted != Priorities::default();
+        // All of them, whatever becomes of one.
         state.members.iter().filter(|thread| !state.put(**thread)).count() == 0
     }
 
@@ -155,7 +158,7 @@ impl Usual {
         }
         Some(match wanted {
             Priority::Normal => (self.policy, self.nice),
-            Priority::Low => (self.policy, self.nice.max(NICE_LOW)),
+            Priority::Low => (self.policy, (self.nice + NICE_STEP).clamp(NICE_LOW, NICE_LAST)),
             Priority::Idle => (POLICY_IDLE, NICE_LAST),
         })
     }
@@ -234,7 +237,7 @@ mod tests {
             assert!(crew.set(LOW));
             let later = member();
             for stands in [own(), first(), later()] {
-                assert_eq!(stands, (usual.0, NICE_LOW.max(usual.1), (2 << 13) | 7));
+                assert_eq!(stands, (usual.0, (usual.1 + NICE_STEP).clamp(NICE_LOW, NICE_LAST), (2 << 13) | 7));
             }
             assert!(crew.set(IDLE));
             for stands in [own(), first(), later()] {
@@ -271,7 +274,7 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_from_the_administrator_who_put_a_process_behind_others() {
-        let unit = Usual { policy: 0, nice: 15, disk: 3 << 13 };
+        let unit = Usual { policy: 0, nice: 10, disk: 3 << 13 };
         assert_eq!(unit.processor(Priority::Low), Some((0, 15)));
         assert_eq!(unit.disk(LOW), 3 << 13);
         let in_time = Usual { policy: libc::SCHED_FIFO, nice: 0, disk: 0 };
