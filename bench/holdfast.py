@@ -22,6 +22,13 @@ TOOLS = {
     )
 }
 
+# An agent's keys lie in a file, as bupstash's key does: no passphrase has to be stretched.
+TOOLS["holdfast-agent"] = TOOLS["holdfast"] | dict(
+    note="as holdfast, with keys from a file instead of a passphrase, as agents have them",
+    env=TOOLS["holdfast"]["env"] | {"HOLDFAST_RECOVERY_KIT_FILE": "{cache}/kit"},
+    init=f"env -u HOLDFAST_RECOVERY_KIT_FILE {PROGRAM} init --kit {{cache}}/kit",
+)
+
 SERVICE = os.path.join(os.path.dirname(PROGRAM), "holdfast-vault")
 ADDRESS = "127.0.0.1:18443"
 LOGIN = (
