@@ -129,7 +129,7 @@ impl Agent {
         ChangeJournal::start(self.bounds.journal, days).unwrap_or_else(|error| {
             tracing::warn!(
                 %error,
-                "changes cannot be followed, so everything is walked: 'journal' in agent.toml takes Linux 5.17 and CAP_SYS_ADMIN; \
+                "changes cannot be followed, so everything is walked: 'journal' in agent.toml takes Linux 5.19 and CAP_SYS_ADMIN; \
                  'holdfast agent doctor' says more"
             );
             None

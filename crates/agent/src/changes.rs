@@ -5,10 +5,11 @@
 use crate::bounds::JournalUse;
 use engine::backup::BackupReport;
 use format::ItemName;
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use workloads::files::{Caution, FileSet, Followed, Journal, Known};
 
 /// Follows what changes of all items.
@@ -21,8 +22,8 @@ pub(crate) struct ChangeJournal {
 /// What is known of an item since its last point.
 struct Last {
     known: Known,
-    /// When everything was walked the last time.
-    walked: Instant,
+    /// When everything was walked the last time, by [`now`].
+    walked: Duration,
 }
 
 impl ChangeJournal {
@@ -39,21 +40,26 @@ impl ChangeJournal {
     /// Follows an item's files from now on. What is known of it counts until the next point is made: one that fails changes nothing.
     pub(crate) fn follow(&self, item: &ItemName, files: Arc<FileSet>) -> io::Result<Following> {
         let mut items = self.items();
-        items.retain(|_, last| last.walked.elapsed() < self.walk_everything_after);
+        items.retain(|_, last| since(last.walked) < self.walk_everything_after);
         let last = items.get(item).map(|last| (last.known.clone(), last.walked));
         drop(items);
         let (known, walked) = last.unzip();
         Ok(Following { files: Arc::new(self.journal.follow(files, known)?), walked })
     }
 
+    /// Nothing is known of an item any more.
+    pub(crate) fn forget(&self, item: &ItemName) {
+        self.items().remove(item);
+    }
+
     /// A point was made of what was followed.
     pub(crate) fn note(&self, item: &ItemName, following: &Following, report: &BackupReport) {
-        let now = Instant::now();
-        let walked = if report.only_changes { following.walked.unwrap_or(now) } else { now };
+        let now = now();
+        let walked = following.walked.filter(|_| report.only_changes).unwrap_or(now);
         let findings = &report.findings;
         if findings.warnings.len() as u64 != findings.warnings_count() {
             // Not all paths that have to be looked at again are known.
-            return;
+            return self.forget(item);
         }
         let again: BTreeSet<Vec<u8>> = findings.warnings.iter().map(|warning| warning.path.clone()).collect();
         let known = following.files.known(report.point.point, again);
@@ -69,7 +75,7 @@ impl ChangeJournal {
 pub(crate) struct Following {
     pub(crate) files: Arc<Followed>,
     /// When everything of it was walked the last time, where that counts still.
-    walked: Option<Instant>,
+    walked: Option<Duration>,
 }
 
 impl Following {
@@ -78,7 +84,18 @@ impl Following {
         if report.only_changes {
             return "only what has changed since the last point was walked".into();
         }
-        let why = self.files.why_everything().unwrap_or_else(|| "the last point does not allow otherwise".into());
+        let why = report.changes_unknown.map(str::to_owned).or_else(|| self.files.why_everything());
+        let why = why.unwrap_or_else(|| "the last point does not allow otherwise".into());
         format!("everything was walked: {why}")
     }
+}
+
+/// Time since the machine was started, with the time in which it slept.
+fn now() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+fn since(then: Duration) -> Duration {
+    now().saturating_sub(then)
 }

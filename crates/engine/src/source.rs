@@ -106,6 +106,8 @@ pub enum WalkEvent {
         /// Whether everything below it follows as well.
         whole: bool,
     },
+    /// In a walk of changes only: what is below a directory that leads to a change cannot be said.
+    Lost,
     /// A warning.
     Warning(Warning),
     /// Left out on purpose.

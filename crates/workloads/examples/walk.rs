@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     }
                 }
             }
-            WalkEvent::Listed { .. } => {}
+            WalkEvent::Listed { .. } | WalkEvent::Lost => {}
             WalkEvent::Warning(warning) => {
                 warnings += 1;
                 writeln!(out, "{:?} {}: {}", warning.kind, warning.path.escape_ascii(), warning.detail)?;

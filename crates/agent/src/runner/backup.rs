@@ -8,8 +8,8 @@ use crate::trouble::{Trouble, TroubleKind};
 use crate::trust::Seen;
 use api::{BackupResult, ServiceVault};
 use contract::{Domain, Vault};
-use engine::ReadKeys;
 use engine::backup::{self, BackupEvent, BackupKeys, BackupOptions, BackupReport, BackupRequest, BackupSink};
+use engine::{ErrorKind, ReadKeys};
 use format::ItemName;
 use format::descriptor::Descriptor;
 use policy::{Hook, HookFailure, HookSettings};
@@ -194,7 +194,14 @@ async fn read(
         progress: doing.record.progress.clone(),
         cancel: doing.control.cancel.clone(),
     };
-    let report = backup::run(request).await?;
+    let ran = backup::run(request).await;
+    if let (Some(changes), Err(error)) = (&doing.shared.changes, &ran)
+        && error.kind() != ErrorKind::Cancelled
+    {
+        // Whatever it was, the next run does without what is known.
+        changes.forget(&doing.name);
+    }
+    let report = ran?;
     doing.record.set_commit_sent(false);
     if let (Some(changes), Some(following)) = (&doing.shared.changes, &following) {
         changes.note(&doing.name, following, &report);
@@ -244,6 +251,7 @@ fn sink(doing: &Doing) -> BackupSink {
             }
             record.set_commit_sent(true);
         }
+        BackupEvent::Anew => record.read_anew(),
         BackupEvent::LeftOut(_) => {}
     })
 }

@@ -24,6 +24,15 @@ pub(crate) struct Record {
     said: Mutex<Said>,
 }
 
+/// How much is warned of.
+#[derive(Default, Clone, Copy)]
+struct Warned {
+    kept: usize,
+    bytes: usize,
+    count: u64,
+    lacks_a_part: bool,
+}
+
 #[derive(Default)]
 struct Said {
     phase: &'static str,
@@ -35,6 +44,8 @@ struct Said {
     lacks_a_part: bool,
     /// When what there is began to be read last.
     reading_since_ms: Option<i64>,
+    /// What was warned of before.
+    before_reading: Warned,
     /// A point may have been committed, and nobody here has heard of it.
     commit_sent: bool,
     log: Vec<LogLine>,
@@ -97,6 +108,16 @@ impl Record {
         let now_ms = self.clock.now_ms();
         let mut said = self.said();
         (said.reading_since_ms, said.commit_sent) = (Some(now_ms), false);
+        let (kept, bytes) = (said.warnings.len(), said.warnings_bytes);
+        said.before_reading = Warned { kept, bytes, count: said.warnings_count, lacks_a_part: said.lacks_a_part };
+    }
+
+    /// All is read anew: what was warned of since its reading began is found again, if it still is so.
+    pub(crate) fn read_anew(&self) {
+        let mut said = self.said();
+        let Warned { kept, bytes, count, lacks_a_part } = said.before_reading;
+        said.warnings.truncate(kept);
+        (said.warnings_bytes, said.warnings_count, said.lacks_a_part) = (bytes, count, lacks_a_part);
     }
 
     /// Whether a run that began at this time is this one: what it warned of stands here.
@@ -224,6 +245,20 @@ mod tests {
             7,
         );
         Record::new(begun, Arc::new(SystemClock), true)
+    }
+
+    #[test]
+    fn what_was_warned_of_before_the_reading_stays_when_all_is_read_anew() {
+        let record = record();
+        record.warn(b"missing", "missing", "not mounted");
+        record.lacks_a_part();
+        record.begin_reading();
+        record.warn(b"file", "unreadable", "no");
+        record.read_anew();
+        assert_eq!((record.warnings_count(), record.live().warnings.len()), (1, 1));
+        assert_eq!(record.completeness(), Completeness::Incomplete);
+        record.warn(b"file", "unreadable", "no");
+        assert_eq!(record.warnings_count(), 2);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum BackupEvent {
     Warning(Warning),
     /// Left out on purpose.
     LeftOut(LeftOut),
+    /// Everything is walked, for what was known of changes was no use: what was told of before is told again, if it still is so.
+    Anew,
     /// A checkpoint is durable: what was done until now needs not be read again after an interruption.
     Checkpoint {
         /// Entries in it.

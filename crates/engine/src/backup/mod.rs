@@ -191,6 +191,8 @@ pub struct BackupReport {
     pub details: PointDetails,
     /// Whether only what the source told to have changed was walked.
     pub only_changes: bool,
+    /// Why everything was walked after a walk of changes had begun, where that was so.
+    pub changes_unknown: Option<&'static str>,
     /// Entries that were taken over from the last point.
     pub entries_unchanged: u64,
     /// Entries that were read.
@@ -214,7 +216,9 @@ pub async fn run(request: BackupRequest) -> Result<BackupReport> {
             Err(EngineError::ChangesUnknown(why)) => {
                 tracing::warn!(why, "what the source knows of its changes is no use: everything is walked");
                 again.options.walk_everything = true;
-                Backup::start(again, runtime)?.run()
+                (again.sink)(&BackupEvent::Anew);
+                let report = Backup::start(again, runtime)?.run()?;
+                Ok(BackupReport { changes_unknown: Some(why), ..report })
             }
             outcome => outcome,
         }
@@ -440,6 +444,7 @@ impl Backup {
             sequence,
             details,
             only_changes: left_out_before.is_some(),
+            changes_unknown: None,
             entries_unchanged: self.totals.entries_unchanged.get(),
             entries_read: self.totals.entries_read.get(),
             bytes_read: self.request.progress.bytes_read.get(),

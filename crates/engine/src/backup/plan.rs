@@ -55,6 +55,9 @@ impl Planner {
                     self.keep_before(Some((&path, b"")))?;
                     self.staying.iter_mut().try_for_each(|staying| staying.listed(path.clone(), whole))?;
                 }
+                WalkEvent::Lost => {
+                    return Err(EngineError::ChangesUnknown("a directory that leads to a change cannot be read"));
+                }
                 WalkEvent::Warning(warning) => self.shared.notices.warn(warning),
                 WalkEvent::LeftOut(what) => self.shared.notices.left_out(what),
             }

@@ -105,10 +105,11 @@ async fn a_backup_reads_as_often_as_it_may_and_at_once_when_it_may() {
     gate.limit(Some(100));
     gate.open();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!((1..1000).contains(&source.opened()), "{}", source.opened());
+    let limited = source.opened();
+    assert!((1..1000).contains(&limited), "{limited}");
     gate.limit(None);
     running.await.unwrap().unwrap();
-    assert_eq!(source.opened(), 4000);
+    assert_eq!(limited + source.opened(), 4000);
     assert!(!cancel.is_cancelled());
     let (target, _) = vault.restore(vault.latest().await).await;
     assert_eq!(target.differences(&source), Vec::<String>::new());

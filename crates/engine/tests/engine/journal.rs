@@ -204,6 +204,15 @@ async fn what_is_written_by_another_name_is_seen_by_all() {
         site.settle();
         assert!(site.backup().await.only_changes);
         quiet &= site.is_whole("the second name is gone").await;
+        fs::hard_link(&one, &two).unwrap();
+        site.settle();
+        site.backup().await;
+        // The first name's directory is not touched, and its time of change is another one.
+        fs::rename(&two, two.with_file_name("renamed")).unwrap();
+        site.settle();
+        assert!(site.backup().await.only_changes);
+        quiet &= site.is_whole("the second name is another one").await;
+        fs::remove_file(two.with_file_name("renamed")).unwrap();
         compared += usize::from(quiet);
         if compared > 0 {
             return;

@@ -9,11 +9,14 @@ const VERSION: u8 = 3;
 /// Most bytes of a handle (`MAX_HANDLE_SZ`).
 pub(super) const HANDLE_BYTES_MAX: usize = 128;
 
+/// A file system's id. Copies of a file system may have the same one.
+pub type FileSystemId = [u8; 8];
+
 /// Names a file or directory as long as its file system exists, whatever it is called.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle {
     /// The file system's id.
-    pub file_system: [u8; 8],
+    pub file_system: FileSystemId,
     pub(super) kind: i32,
     pub(super) bytes: Box<[u8]>,
 }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::event::{HANDLE_BYTES_MAX, Handle};
+use super::event::{FileSystemId, HANDLE_BYTES_MAX, Handle};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -14,6 +14,7 @@ const MASK: u64 = libc::FAN_CREATE
     | libc::FAN_MODIFY
     | libc::FAN_ATTRIB
     | libc::FAN_CLOSE_WRITE
+    | libc::FAN_MOVE_SELF
     | libc::FAN_ONDIR;
 
 pub(super) fn queue() -> io::Result<OwnedFd> {
@@ -54,7 +55,7 @@ fn change_mark(queue: BorrowedFd<'_>, change: libc::c_uint, mask: u64, on: Borro
     }
 }
 
-pub(super) fn file_system_id(on: BorrowedFd<'_>) -> io::Result<[u8; 8]> {
+pub(super) fn file_system_id(on: BorrowedFd<'_>) -> io::Result<FileSystemId> {
     let mut about = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the descriptor is open and there is room for the answer, which is read only if the call has written it; the id is two
     // numbers of 32 bits, of which any bytes are some.
@@ -66,13 +67,31 @@ pub(super) fn file_system_id(on: BorrowedFd<'_>) -> io::Result<[u8; 8]> {
     }
 }
 
-pub(super) fn open(on: BorrowedFd<'_>, handle: &Handle) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    struct Room {
-        length: libc::c_uint,
-        kind: libc::c_int,
-        bytes: [u8; HANDLE_BYTES_MAX],
+/// A `struct file_handle` with room for the longest one.
+#[repr(C)]
+struct Room {
+    length: libc::c_uint,
+    kind: libc::c_int,
+    bytes: [u8; HANDLE_BYTES_MAX],
+}
+
+pub(super) fn handle_of(on: BorrowedFd<'_>) -> io::Result<Handle> {
+    let file_system = file_system_id(on)?;
+    let mut room = Room { length: HANDLE_BYTES_MAX as libc::c_uint, kind: 0, bytes: [0; HANDLE_BYTES_MAX] };
+    let mut mount = 0;
+    // SAFETY: the path is empty and ends with its zero, the descriptor is open; `Room` has as much room as it says, and the kernel writes
+    // no more than that.
+    let answer = unsafe {
+        libc::name_to_handle_at(on.as_raw_fd(), c"".as_ptr(), (&raw mut room).cast(), &raw mut mount, libc::AT_EMPTY_PATH)
+    };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
     }
+    let bytes = room.bytes.get(..room.length as usize).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Handle { file_system, kind: room.kind, bytes: bytes.into() })
+}
+
+pub(super) fn open(on: BorrowedFd<'_>, handle: &Handle) -> io::Result<OwnedFd> {
     let mut room = Room { length: handle.bytes.len() as libc::c_uint, kind: handle.kind, bytes: [0; HANDLE_BYTES_MAX] };
     let Some(place) = room.bytes.get_mut(..handle.bytes.len()) else {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));

@@ -80,6 +80,12 @@ pub(crate) fn now_ns() -> i128 {
     }
 }
 
+/// The number of the mount on which an open directory is, as `/proc/self/mountinfo` has it; none where the kernel does not tell.
+pub(crate) fn mount_id(open: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    let stat = statx(open, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    Ok(StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id))
+}
+
 /// When this machine was started, by the clock that it has now.
 pub(crate) fn booted() -> Timestamp {
     let since = clock_gettime(ClockId::Boottime);

@@ -44,6 +44,7 @@ pub(crate) fn walk(options: FileSetOptions) -> Walked {
             WalkEvent::Warning(warning) => walked.warnings.push(warning),
             WalkEvent::LeftOut(left_out) => walked.left_out.push(left_out),
             WalkEvent::Listed { path, .. } => walked.listed.push(path.to_vec()),
+            WalkEvent::Lost => panic!("every directory can be read"),
             WalkEvent::Batch(batch) => {
                 assert!(!batch.entries.is_empty() && batch.entries.len() <= 4096);
                 for entry in batch.entries {
@@ -81,7 +82,7 @@ pub(crate) fn copy_to(options: FileSetOptions, target: &RestoreTarget) -> Copied
                 copied.left_out.push(left_out);
                 continue;
             }
-            WalkEvent::Listed { .. } => continue,
+            WalkEvent::Listed { .. } | WalkEvent::Lost => continue,
         };
         for entry in batch.entries {
             copied.entries += 1;

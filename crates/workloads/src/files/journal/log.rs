@@ -1,7 +1,7 @@
 //! What changed, by the kernel's handles, each with the number of the last moment before it.
 
-use std::collections::HashMap;
-use system::fanotify::{Event, Handle};
+use std::collections::{BTreeSet, HashMap};
+use system::fanotify::{Event, FileSystemId, Handle};
 
 /// What changed since a moment.
 pub(super) struct Since {
@@ -29,7 +29,9 @@ pub(super) struct Log {
     directories: HashMap<Handle, Seen>,
     objects: HashMap<Handle, u64>,
     /// File systems, each with the number of the last moment before it was followed.
-    followed: HashMap<[u8; 8], u64>,
+    followed: HashMap<FileSystemId, u64>,
+    /// Numbers of moments behind which somebody may still ask.
+    held: BTreeSet<u64>,
 }
 
 impl Log {
@@ -43,21 +45,22 @@ impl Log {
             directories: HashMap::new(),
             objects: HashMap::new(),
             followed: HashMap::new(),
+            held: BTreeSet::new(),
         }
     }
 
     /// A file system is followed from now on.
-    pub(super) fn follow(&mut self, file_system: [u8; 8]) {
+    pub(super) fn follow(&mut self, file_system: FileSystemId) {
         self.followed.insert(file_system, self.now);
     }
 
     /// Whether a file system was followed all the time since a moment.
-    pub(super) fn is_followed_since(&self, number: u64, file_system: &[u8; 8]) -> bool {
+    pub(super) fn is_followed_since(&self, number: u64, file_system: &FileSystemId) -> bool {
         self.followed.get(file_system).is_some_and(|at| *at <= number)
     }
 
     pub(super) fn note(&mut self, event: Event) {
-        if event.is_overflow() {
+        if event.is_overflow() || event.directory.is_none() && event.object.is_none() {
             return self.lose();
         }
         let (now, brings) = (self.now, event.brings_directory());
@@ -75,8 +78,20 @@ impl Log {
             added += usize::from(self.objects.insert(object, now).is_none());
         }
         self.entries += added;
-        if self.entries > self.entries_max {
-            self.lose();
+        while self.entries > self.entries_max {
+            self.lose_oldest();
+        }
+    }
+
+    /// There is more than is remembered: whoever asks for the longest time is not answered any more.
+    fn lose_oldest(&mut self) {
+        let mut held = self.held.iter().filter(|number| **number >= self.lost);
+        match (held.next().copied(), held.next().copied()) {
+            (Some(oldest), Some(next)) => {
+                self.lost = oldest + 1;
+                self.forget(next);
+            }
+            _ => self.lose(),
         }
     }
 
@@ -92,8 +107,21 @@ impl Log {
         self.broken = true;
     }
 
-    /// Forgets what happened up to a moment: nobody asks for it any more.
-    pub(super) fn forget(&mut self, number: u64) {
+    /// Begins a moment that somebody will ask for, and forgets what nobody asks for any more.
+    pub(super) fn hold(&mut self) -> u64 {
+        let number = self.cut();
+        self.held.insert(number);
+        self.forget(self.held.first().copied().unwrap_or(number));
+        number
+    }
+
+    /// Nobody asks for this moment any more.
+    pub(super) fn release(&mut self, number: u64) {
+        self.held.remove(&number);
+    }
+
+    /// Forgets what happened up to a moment.
+    fn forget(&mut self, number: u64) {
         self.directories.retain(|_, seen| seen.at > number);
         self.directories.values_mut().for_each(|seen| seen.brought.retain(|_, at| *at > number));
         self.objects.retain(|_, at| *at > number);
@@ -102,7 +130,7 @@ impl Log {
     }
 
     /// Begins a new moment: its number is less than that of all that comes.
-    pub(super) fn cut(&mut self) -> u64 {
+    fn cut(&mut self) -> u64 {
         self.now += 1;
         self.now - 1
     }
@@ -157,6 +185,24 @@ mod tests {
         log.note(event(handle(1), b"new", None, true));
         let since = log.since(moment).unwrap();
         assert_eq!(since.directories, [(handle(1), vec![b"new".to_vec()])]);
+    }
+
+    #[test]
+    fn where_there_is_too_much_whoever_asks_for_the_longest_time_is_not_answered() {
+        let mut log = Log::new(3);
+        let first = log.hold();
+        (0..2).for_each(|number| log.note(event(handle(number), b"x", None, false)));
+        let second = log.hold();
+        (2..4).for_each(|number| log.note(event(handle(number), b"x", None, false)));
+        assert!(log.since(first).is_none());
+        assert_eq!(paths(log.since(second)), Some((vec![handle(2), handle(3)], 0)));
+        // Nobody waits for the first one any more, and the second one is alone with too much.
+        log.release(first);
+        (4..6).for_each(|number| log.note(event(handle(number), b"x", None, false)));
+        assert!(log.since(second).is_none());
+        let third = log.hold();
+        log.release(second);
+        assert_eq!(paths(log.since(third)), Some((vec![], 0)));
     }
 
     #[test]

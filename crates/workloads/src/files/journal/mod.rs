@@ -9,6 +9,7 @@
 mod blind;
 mod log;
 mod mounts;
+mod places;
 
 use super::changed::ChangedFiles;
 use super::file_set::FileSet;
@@ -18,14 +19,15 @@ use blind::Blind;
 use engine::source::{Changes, TreeSource, Walk};
 use format::PointId;
 use log::{Log, Since};
-use mounts::{Mount, Mounts, mounts_of};
-use std::collections::{BTreeSet, HashMap};
+use mounts::{Mounts, mounts_of};
+use places::{Place, Places};
+use std::collections::{BTreeSet, HashSet};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use system::fanotify::{Handle, Watch, file_system_id, open};
+use system::fanotify::{FileSystemId, Handle, Watch};
 
 /// Bytes of events that are taken at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -33,8 +35,12 @@ const BUFFER_BYTES: usize = 64 << 10;
 const LOOK: Duration = Duration::from_secs(2);
 /// Whoever wants to know all that happened until now waits so long for it.
 const TAKE_MAX: Duration = Duration::from_secs(20);
-/// Most directories and files that changed that are remembered: some 32 MiB.
+/// Most directories and files that changed that are remembered: some 30 to 90 MiB, as their names are long.
 const REMEMBERED_MAX: usize = 1 << 18;
+/// A look at all processes may take so long: one that does not answer keeps nobody waiting for ever.
+const BLIND_MAX: Duration = Duration::from_secs(30);
+/// Most looks at once, with those that nobody waits for any more.
+const LOOKS_MAX: usize = 4;
 
 /// Follows file systems.
 pub struct Journal {
@@ -42,24 +48,24 @@ pub struct Journal {
 }
 
 struct Shared {
-    watch: Watch,
+    /// None once nothing can be followed any more: a queue that nobody reads would grow.
+    watch: Mutex<Option<Arc<Watch>>>,
     log: Mutex<Log>,
-    /// Numbers of moments behind which somebody may still ask.
-    held: Arc<Mutex<BTreeSet<u64>>>,
+    looks: Arc<AtomicUsize>,
     caution: Caution,
 }
 
-/// What a journal does where a process may change files unseen, for it cannot be looked at.
+/// What a journal does where files may be changing unseen, for a process cannot be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caution {
     /// It says nothing: everything is walked.
     Safe,
-    /// It goes on. What such a process writes into a file that it has mapped is seen when it lets go of the file.
+    /// It goes on. What such a process writes unseen is seen when it lets go of the file.
     Lenient,
 }
 
 /// What is known of a file set at the time of a point.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Known {
     point: PointId,
     at: Mark,
@@ -68,32 +74,36 @@ pub struct Known {
 }
 
 /// A moment, and what there was to follow.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Mark {
     moment: Arc<Moment>,
     mounts: Mounts,
+    /// The file systems that are followed.
+    file_systems: BTreeSet<FileSystemId>,
     scope: String,
+    /// Upper layers of overlays; or why they are not known.
+    uppers: Result<HashSet<Handle>, &'static str>,
 }
 
 /// A moment: what happened behind it is remembered as long as somebody has it.
-#[derive(Debug)]
 struct Moment {
     number: u64,
-    held: Arc<Mutex<BTreeSet<u64>>>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Moment {
     fn drop(&mut self) {
-        lock(&self.held).remove(&self.number);
+        self.shared.log().release(self.number);
     }
 }
 
 /// A file set whose changes are followed.
 pub struct Followed {
     files: Arc<FileSet>,
-    shared: Arc<Shared>,
     before: Option<Known>,
     now: Mark,
+    /// Files that may be changing now without being told.
+    unseen: HashSet<u64>,
     /// Why everything was walked.
     why_not: Mutex<Option<String>>,
 }
@@ -102,46 +112,49 @@ pub struct Followed {
 type Found = Result<ChangedFiles, &'static str>;
 
 impl Journal {
-    /// Begins to follow changes. Takes `CAP_SYS_ADMIN`, and Linux 5.17; and `CAP_SYS_PTRACE` to see which files others have mapped to be
-    /// written.
+    /// Begins to follow changes. Takes `CAP_SYS_ADMIN`, and Linux 5.19; and `CAP_SYS_PTRACE` to see which files others have open.
     pub fn start(caution: Caution) -> io::Result<Self> {
-        let (log, held) = (Mutex::new(Log::new(REMEMBERED_MAX)), Arc::default());
-        let shared = Arc::new(Shared { watch: Watch::new()?, log, held, caution });
+        let watch = Mutex::new(Some(Arc::new(Watch::new()?)));
+        let shared = Arc::new(Shared { watch, log: Mutex::new(Log::new(REMEMBERED_MAX)), looks: Arc::default(), caution });
         let reader = Arc::downgrade(&shared);
-        let watch = move || {
+        let read = move || {
             let mut buffer = vec![0; BUFFER_BYTES];
             while let Some(shared) = reader.upgrade() {
-                match shared.watch.wait(LOOK) {
+                let Some(watch) = shared.watch() else { return };
+                match watch.wait(LOOK) {
                     Ok(true) => shared.take(&mut buffer),
                     Ok(false) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "changes cannot be followed any more");
-                        return shared.log().break_off();
-                    }
+                    Err(error) => shared.break_off(&error),
                 }
             }
         };
-        std::thread::Builder::new().name("journal".into()).spawn(watch)?;
+        std::thread::Builder::new().name("journal".into()).spawn(read)?;
         Ok(Self { shared })
     }
 
     /// Follows a file set from now on; `before` is what was known when its last point was made.
     pub fn follow(&self, files: Arc<FileSet>, before: Option<Known>) -> io::Result<Followed> {
+        let shared = &self.shared;
         let mut mounts = mounts_of(files.roots())?;
-        let mut ids: HashMap<[u8; 8], u64> = HashMap::new();
-        for (mount, root) in open_all(&mounts)? {
-            let id = file_system_id(root.as_fd())?;
-            // A copy of a file system has the same id: whose directories are meant is not to be told then.
-            if let Some(twin) = ids.insert(id, mount.id) {
-                mounts.do_not_follow(&[mount.id, twin]);
-            } else if !self.shared.follow(&root, id)? {
+        let (places, not) = Places::open(&mounts)?;
+        mounts.do_not_follow(&not);
+        let mut file_systems = places.ids();
+        for (id, mount, root) in places.iter() {
+            if !shared.follow(root.as_fd(), id)? {
                 mounts.do_not_follow(&[mount.id]);
+                file_systems.remove(&id);
             }
         }
+        // What is let go of from now on is told.
+        let (uppers, unseen) = match shared.look() {
+            Ok(Blind { uppers, inodes }) => (Ok(uppers), inodes),
+            Err(why_not) => (Err(why_not), HashSet::new()),
+        };
         // What happened until now is in the log: the walk that comes sees it.
-        self.shared.take(&mut vec![0; BUFFER_BYTES]);
-        let now = Mark { moment: Arc::new(self.shared.moment()), mounts, scope: files.fingerprint() };
-        Ok(Followed { files, shared: self.shared.clone(), before, now, why_not: Mutex::default() })
+        shared.take(&mut vec![0; BUFFER_BYTES]);
+        let moment = Arc::new(Moment { number: shared.log().hold(), shared: shared.clone() });
+        let now = Mark { moment, mounts, file_systems, scope: files.fingerprint(), uppers };
+        Ok(Followed { files, before, now, unseen, why_not: Mutex::default() })
     }
 }
 
@@ -150,50 +163,81 @@ impl Shared {
         lock(&self.log)
     }
 
-    /// Begins a moment, and forgets what nobody may ask for any more.
-    fn moment(&self) -> Moment {
-        let mut log = self.log();
-        let mut held = lock(&self.held);
-        let number = log.cut();
-        held.insert(number);
-        log.forget(held.first().copied().unwrap_or(number));
-        Moment { number, held: self.held.clone() }
+    fn watch(&self) -> Option<Arc<Watch>> {
+        lock(&self.watch).clone()
+    }
+
+    /// Nothing is known from now on.
+    fn break_off(&self, error: &io::Error) {
+        tracing::warn!(%error, "changes cannot be followed any more: everything is walked until the agent is started again");
+        self.log().break_off();
+        *lock(&self.watch) = None;
     }
 
     /// Takes all events that are there.
     fn take(&self, buffer: &mut [u8]) {
+        let Some(watch) = self.watch() else { return };
         let (mut log, begun) = (self.log(), Instant::now());
-        loop {
+        let broken = loop {
             if begun.elapsed() > TAKE_MAX {
                 // They come faster than they are read.
                 return log.lose();
             }
-            match self.watch.read(buffer) {
+            match watch.read(buffer) {
                 Ok(events) if events.is_empty() => return,
                 Ok(events) => events.for_each(|event| match event {
                     Ok(event) => log.note(event),
                     Err(_) => log.lose(),
                 }),
-                Err(error) => {
-                    tracing::warn!(%error, "changes cannot be read");
-                    return log.lose();
-                }
+                Err(error) => break error,
             }
-        }
+        };
+        drop(log);
+        self.break_off(&broken);
     }
 
     /// Follows a file system; false if it tells nothing. One that was mounted anew is not followed any more, though nothing else tells so.
-    fn follow(&self, root: &OwnedFd, id: [u8; 8]) -> io::Result<bool> {
-        if self.watch.has(root.as_fd())? {
+    fn follow(&self, root: std::os::fd::BorrowedFd<'_>, id: FileSystemId) -> io::Result<bool> {
+        let Some(watch) = self.watch() else { return Ok(false) };
+        if watch.has(root)? {
             return Ok(true);
         }
-        match self.watch.file_system(root.as_fd()) {
+        match watch.file_system(root) {
             Ok(()) => {
                 self.log().follow(id);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
             Err(_) => Ok(false),
+        }
+    }
+
+    /// Looks for what may be changing unseen, and waits for that no longer than is good.
+    fn look(&self) -> Result<Blind, &'static str> {
+        if self.looks.fetch_add(1, Ordering::AcqRel) >= LOOKS_MAX {
+            self.looks.fetch_sub(1, Ordering::AcqRel);
+            return Err("processes that were to be looked at do not answer");
+        }
+        let (sender, looked) = mpsc::sync_channel(1);
+        let (looks, caution) = (self.looks.clone(), self.caution);
+        let look = move || {
+            let found = blind::look(caution);
+            looks.fetch_sub(1, Ordering::AcqRel);
+            // Whoever does not wait any more needs no answer.
+            let _ = sender.send(found);
+        };
+        if std::thread::Builder::new().name("journal look".into()).spawn(look).is_err() {
+            self.looks.fetch_sub(1, Ordering::AcqRel);
+            return Err("processes could not be looked at");
+        }
+        match looked.recv_timeout(BLIND_MAX) {
+            Ok(Ok(Some(blind))) => Ok(blind),
+            Ok(Ok(None)) => Err("files may be changing unseen: not everything that writes can be looked at"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "processes cannot be looked at");
+                Err("processes could not be looked at")
+            }
+            Err(_) => Err("a process that was to be looked at does not answer"),
         }
     }
 }
@@ -224,45 +268,52 @@ impl Followed {
         if before.at.scope != self.now.scope {
             return Ok(Err("the item has other paths or patterns than before"));
         }
-        let Some(Blind { directories, mut inodes }) = blind::look(self.shared.caution)? else {
-            return Ok(Err("a process may change files unseen: not all can be looked at"));
+        let (uppers_before, uppers) = match (&before.at.uppers, &self.now.uppers) {
+            (Ok(before), Ok(now)) => (before, now),
+            (Err(why_not), _) | (_, Err(why_not)) => return Ok(Err(why_not)),
         };
-        let Some(since) = self.shared.log().since(before.at.moment.number) else {
-            return Ok(Err("more happened than is remembered"));
-        };
+        let (places, _) = Places::open(&self.now.mounts)?;
+        if places.ids() != self.now.file_systems {
+            return Ok(Err("a file system was mounted or unmounted meanwhile"));
+        }
+        let number = before.at.moment.number;
+        let log = self.now.moment.shared.log();
+        let Some(since) = log.since(number) else { return Ok(Err("more happened than is remembered")) };
+        let new = places.iter().filter(|(id, ..)| !log.is_followed_since(number, id)).map(|(_, mount, _)| mount.path.clone());
+        let new: Vec<Vec<u8>> = new.collect();
+        drop(log);
+
         let mut ways = Ways::default();
-        for path in directories.iter().chain(&self.now.mounts.not_followed()) {
+        for path in new.iter().chain(&self.now.mounts.not_followed()) {
             self.add(&mut ways, path, Change::Whole);
         }
-        for path in before.at.mounts.differing(&self.now.mounts) {
-            self.add(&mut ways, platform::split_name(&path).0, Change::Listed);
-            self.add(&mut ways, &path, Change::Whole);
+        for path in before.again.iter().chain(&before.at.mounts.differing(&self.now.mounts)) {
+            self.add(&mut ways, platform::split_name(path).0, Change::Listed);
+            self.add(&mut ways, path, Change::Whole);
+        }
+        for upper in uppers_before.union(uppers) {
+            if let Some(Place::At(path) | Place::Below(path)) = places.find(upper)? {
+                self.add(&mut ways, &path, Change::Whole);
+            }
         }
         // The directories that lead to the paths may be on file systems that are not followed.
         self.roots().iter().for_each(|root| ways.add(root, Change::Below));
-        for path in &before.again {
-            let parent = platform::split_name(path).0;
-            self.add(&mut ways, parent, Change::Listed);
-            self.add(&mut ways, path, Change::Whole);
-        }
-        let mut file_systems = FileSystems::new();
-        for (mount, root) in open_all(&self.now.mounts)? {
-            let id = file_system_id(root.as_fd())?;
-            if !self.shared.log().is_followed_since(before.at.moment.number, &id) {
-                self.add(&mut ways, &mount.path, Change::Whole);
-            }
-            file_systems.insert(id, root);
-        }
         let Since { directories, objects } = since;
         for (handle, brought) in directories {
-            let Some(path) = path_of(&file_systems, &handle)? else { continue };
-            self.add(&mut ways, &path, Change::Listed);
-            for name in brought {
-                self.add(&mut ways, &[&path, &b"/"[..], &name].concat(), Change::Whole);
+            match places.find(&handle)? {
+                None => {}
+                Some(Place::Below(path)) => self.add(&mut ways, &path, Change::Whole),
+                Some(Place::At(path)) => {
+                    self.add(&mut ways, &path, Change::Listed);
+                    for name in brought {
+                        self.add(&mut ways, &[&path, &b"/"[..], &name].concat(), Change::Whole);
+                    }
+                }
             }
         }
+        let mut inodes = self.unseen.clone();
         for handle in objects {
-            if let Some(opened) = open_any(&file_systems, &handle)? {
+            if let Some(opened) = places.open_any(&handle)? {
                 inodes.insert(platform::stat_open(opened.as_fd())?.inode);
             }
         }
@@ -272,48 +323,12 @@ impl Followed {
     /// Adds a directory, if it is in the file set, or on the way to it.
     fn add(&self, ways: &mut Ways, path: &[u8], change: Change) {
         let path = path.strip_prefix(b"/").unwrap_or(path);
-        let change = match self.roots().iter().any(|root| platform::is_within(path, root)) {
-            true => change,
-            // Above the paths only the ways to them belong to it: one of them may have come anew, or gone.
-            false if self.roots().iter().any(|root| platform::is_within(root, path)) => change,
-            false => return,
-        };
-        ways.add(path, change);
+        let mut roots = self.roots().iter();
+        // Above the paths only the ways to them belong to it: one of them may have come anew, or gone.
+        if roots.any(|root| platform::is_within(path, root) || platform::is_within(root, path)) {
+            ways.add(path, change);
+        }
     }
-}
-
-/// Something open on each file system, by the id that handles have.
-type FileSystems = HashMap<[u8; 8], OwnedFd>;
-
-/// The top directories of the mounts that are followed. They are not kept: what is open cannot be unmounted.
-fn open_all(mounts: &Mounts) -> io::Result<Vec<(Mount, OwnedFd)>> {
-    let slash = platform::open_path_of_slash()?;
-    let open = |mount: &Mount| {
-        let directory = platform::descend(slash.as_fd(), &mount.path)?;
-        Ok((mount.clone(), platform::open_directory(directory.as_fd(), b".")?))
-    };
-    mounts.followed().map(open).collect()
-}
-
-/// What a handle names, if it is there and on one of these file systems.
-fn open_any(file_systems: &FileSystems, handle: &Handle) -> io::Result<Option<OwnedFd>> {
-    let Some(on) = file_systems.get(&handle.file_system) else { return Ok(None) };
-    match open(on.as_fd(), handle) {
-        Ok(opened) => Ok(Some(opened)),
-        Err(error) if platform::is_stale(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Where a directory is now; none if it is gone, or not to be reached from where its file system is mounted.
-fn path_of(file_systems: &FileSystems, handle: &Handle) -> io::Result<Option<Vec<u8>>> {
-    let Some(opened) = open_any(file_systems, handle)? else { return Ok(None) };
-    if platform::stat_open(opened.as_fd())?.names == 0 {
-        return Ok(None);
-    }
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
-    let path = path.as_os_str().as_bytes();
-    Ok(path.starts_with(b"/").then(|| path.to_vec()))
 }
 
 impl TreeSource for Followed {
@@ -324,7 +339,7 @@ impl TreeSource for Followed {
     fn changes(&self, since: PointId) -> Option<Arc<dyn Changes>> {
         let found = match &self.before {
             None => Ok(Err("it was not followed yet")),
-            Some(before) if before.point != since => Ok(Err("the last point is not the one that was made of what was followed")),
+            Some(before) if before.point != since => Ok(Err("its last point was not followed to its end")),
             Some(before) => self.find(before),
         };
         let why_not = match found {

@@ -141,6 +141,7 @@ impl Inspector {
         }
         let opened = match self.open(parent, place.name(), scope) {
             Ok(opened) => opened,
+            Err(_) if self.change(scope) == Some(Change::Below) => return Ok(Err(vec![WalkEvent::Lost])),
             Err(error) => {
                 events.push(WalkEvent::Warning(warning(place.path(), &error)));
                 return Ok(Err(events));
@@ -221,7 +222,8 @@ impl Inspector {
         let handle = match directory.handle() {
             Ok(handle) => handle,
             Err(error) => {
-                let event = WalkEvent::Warning(partly(path.to_vec(), &error));
+                let lost = self.change(scope) == Some(Change::Below);
+                let event = if lost { WalkEvent::Lost } else { WalkEvent::Warning(partly(path.to_vec(), &error)) };
                 return Inspected { events: vec![event], children: Vec::new() };
             }
         };
@@ -300,6 +302,12 @@ impl Inspector {
 
     /// A name that could not be looked at: not worth a warning if a pattern leaves it out anyway.
     fn not_seen(&self, looking: &mut Looking<'_>, name: &[u8], error: &io::Error) {
+        if self.change(looking.scope) == Some(Change::Below) {
+            // Nobody said that it is there: the way to a change led by it.
+            let is_gone = platform::is_gone(error) && !self.roots.claim(looking.scope, name).named;
+            looking.inspected.events.extend((!is_gone).then_some(WalkEvent::Lost));
+            return;
+        }
         if self.rules.has_patterns() && !self.roots.claim(looking.scope, name).named {
             let path = looking.path_of(name);
             let rules = &self.rules;
@@ -424,6 +432,7 @@ mod tests {
             }
             WalkEvent::LeftOut(_) => "left out".into(),
             WalkEvent::Listed { .. } => "listed".into(),
+            WalkEvent::Lost => "lost".into(),
             WalkEvent::Batch(batch) => format!("{} entries", batch.entries.len()),
         };
         events.iter().map(kind).collect()

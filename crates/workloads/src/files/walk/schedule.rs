@@ -414,7 +414,7 @@ impl Node {
 fn cost_of(events: &[WalkEvent]) -> usize {
     let cost = |event: &WalkEvent| match event {
         WalkEvent::Batch(batch) => batch.entries.len(),
-        WalkEvent::Warning(_) | WalkEvent::LeftOut(_) | WalkEvent::Listed { .. } => 1,
+        WalkEvent::Warning(_) | WalkEvent::LeftOut(_) | WalkEvent::Listed { .. } | WalkEvent::Lost => 1,
     };
     events.iter().map(cost).sum()
 }

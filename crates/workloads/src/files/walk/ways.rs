@@ -49,8 +49,11 @@ impl Way {
 }
 
 impl Ways {
-    /// Adds a directory by its path in the tree.
+    /// Adds a directory by its path in the tree. One with steps back is none.
     pub(crate) fn add(&mut self, path: &[u8], change: Change) {
+        if path.split(|byte| *byte == b'/').any(|name| matches!(name, b"." | b"..") || name.contains(&0)) {
+            return;
+        }
         if self.nodes.is_empty() {
             self.nodes.push(WayNode::default());
         }
@@ -114,6 +117,9 @@ mod tests {
         ways.add(b"a/b/new", Change::Listed);
         ways.add(b"a/b/new/deep", Change::Listed);
         ways.add(b"c", Change::Listed);
+        for step in ["a/../x", "..", "a/.", "a\0b"] {
+            ways.add(step.as_bytes(), Change::Whole);
+        }
         let top = Way::At(0);
         assert_eq!(ways.names(top).collect::<Vec<_>>(), [b"a", b"c"]);
         assert_eq!(ways.change(top), Some(Change::Below));
