@@ -1,6 +1,7 @@
 //! Computing that takes long, among tasks that wait for each other.
 
 use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
@@ -19,12 +20,20 @@ pub(crate) fn compute_aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     if !has_others() {
         return work();
     }
+    let work = Mutex::new(Some(work));
+    let take = || work.lock().unwrap_or_else(PoisonError::into_inner).take().expect("it is taken once");
     let aside = || {
         // Where that is not allowed it is just done.
         let _ = rustix::process::nice(STANDS_BACK);
-        work()
+        take()()
     };
-    block_in_place(|| thread::scope(|scope| scope.spawn(aside).join()).unwrap_or_else(|panic| resume_unwind(panic)))
+    block_in_place(|| {
+        thread::scope(|scope| match thread::Builder::new().spawn_scoped(scope, aside) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // There is no thread to be had.
+            Err(_) => take()(),
+        })
+    })
 }
 
 fn has_others() -> bool {
@@ -50,7 +59,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let aside =
             runtime.block_on(async move { compute_aside(|| std::thread::scope(|scope| scope.spawn(nice).join().unwrap())) });
-        assert_eq!([aside, nice()], [before + super::STANDS_BACK, before]);
+        assert_eq!([aside, nice()], [(before + super::STANDS_BACK).min(19), before]);
     }
 
     #[test]

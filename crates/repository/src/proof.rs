@@ -1,16 +1,17 @@
 //! The proof of completeness: what a point reaches is there.
 //!
-//! It remembers a bit for each blob that the session sent, and of the pages that it knows the way to only those whose links it has not
+//! It remembers two bits for each blob that the session sent, and of the pages that it knows the way to only those whose links it has not
 //! looked up: a session has as many pages as it sent, and they may name 4,096 times as many blobs.
 
 use crate::index::Slot;
+use crate::simulated::in_tests;
 use crate::view::OwnTables;
 use format::blob::BlobKind;
 use format::{BlobId, PackName};
 use std::collections::BTreeMap;
 
 /// Links that are looked up together, at least while there are more.
-const LINKS_TOGETHER: usize = 128 << 10;
+const LINKS_TOGETHER: usize = in_tests(8, 128 << 10);
 
 /// Pages of the session that its root does not reach: their places, by pack.
 pub(crate) type Unreached = BTreeMap<PackName, Vec<u32>>;
@@ -18,8 +19,7 @@ pub(crate) type Unreached = BTreeMap<PackName, Vec<u32>>;
 /// Proves that the root and all links of the session's own pages resolve: in its own packs, or where `is_visible` says. Otherwise answers
 /// an id that does not; finding it ends the search, since pages may name any number.
 pub(crate) fn prove(own: &OwnTables, root: BlobId, is_visible: impl Fn(&[BlobId]) -> Vec<bool>) -> Result<Unreached, BlobId> {
-    let reached = own.lengths().map(|entries| vec![0; entries.div_ceil(64)]).collect();
-    let mut proof = Proof { own, is_visible, reached, pages: Vec::new() };
+    let mut proof = Proof { own, is_visible, reached: Bits::of(own), followed: Bits::of(own), pages: Vec::new() };
     proof.reach(root)?;
     proof.unreached()
 }
@@ -28,7 +28,9 @@ struct Proof<'a, V> {
     own: &'a OwnTables,
     is_visible: V,
     /// Pages of the session that the root reaches.
-    reached: Vec<Vec<u64>>,
+    reached: Bits,
+    /// Those of them whose links are looked up for that. Another copy of a page may name other blobs: nothing binds them to its id here.
+    followed: Bits,
     /// Those of them whose links were not looked up yet.
     pages: Vec<Slot>,
 }
@@ -48,16 +50,18 @@ impl<V: Fn(&[BlobId]) -> Vec<bool>> Proof<'_, V> {
         Ok(())
     }
 
-    /// The pages that were not reached, whose links must resolve all the same.
+    /// The pages that were not reached. Their links must resolve all the same, and those of all copies.
     fn unreached(&mut self) -> Result<Unreached, BlobId> {
         let (own, mut unreached, mut ids) = (self.own, Unreached::new(), Vec::new());
         for (pack, table, ordinals) in own.page_packs() {
             for (place, ordinal) in (0..).zip(ordinals) {
                 let slot = Slot { table, ordinal };
-                if self.is_reached(slot) {
+                if !self.reached.has(slot) {
+                    unreached.entry(pack).or_default().push(place);
+                }
+                if self.followed.has(slot) {
                     continue;
                 }
-                unreached.entry(pack).or_default().push(place);
                 own.each_link(slot, |id| ids.push(id));
                 if ids.len() >= LINKS_TOGETHER {
                     self.resolve(&mut ids, false)?;
@@ -84,8 +88,11 @@ impl<V: Fn(&[BlobId]) -> Vec<bool>> Proof<'_, V> {
         pages.sort_by_key(|(asked, _)| *asked);
         for copies in pages.chunk_by(|left, right| left.0 == right.0) {
             // One of several is followed, as it was found first. They are seen together or not at all.
-            let is_new = copies.iter().fold(false, |is_new, (_, slot)| self.note_reached(*slot) || is_new);
-            self.pages.extend(is_new.then_some(copies[0].1));
+            let is_new = copies.iter().fold(false, |is_new, (_, slot)| self.reached.set(*slot) || is_new);
+            if is_new {
+                self.followed.set(copies[0].1);
+                self.pages.push(copies[0].1);
+            }
         }
         let mut is_own = is_own.into_iter();
         ids.retain(|_| !is_own.next().unwrap_or(false));
@@ -93,14 +100,23 @@ impl<V: Fn(&[BlobId]) -> Vec<bool>> Proof<'_, V> {
         ids.clear();
         unresolved.map_or(Ok(()), Err)
     }
+}
 
-    fn is_reached(&self, slot: Slot) -> bool {
-        self.reached[slot.table as usize][slot.ordinal as usize / 64] >> (slot.ordinal % 64) & 1 == 1
+/// A bit for each blob that the session sent.
+struct Bits(Vec<Vec<u64>>);
+
+impl Bits {
+    fn of(own: &OwnTables) -> Self {
+        Self(own.lengths().map(|entries| vec![0; entries.div_ceil(64)]).collect())
     }
 
-    /// True if it was not reached before.
-    fn note_reached(&mut self, slot: Slot) -> bool {
-        let word = &mut self.reached[slot.table as usize][slot.ordinal as usize / 64];
+    fn has(&self, slot: Slot) -> bool {
+        self.0[slot.table as usize][slot.ordinal as usize / 64] >> (slot.ordinal % 64) & 1 == 1
+    }
+
+    /// True if it was not set before.
+    fn set(&mut self, slot: Slot) -> bool {
+        let word = &mut self.0[slot.table as usize][slot.ordinal as usize / 64];
         let before = *word;
         *word |= 1 << (slot.ordinal % 64);
         *word != before
@@ -156,6 +172,23 @@ mod tests {
             [1_000_003, 2_000_010, 3_000_001, 4_000_001].map(|link| without(id(link))),
             [Some(id(1_000_003)), Some(id(2_000_010)), Some(id(3_000_001)), None]
         );
+    }
+
+    #[test]
+    fn links_of_each_copy_of_a_page_must_resolve_whichever_comes_first() {
+        for bad in 1..=2_u8 {
+            let view = SessionView::new(Index::default());
+            for number in 1..=2 {
+                let row = samples::pack_row(number, 1);
+                let mut footer = samples::footer(&row, &[id(1)]);
+                footer.kind = BlobKind::Page;
+                footer.entries[0].links = if number == bad { vec![id(66)] } else { Vec::new() };
+                view.add_own(row.name, Arc::new(Table::tail(footer)));
+            }
+            let visible = |ids: &[BlobId]| ids.iter().map(|each| *each != id(66)).collect();
+            assert_eq!(prove(&view.own_tables(), id(1), visible).err(), Some(id(66)), "the {bad}. one");
+            assert!(prove(&view.own_tables(), id(1), |ids| vec![true; ids.len()]).unwrap().is_empty(), "both are reached");
+        }
     }
 
     #[test]

@@ -8,22 +8,25 @@ use super::roots::Root;
 use crate::fault::{Fault, Outcome};
 use crate::index::{Index, PlacedCopy, Slot};
 use crate::ledger::{CondemnedRow, DamageSource};
+use crate::simulated::in_tests;
 use contract::{ErrorKind, Progress, ProgressSink};
-use format::BlobId;
 use format::blob::BlobKind;
+use format::{BlobId, limits};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{mem, thread};
 
-/// Blobs that a thread looks up together, at least while there are more.
-const TOGETHER: usize = 256 << 10;
+/// Blobs that all threads together look up at once, while there are more.
+const TOGETHER: usize = in_tests(32, 256 << 10);
+/// Of them, those of which all copies are known at once: somebody may have sent many.
+const COPIES_TOGETHER: usize = in_tests(5, 8 << 10);
 /// Pages that a thread takes at once.
-const PAGES_TOGETHER: usize = 64;
+const PAGES_TOGETHER: usize = in_tests(2, 64);
 /// Threads, at most: each has its own blobs in memory.
 const THREADS_MAX: usize = 4;
 /// Entries of an index for which one thread is enough.
-const ENTRIES_OF_ONE: usize = 1 << 17;
+const ENTRIES_OF_ONE: usize = in_tests(8, 1 << 17);
 /// Pages between two words about progress.
 const PROGRESS_EVERY: u64 = 256;
 
@@ -97,24 +100,28 @@ impl Marking<'_> {
 
     /// Marks what pages name, and so on.
     fn reach_all(&self) -> Outcome<()> {
-        let entries: usize = self.index.tables.iter().map(|table| table.len()).sum();
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = if entries <= ENTRIES_OF_ONE { 1 } else { cores.min(THREADS_MAX) };
-        thread::scope(|scope| {
-            (1..threads).for_each(|_| drop(scope.spawn(|| self.work())));
-            self.work();
-        });
+        if !self.lock().pages.is_empty() {
+            let entries: usize = self.index.tables.iter().map(|table| table.len()).sum();
+            let cores = thread::available_parallelism().map_or(1, NonZero::get);
+            let threads = if entries <= ENTRIES_OF_ONE { 1 } else { cores.min(THREADS_MAX) };
+            thread::scope(|scope| {
+                for _ in 1..threads {
+                    // Where there is no thread to be had, fewer do it.
+                    let _ = thread::Builder::new().spawn_scoped(scope, || self.work(TOGETHER / threads));
+                }
+                self.work(TOGETHER / threads);
+            });
+        }
         self.lock().failed.take().map_or(Ok(()), Err)
     }
 
-    /// Marks until there is nothing left to do for anybody.
-    fn work(&self) {
+    /// Marks until there is nothing left to do for anybody, about so many blobs at once.
+    fn work(&self, together: usize) {
         let mut ids = Vec::new();
-        while self.fetch(&mut ids) {
+        while let Some(_busy) = self.fetch(&mut ids, together) {
             // Of each page they are sorted already, which this makes use of.
             ids.sort();
             ids.dedup();
-            let _busy = Busy(self);
             if let Err(fault) = self.reach_some(&ids) {
                 self.lock().failed.get_or_insert(fault);
             }
@@ -122,36 +129,69 @@ impl Marking<'_> {
         }
     }
 
-    /// Fetches links of pages. False if no page is left and nobody can find one, or somebody failed.
-    fn fetch(&self, ids: &mut Vec<BlobId>) -> bool {
+    /// Fetches links of pages. None if no page is left and nobody can find one, or somebody failed.
+    fn fetch(&self, ids: &mut Vec<BlobId>, together: usize) -> Option<Busy<'_>> {
         let mut todo = self.lock();
         while todo.pages.is_empty() && todo.busy > 0 && todo.failed.is_none() {
             todo = self.changed.wait(todo).expect("no panic under this lock");
         }
         if todo.pages.is_empty() || todo.failed.is_some() {
-            return false;
+            return None;
         }
         todo.busy += 1;
-        while ids.len() < TOGETHER && !todo.pages.is_empty() {
-            // Not all of them, so that others have something to do.
-            let rest = todo.pages.len() - todo.pages.len().div_ceil(2).min(PAGES_TOGETHER);
-            let pages = todo.pages.split_off(rest);
-            let before = todo.done;
-            todo.done += pages.len() as u64;
-            if todo.done / PROGRESS_EVERY > before / PROGRESS_EVERY {
-                (self.progress)(Progress { phase: "marking", done: todo.done, total: None, bytes: 0 });
+        drop(todo);
+        let busy = Busy(self);
+        while ids.len() < together {
+            let pages = self.take_pages((together - ids.len()) / limits::PAGE_LINKS_MAX + 1);
+            if pages.is_empty() {
+                break;
             }
-            drop(todo);
             pages.into_iter().for_each(|page| self.index.each_link(page, |id| ids.push(id)));
-            todo = self.lock();
         }
-        true
+        Some(busy)
+    }
+
+    /// Takes pages of which the links are to be fetched, at most so many.
+    fn take_pages(&self, most: usize) -> Vec<Slot> {
+        let mut todo = self.lock();
+        // Not all of them, so that others have something to do.
+        let some = todo.pages.len().div_ceil(2).min(PAGES_TOGETHER).min(most);
+        let rest = todo.pages.len() - some;
+        let pages = todo.pages.split_off(rest);
+        let before = todo.done;
+        todo.done += pages.len() as u64;
+        let done = todo.done;
+        drop(todo);
+        if done / PROGRESS_EVERY > before / PROGRESS_EVERY {
+            (self.progress)(Progress { phase: "marking", done, total: None, bytes: 0 });
+        }
+        pages
     }
 
     /// Marks the copies of these blobs that are kept. Pages among them that were not marked before are to do.
     fn reach_some(&self, ids: &[BlobId]) -> Outcome<()> {
+        let (mut pages, mut missing) = (Vec::new(), Vec::new());
+        ids.chunks(COPIES_TOGETHER).for_each(|ids| self.reach_few(ids, &mut pages, &mut missing));
+        let lacking = missing.first().filter(|_| self.must_be_there).copied();
+        let has_more = !pages.is_empty();
+        let mut todo = self.lock();
+        todo.pages.append(&mut pages);
+        todo.missing.append(&mut missing);
+        drop(todo);
+        if has_more {
+            self.changed.notify_all();
+        }
+        lacking.map_or(Ok(()), |id| {
+            Err(Fault::answer(
+                ErrorKind::Corrupt,
+                format!("blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"),
+            ))
+        })
+    }
+
+    fn reach_few(&self, ids: &[BlobId], pages: &mut Vec<Slot>, missing: &mut Vec<BlobId>) {
         let copies = self.index.copies_of(ids);
-        let (mut expected, mut pages, mut missing) = (0, Vec::new(), Vec::new());
+        let mut expected = 0;
         for copies in copies.chunk_by(|left, right| left.asked == right.asked) {
             let place = copies[0].asked as usize;
             missing.extend_from_slice(&ids[expected..place]);
@@ -164,18 +204,6 @@ impl Marking<'_> {
             }
         }
         missing.extend_from_slice(&ids[expected..]);
-        let lacking = missing.first().filter(|_| self.must_be_there).copied();
-        let mut todo = self.lock();
-        todo.pages.append(&mut pages);
-        todo.missing.append(&mut missing);
-        drop(todo);
-        self.changed.notify_all();
-        lacking.map_or(Ok(()), |id| {
-            Err(Fault::answer(
-                ErrorKind::Corrupt,
-                format!("blob {id} is needed by a point and in no pack; nothing is collected until 'holdfast check' is clean"),
-            ))
-        })
     }
 
     /// Marks an entry; true if it was not marked before.
@@ -190,8 +218,14 @@ struct Busy<'a>(&'a Marking<'a>);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.lock().busy -= 1;
-        self.0.changed.notify_all();
+        let mut todo = self.0.todo.lock().unwrap_or_else(PoisonError::into_inner);
+        todo.busy -= 1;
+        // Whoever waits for pages has been told of them.
+        let is_over = todo.busy == 0 || todo.failed.is_some() || thread::panicking();
+        drop(todo);
+        if is_over {
+            self.0.changed.notify_all();
+        }
     }
 }
 
@@ -224,6 +258,7 @@ mod tests {
     use super::*;
     use crate::index::{Table, samples};
     use crate::ledger::PackRow;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     const BLOB: BlobId = BlobId([7; 32]);
@@ -258,5 +293,64 @@ mod tests {
         assert_eq!(kept(&two_copies(Some(DamageSource::Verified), false)), [false, true]);
         // After a rebuild nobody knows which came first.
         assert_eq!(kept(&two_copies(None, true)), [true, true]);
+    }
+
+    /// An index of pages in several packs, each naming some others by their numbers.
+    fn graph(pages: &[(u8, Vec<u8>)]) -> Index {
+        let id = |number: usize| BlobId([number as u8; 32]);
+        let mut index = Index::default();
+        for pack in 0..4 {
+            let own: Vec<usize> = (0..pages.len()).filter(|page| pages[*page].0 % 4 == pack).collect();
+            if own.is_empty() {
+                continue;
+            }
+            let row = PackRow { kind: Some(BlobKind::Page), ..samples::pack_row(pack + 1, own.len() as u32) };
+            let mut footer = samples::footer(&row, &own.iter().map(|page| id(*page)).collect::<Vec<_>>());
+            footer.kind = BlobKind::Page;
+            for (entry, page) in footer.entries.iter_mut().zip(&own) {
+                entry.links = pages[*page].1.iter().map(|link| id(usize::from(*link))).collect();
+                entry.links.sort_unstable();
+                entry.links.dedup();
+            }
+            samples::push(&mut index, row);
+            index.add(Arc::new(Table::tail(footer)), None);
+        }
+        index
+    }
+
+    fn reached(pages: &[(u8, Vec<u8>)]) -> Option<Vec<bool>> {
+        let (mut reached, mut left) = (vec![false; pages.len()], vec![0]);
+        while let Some(page) = left.pop() {
+            if !mem::replace(reached.get_mut(page)?, true) {
+                left.extend(pages[page].1.iter().map(|link| usize::from(*link)));
+            }
+        }
+        Some(reached)
+    }
+
+    proptest! {
+        #[test]
+        fn threads_together_mark_what_a_plain_search_reaches_and_end_where_something_is_missing(
+            pages in prop::collection::vec((any::<u8>(), prop::collection::vec(0..120_u8, 0..6)), 1..120),
+            whole in any::<bool>(),
+        ) {
+            let count = pages.len() as u8;
+            let within = |(pack, links): (u8, Vec<u8>)| (pack, links.into_iter().map(|link| if whole { link % count } else { link }).collect());
+            let pages: Vec<(u8, Vec<u8>)> = pages.into_iter().map(within).collect();
+            let index = graph(&pages);
+            let mut marks = Marks::new(&index);
+            let progress: ProgressSink = Arc::new(|_| {});
+            let outcome = marks.reach(&index, &[Root { page: BlobId([0; 32]), set_aside: false }], &progress);
+            match reached(&pages) {
+                None => prop_assert!(outcome.is_err()),
+                Some(expected) => {
+                    prop_assert!(outcome.is_ok());
+                    for (page, expected) in expected.into_iter().enumerate() {
+                        let copies = index.copies_of(&[BlobId([page as u8; 32])]);
+                        prop_assert_eq!(marks.is_marked(copies[0].slot), expected, "page {}", page);
+                    }
+                }
+            }
+        }
     }
 }

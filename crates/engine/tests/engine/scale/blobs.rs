@@ -256,9 +256,10 @@ async fn back_up_beside_collections(vault: &TestVault, blobs: u64) {
     back_up(vault, files, 0).await;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        alone.push(back_up(vault, files, 2 * round + 1).await);
         let (item, kind) = MORE[round as usize];
         fill(vault, &Filling { item, kind, blobs: segments_more * PACKS_A_SEGMENT * pack, pack: pack as usize }).await;
+        // What is to be merged is there for both.
+        alone.push(back_up(vault, files, 2 * round + 1).await);
         let (before, _, _) = segments(vault);
         let done = Arc::new(AtomicBool::new(false));
         let (domain, is_done) = (vault.domain.clone(), done.clone());
