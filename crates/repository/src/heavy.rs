@@ -6,8 +6,8 @@ use std::thread;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-/// How far what nobody waits for stands back: where others want the processor, they get nine tenths of it.
-const STANDS_BACK: i32 = 10;
+/// How far what nobody waits for stands back: where others want the processor, it is theirs but for a seventieth.
+const STANDS_BACK: i32 = 19;
 
 /// Computes on this thread, and lets others run what waits for it meanwhile. Where there are no others (a simulation, a runtime
 /// of one thread) it just computes.

@@ -32,9 +32,6 @@ const LINKS: u64 = limits::PAGE_LINKS_MAX as u64;
 const FILTER_BYTES_MAX: f64 = 2.0;
 /// Backups alone and beside a collection.
 const ROUNDS: u64 = 5;
-/// Items, each with blobs of its own, that make work for the merges beside backups.
-const MORE: [(&str, &[u8]); ROUNDS as usize] =
-    [("more-1", b"more 1"), ("more-2", b"more 2"), ("more-3", b"more 3"), ("more-4", b"more 4"), ("more-5", b"more 5")];
 /// Segments of such an item: more than the vault leaves without merging them.
 const SEGMENTS: u64 = 20;
 /// Packs after which the vault makes a segment of what a session sent.
@@ -95,17 +92,18 @@ impl Putting<'_> {
 
 /// Blobs that a point is to reach, and how many of them a pack has.
 struct Filling {
-    item: &'static str,
-    kind: &'static [u8],
+    item: String,
+    /// Of its blobs, which nobody else has.
+    kind: Vec<u8>,
     blobs: u64,
     pack: usize,
 }
 
 /// The first point of an item.
 async fn fill(vault: &TestVault, filling: &Filling) {
-    let Filling { kind, blobs, .. } = *filling;
+    let (kind, blobs) = (filling.kind.as_slice(), filling.blobs);
     let signer = vault.owner.agent_signer(DOMAIN);
-    let item = item(filling.item);
+    let item = item(&filling.item);
     let session = vault.domain.open_session(OpenSession { item: item.clone(), agent: signer.key() }).await.unwrap();
     let (object, key) = vault.keys.writer().new_session_key().unwrap();
     vault.domain.put_key(session.session, object.into()).await.unwrap();
@@ -256,10 +254,16 @@ async fn back_up_beside_collections(vault: &TestVault, blobs: u64) {
     back_up(vault, files, 0).await;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let (item, kind) = MORE[round as usize];
-        fill(vault, &Filling { item, kind, blobs: segments_more * PACKS_A_SEGMENT * pack, pack: pack as usize }).await;
-        // What is to be merged is there for both.
+        // Both find the same work for merges, some of which is a commit's own.
+        let more = |name: String| async move {
+            let (kind, blobs) = (name.clone().into_bytes(), segments_more * PACKS_A_SEGMENT * pack);
+            let filling = Filling { item: name, kind, blobs, pack: pack as usize };
+            fill(vault, &filling).await;
+        };
+        more(format!("alone-{round}")).await;
         alone.push(back_up(vault, files, 2 * round + 1).await);
+        vault.domain.collect(CollectOptions::default(), Arc::new(|_| {})).await.unwrap();
+        more(format!("beside-{round}")).await;
         let (before, _, _) = segments(vault);
         let done = Arc::new(AtomicBool::new(false));
         let (domain, is_done) = (vault.domain.clone(), done.clone());
@@ -286,7 +290,7 @@ async fn a_domain_with_many_blobs_is_looked_up_marked_and_collected() {
     let blobs = number_of("HOLDFAST_BLOBS", 200_000);
     need(&std::env::temp_dir(), blobs * BYTES_A_BLOB);
     let vault = TestVault::new().await;
-    fill(&vault, &Filling { item: "made-up", kind: b"data", blobs, pack: limits::PACK_ENTRIES_MAX }).await;
+    fill(&vault, &Filling { item: "made-up".into(), kind: b"data".into(), blobs, pack: limits::PACK_ENTRIES_MAX }).await;
     look_up(&vault, blobs, (blobs / 100_000).clamp(2, 100)).await;
     collect(vault.domain.clone(), blobs).await;
     look_at_segments(&vault);
