@@ -92,19 +92,10 @@ def main():
         source.mkdir()
         length = data_bytes * (SPARSE_TIMES if wanted.kind == "sparse" else 1)
         print(f"{wanted.kind}: one file of {length >> 20} MiB with {data_bytes >> 20} MiB of data; then 1 % of its pages changed")
-        print(f"{'tool':12} {'phase':8} {'wall s':>8} {'cpu s':>8} {'peak MiB':>9} {'anonymous':>9} {'stored anew MiB':>15} {'load':>11}", flush=True)
-        for name, description in known.items():
-            tool = measure.Tool(name, description, wanted.directory / name, source, wanted.timeout)
-            result["tools"][name] = {"version": " ".join(tool.told(description["version"]))}
-            try:
-                for phase, figures in run(tool, wanted.kind, source / "file", data_bytes):
-                    result["tools"][name][phase] = figures
-                    shown = "{wall:8.1f} {cpu:8.1f} {peak_mib:9.0f} {anonymous_mib:9.0f} {stored_mib:15.1f} {load[0]:5.1f} {load[1]:5.1f}".format(**figures)
-                    print(f"{name:12} {phase:8} {shown}", flush=True)
-            except measure.Failed as failed:
-                result["tools"][name]["failed"] = str(failed)
-                print(f"{name}: {failed}", flush=True)
-            tool.remove()
+        print(f"{'tool':12} {'phase':10} {'wall s':>8} {'cpu s':>8} {'peak MiB':>9} {'anonymous':>9} {'stored anew MiB':>15} {'load':>11}", flush=True)
+        shown = "{wall:8.1f} {cpu:8.1f} {peak_mib:9.0f} {anonymous_mib:9.0f} {stored_mib:15.1f} {load[0]:5.1f} {load[1]:5.1f}"
+        phases = lambda tool, _: run(tool, wanted.kind, source / "file", data_bytes)
+        measure.in_turn(known, wanted.directory, source, wanted.timeout, phases, lambda figures: shown.format(**figures), result["tools"])
     finally:
         shutil.rmtree(wanted.directory)
         if wanted.json:

@@ -192,18 +192,10 @@ def run(wanted, tools, result):
         print(f"{wanted.files} files in {-(-wanted.files // IN_DIRECTORY)} directories: {image.mib():.0f} MiB, made in {time.monotonic() - started:.0f} s")
         print(f"{'tool':12} {'phase':10} {'wall s':>8} {'cpu s':>8} {'peak MiB':>9} {'anonymous':>9} {'load':>11}  repository MiB", flush=True)
         result |= {"image_mib": round(image.mib())}
-        for turn, (name, description) in enumerate(tools.items(), 1):
-            tool = measure.Tool(name, description, wanted.directory / name, files.root, wanted.timeout)
-            result["tools"][name] = {"version": " ".join(tool.told(description["version"]))}
-            try:
-                for phase, figures in phases(tool, files, turn):
-                    result["tools"][name][phase] = figures
-                    shown = "{wall:8.1f} {cpu:8.1f} {peak_mib:9.0f} {anonymous_mib:9.0f} {load[0]:5.1f} {load[1]:5.1f}".format(**figures)
-                    print(f"{name:12} {phase:10} {shown}  {figures.get('repository_mib', '')}", flush=True)
-            except measure.Failed as failed:
-                result["tools"][name]["failed"] = str(failed)
-                print(f"{name}: {failed}", flush=True)
-            tool.remove()
+        shown = "{wall:8.1f} {cpu:8.1f} {peak_mib:9.0f} {anonymous_mib:9.0f} {load[0]:5.1f} {load[1]:5.1f}"
+        line = lambda figures: f"{shown.format(**figures)}  {figures.get('repository_mib', '')}"
+        each = lambda tool, turn: phases(tool, files, turn)
+        measure.in_turn(tools, wanted.directory, files.root, wanted.timeout, each, line, result["tools"])
         print(f"the image in the end: {image.mib():.0f} MiB")
 
 

@@ -149,6 +149,22 @@ class Tool:
         shutil.rmtree(self.place)
 
 
+def in_turn(known, directory, source, timeout, phases, shown, result):
+    """Has each tool do all its phases, prints their figures and puts them into the result; its repository goes before the next one's turn.
+    `phases` gets the tool and its number, and gives names with figures; `shown` makes a line of figures."""
+    for turn, (name, description) in enumerate(known.items(), 1):
+        tool = Tool(name, description, directory / name, source, timeout)
+        told = result[name] = {"version": " ".join(tool.told(description["version"]))}
+        try:
+            for phase, figures in phases(tool, turn):
+                told[phase] = figures
+                print(f"{name:12} {phase:10} {shown(figures)}", flush=True)
+        except Failed as failed:
+            told["failed"] = str(failed)
+            print(f"{name}: {failed}", flush=True)
+        tool.remove()
+
+
 def mebibytes(directory):
     return sum(path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink()) / 2**20
 

@@ -37,7 +37,7 @@ impl ChangeJournal {
         Ok(Some(Self { journal: Journal::start(caution)?, walk_everything_after, items: Mutex::default() }))
     }
 
-    /// Follows an item's files from now on. What is known of it counts until the next point is made: one that fails changes nothing.
+    /// Follows an item's files from now on. What is known of it counts until the next point is made, or a run fails.
     pub(crate) fn follow(&self, item: &ItemName, files: Arc<FileSet>) -> io::Result<Following> {
         let mut items = self.items();
         items.retain(|_, last| since(last.walked) < self.walk_everything_after);

@@ -69,7 +69,7 @@ pub enum JournalUse {
     Off,
     /// Where nothing can have changed unseen.
     Safe,
-    /// Also where some process cannot be looked at, which may be changing files that it has mapped.
+    /// Also where something that writes cannot be looked at, and may be changing files that it has open.
     Lenient,
 }
 

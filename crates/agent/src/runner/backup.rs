@@ -1,7 +1,7 @@
 //! A backup job: what the item has in it on this machine, its hooks, and the engine's run.
 
 use super::hook::{self, Surroundings, When};
-use super::{Doing, Outcome, Task, found};
+use super::{Doing, LOOK, Outcome, Task, found};
 use crate::bounds::{Bounds, Scope};
 use crate::changes::Following;
 use crate::trouble::{Trouble, TroubleKind};
@@ -218,7 +218,16 @@ async fn follow(doing: &Doing, files: &Arc<FileSet>) -> Option<Following> {
     let (shared, item, files) = (doing.shared.clone(), doing.name.clone(), files.clone());
     shared.changes.as_ref()?;
     let look = move || shared.changes.as_ref().map(|changes| changes.follow(&item, files)).transpose();
-    match tokio::task::spawn_blocking(look).await {
+    let mut looking = tokio::task::spawn_blocking(look);
+    // It may have to wait for processes that do not answer; whoever stops the run does not.
+    let looked = loop {
+        match tokio::time::timeout(LOOK, &mut looking).await {
+            Ok(looked) => break looked,
+            Err(_) if doing.check().is_err() => return None,
+            Err(_) => {}
+        }
+    };
+    match looked {
         Ok(Ok(following)) => following,
         Ok(Err(error)) => {
             doing.record.say(format!("everything is walked: changes cannot be followed: {error}"));

@@ -7,7 +7,7 @@
 //! one, must be given whole. Where it is not, nothing is known of what is in it, and everything has to be walked.
 
 use crate::error::{EngineError, Result};
-use crate::path;
+use crate::path::{self, is_within};
 use crate::source::{Changes, SourceDirectory, SourceEntry};
 use format::page::{Entry, EntryKind};
 use std::collections::HashSet;
@@ -136,8 +136,4 @@ impl Staying {
             false => Err(EngineError::ChangesUnknown("more directories changed than are kept in mind")),
         }
     }
-}
-
-fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }

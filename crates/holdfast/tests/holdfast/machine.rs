@@ -4,6 +4,7 @@
 
 use crate::service::RunningService;
 use api::{ServiceOptions, ServiceVault};
+use rustix::process::Signal;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::fs::{self, File, Permissions};
@@ -65,9 +66,27 @@ impl Running {
 
     /// Asks it to end, as a supervisor does, and waits until it has.
     pub(crate) fn terminate(self) -> Ended {
+        self.until_it_minds_being_ended();
         let process = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(process, Signal::TERM).unwrap();
         self.end()
+    }
+
+    /// A program that has only just been started is ended by the signal before it can mind it.
+    fn until_it_minds_being_ended(&self) {
+        let started = Instant::now();
+        let status = || fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let caught = |status: &str| {
+            let digits = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            u64::from_str_radix(digits.trim(), 16).ok()
+        };
+        // One that has ended catches nothing, and is as it is.
+        let minds = |status: &str| caught(status).is_none_or(|signals| signals >> (Signal::TERM.as_raw() - 1) & 1 == 1);
+        let has_ended = |status: &str| status.contains("State:\tZ");
+        while !minds(&status()) && !has_ended(&status()) {
+            assert!(started.elapsed() < LIMIT, "it never minds being ended");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// What it said so far on standard error.

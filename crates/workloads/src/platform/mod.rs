@@ -23,8 +23,8 @@ pub use limits::raise_open_files;
 pub(crate) use list::list_names;
 pub(crate) use mounts::pseudo_file_system;
 pub(crate) use open::{
-    descend, is_gone, is_stale, is_within, open_directory, open_file, open_in_root, open_marker, open_path_directory,
-    open_path_of_slash, open_trusted_directory, split_components, split_name,
+    descend, is_gone, is_stale, open_directory, open_file, open_in_root, open_marker, open_path_directory, open_path_of_slash,
+    open_trusted_directory, split_components, split_name,
 };
 pub(crate) use placing::{
     Named, create_file, effective_user_is_root, is_own, make_directory, make_link, make_node, make_symlink, open_handle,

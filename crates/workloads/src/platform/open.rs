@@ -82,11 +82,6 @@ pub(crate) fn is_stale(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::STALE)
 }
 
-/// Whether a path in the tree is a directory, or lies in it.
-pub(crate) fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
 /// Splits a path into its components, which must not be empty, `.`, `..` or contain a zero.
 pub(crate) fn split_components(path: &[u8]) -> io::Result<Vec<&[u8]>> {
     let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();

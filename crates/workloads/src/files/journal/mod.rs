@@ -16,6 +16,7 @@ use super::file_set::FileSet;
 use super::walk::{Change, Ways};
 use crate::platform;
 use blind::Blind;
+use engine::path::is_within;
 use engine::source::{Changes, TreeSource, Walk};
 use format::PointId;
 use log::{Log, Since};
@@ -325,7 +326,7 @@ impl Followed {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let mut roots = self.roots().iter();
         // Above the paths only the ways to them belong to it: one of them may have come anew, or gone.
-        if roots.any(|root| platform::is_within(path, root) || platform::is_within(root, path)) {
+        if roots.any(|root| is_within(path, root) || is_within(root, path)) {
             ways.add(path, change);
         }
     }

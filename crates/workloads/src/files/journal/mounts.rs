@@ -1,6 +1,6 @@
 //! The mounts that a file set is on.
 
-use crate::platform;
+use engine::path::is_within;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -33,12 +33,11 @@ pub(super) fn mounts_of(roots: &[Vec<u8>]) -> io::Result<Mounts> {
     // The last one on a path hides those before it.
     let visible: BTreeMap<&[u8], &Mount> = all.iter().map(|mount| (mount.path.as_slice(), mount)).collect();
     let holds = |root: &Vec<u8>| {
-        let above = visible.values().filter(|mount| platform::is_within(root, &mount.path));
+        let above = visible.values().filter(|mount| is_within(root, &mount.path));
         above.max_by_key(|mount| mount.path.len()).map(|mount| mount.path.clone())
     };
     let holding: Vec<Vec<u8>> = roots.iter().filter_map(holds).collect();
-    let belongs =
-        |mount: &Mount| holding.contains(&mount.path) || roots.iter().any(|root| platform::is_within(&mount.path, root));
+    let belongs = |mount: &Mount| holding.contains(&mount.path) || roots.iter().any(|root| is_within(&mount.path, root));
     Ok(Mounts { mounts: visible.into_values().filter(|mount| belongs(mount)).cloned().collect() })
 }
 

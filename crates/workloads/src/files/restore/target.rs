@@ -8,6 +8,7 @@ use super::unfinished::{TemporaryNames, Unfinished, look};
 use crate::error::WorkloadError;
 use crate::files::owners::Owners;
 use crate::platform::{self, Found, Named, Stat};
+use engine::path::is_within;
 use engine::target::{DirectoryRole, Overwrite, Placement, Shortfall, TargetFile, TreeTarget};
 use format::page::{Attribute, EntryKind, Metadata, Timestamp};
 use std::io::{self, ErrorKind};
@@ -75,8 +76,7 @@ pub(super) struct Policy {
 
 impl Policy {
     fn keeps_off(&self, path: &[u8]) -> bool {
-        let is_within = |rest: &[u8]| rest.is_empty() || rest[0] == b'/';
-        self.keep_off.iter().any(|off| path.strip_prefix(off.as_slice()).is_some_and(is_within))
+        self.keep_off.iter().any(|off| is_within(path, off))
     }
 
     /// What an interrupted restore may have left of an entry, where one goes on and could not be certain of it: an entry of the same kind

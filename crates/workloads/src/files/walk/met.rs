@@ -1,5 +1,6 @@
 //! What a walk met of the paths that its file set names.
 
+use engine::path::is_within;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -39,8 +40,7 @@ impl Met {
     /// An entry is always left out, with all below it.
     pub(super) fn leave_out(&self, path: &[u8]) {
         let state = &mut *self.state();
-        let is_within = |named: &Vec<u8>| named.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
-        state.left_out.extend(state.unmet.extract_if(.., |named| is_within(named)));
+        state.left_out.extend(state.unmet.extract_if(.., |named| is_within(named, path)));
     }
 
     /// Once all is walked: the paths of which nothing is kept and nobody knows why. That some are always left out is as it should be, unless
