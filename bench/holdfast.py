@@ -29,6 +29,11 @@ TOOLS["holdfast-agent"] = TOOLS["holdfast"] | dict(
     init=f"env -u HOLDFAST_RECOVERY_KIT_FILE {PROGRAM} init --kit {{cache}}/kit",
 )
 
+TOOLS["holdfast-level-3"] = TOOLS["holdfast-agent"] | dict(
+    note="as holdfast-agent, with level 3 for small files too",
+    backup=f"{PROGRAM} backup --item bench --level 3 {{src}}",
+)
+
 SERVICE = os.path.join(os.path.dirname(PROGRAM), "holdfast-vault")
 ADDRESS = "127.0.0.1:18443"
 LOGIN = (

@@ -5,9 +5,12 @@
 use crate::machine::{Ended, Machine};
 use std::fs::{self, File};
 use std::io::Write;
+use testkit::Rng;
 
 /// The most that a command may hold.
 const MEMORY_BYTES_MAX: u64 = 200 << 20;
+/// The most that a collection may hold that rewrites packs: a few packs of 8 MiB, and what a program takes.
+const REWRITING_BYTES_MAX: u64 = 80 << 20;
 
 fn files() -> usize {
     std::env::var("HOLDFAST_FILES").map_or(150_000, |text| text.parse().unwrap())
@@ -82,4 +85,23 @@ fn an_agent_that_makes_many_points_gives_the_memory_of_each_back() {
     assert!(early > 1 << 20, "nothing was measured");
     assert!(late < early + (40 << 20), "{} MiB after three points and {} after fifteen", early >> 20, late >> 20);
     agent.kill_after(std::time::Duration::ZERO);
+}
+
+#[test]
+fn a_collection_that_rewrites_many_packs_holds_a_few_of_them_at_a_time() {
+    let machine = Machine::with_vault();
+    let mut random = Rng::new(1);
+    let mut write = |number: usize| machine.write(&format!("src/{number}"), random.vec(2 << 20));
+    (0..80).for_each(&mut write);
+    let first = machine.backup("files");
+    (0..80).step_by(4).for_each(&mut write);
+    machine.backup("files");
+    machine.ok(&["expire", &first, "--purge", "--yes"]);
+    let collected = [0, 1].map(|_| machine.run(&["collect", "--json"]));
+    let rewritten: Vec<u64> = collected.iter().map(|ended| ended.json()["packs_rewritten"].as_u64().unwrap()).collect();
+    assert!(rewritten.iter().sum::<u64>() >= 16, "{rewritten:?}");
+    for ended in collected {
+        println!("collection: {} MiB", ended.memory_bytes >> 20);
+        assert!(ended.memory_bytes < REWRITING_BYTES_MAX, "{} MiB", ended.memory_bytes >> 20);
+    }
 }

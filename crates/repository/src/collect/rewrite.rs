@@ -135,7 +135,8 @@ impl Inner {
             footer_hash: parsed.footer_hash,
             frame_damaged: false,
             segment: None,
-            footer: Some(pack.slice(range)),
+            // Not a slice, which would keep all of the pack in memory until the swap.
+            footer: Some(Bytes::copy_from_slice(&pack[range])),
             ..old.clone()
         };
         Ok(Rewritten { old: old.clone(), new, places })

@@ -1,7 +1,7 @@
 //! An item with many files, from a source that makes them up.
 
 use super::generated::Generated;
-use super::{Began, mib, need, number_of};
+use super::{Began, Memory, mib, need, number_of};
 use crate::vault::{TestVault, quick};
 use holdfast_engine::backup::{self, BackupReport};
 use std::sync::Arc;
@@ -12,11 +12,15 @@ const BYTES_A_FILE: u64 = 200;
 const MEMORY_MIB_MAX: u64 = 400;
 
 async fn back_up(vault: &TestVault, what: &str, source: Generated, files: u64) -> BackupReport {
-    let began = Began::now();
+    let (began, memory) = (Began::now(), Memory::watched());
     let report = backup::run(vault.request(Arc::new(source), quick("many"))).await.unwrap();
     assert_eq!(report.details.counts.files, files);
     began.tell(what, files, "files");
-    println!("{what}: {} entries read, {} MiB stored", report.entries_read, report.bytes_stored >> 20);
+    let ([own, mapped], stored) = (memory.most(), report.bytes_stored >> 20);
+    println!(
+        "{what}: {} entries read, {stored} MiB stored; at most {own} MiB of its own, {mapped} of files",
+        report.entries_read
+    );
     report
 }
 

@@ -9,6 +9,9 @@ mod files;
 mod generated;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 fn number_of(variable: &str, usual: u64) -> u64 {
@@ -27,6 +30,34 @@ fn mib(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+}
+
+/// Looks again and again at what the process holds in memory.
+struct Memory {
+    looking: JoinHandle<[u64; 2]>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Memory {
+    fn watched() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = is_over.clone();
+        let looking = thread::spawn(move || {
+            let mut most = [0, 0];
+            while !ends.load(Ordering::Relaxed) {
+                most = [most[0].max(mib("RssAnon")), most[1].max(mib("RssFile"))];
+                thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        Self { looking, is_over }
+    }
+
+    /// The most MiB that it held for itself, and the most that it had mapped of files, which the system takes back when others need room.
+    fn most(self) -> [u64; 2] {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.looking.join().unwrap()
+    }
 }
 
 /// When something began.
