@@ -32,6 +32,8 @@ const ISSUE_MAX: u32 = 1024;
 const MISSING_MAX: usize = 65_536;
 /// Own packs of a session that are looked up one by one before they are merged into a segment.
 const OWN_TAILS_MAX: usize = in_tests(3, 48);
+/// The same of bytes that their footers take in memory: a page pack's links may be as many bytes as its blobs.
+const OWN_TAILS_BYTES_MAX: usize = in_tests(4 << 10, 32 << 20);
 
 /// Places of pages that are seen by nobody, by pack.
 type Hidden = BTreeMap<PackName, Vec<u32>>;
@@ -207,8 +209,8 @@ impl Inner {
             self.store.put(&self.object(names::pack(self.domain, name))?, bytes.clone()).await?;
         }
         self.register(session, row, &parsed, &bytes).await?;
-        let table = Arc::new(Table::tail(parsed.footer));
-        if view.add_own(name, table) >= OWN_TAILS_MAX {
+        let unmerged = view.add_own(name, Arc::new(Table::tail(parsed.footer)));
+        if unmerged.packs >= OWN_TAILS_MAX || unmerged.bytes >= OWN_TAILS_BYTES_MAX {
             self.merge_own_packs(&view).await?;
         }
         if sabotaged(Sabotage::PackRegisteredBeforeItIsDurable) {

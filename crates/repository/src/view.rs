@@ -23,8 +23,15 @@ struct OwnPacks {
     merged: Vec<OwnTable>,
     /// All of them.
     names: BTreeSet<PackName>,
-    /// Packs that were added since the last merge.
-    unmerged: usize,
+    unmerged: Unmerged,
+}
+
+/// What a session added since its packs were merged last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Unmerged {
+    pub(crate) packs: usize,
+    /// Bytes that their footers take in memory.
+    pub(crate) bytes: usize,
 }
 
 /// A table with packs of the session.
@@ -33,6 +40,8 @@ struct OwnTable {
     table: Arc<Table>,
     /// Which of its packs they are; all where there is no such list.
     own: Option<Arc<[bool]>>,
+    /// The segment that it is, where this process made it of the session's packs alone.
+    segment: Option<u64>,
 }
 
 /// The session's own packs at one moment.
@@ -64,25 +73,45 @@ impl SessionView {
         self.own().key = Some(key);
     }
 
-    /// Adds a pack of the session itself, once. Answers how many were added since the last merge.
-    pub(crate) fn add_own(&self, name: PackName, table: Arc<Table>) -> usize {
+    /// Adds a pack of the session itself, once. Answers what was added since the last merge.
+    pub(crate) fn add_own(&self, name: PackName, table: Arc<Table>) -> Unmerged {
         let mut own = self.own();
         if own.names.insert(name) {
+            own.unmerged.packs += 1;
+            own.unmerged.bytes += table.tail_bytes();
             own.tails.insert(name, table);
-            own.unmerged += 1;
         }
         own.unmerged
     }
 
-    /// Replaces own packs by a table that covers them; none if there was nothing to merge.
-    pub(crate) fn merge_own(&self, table: Option<Arc<Table>>) {
+    /// Replaces own packs by a segment that covers them; none if there was nothing to merge.
+    pub(crate) fn merge_own(&self, merged: Option<(u64, Arc<Table>)>) {
         let mut own = self.own();
-        own.unmerged = 0;
-        let Some(table) = table else { return };
+        own.unmerged = Unmerged::default();
+        let Some((segment, table)) = merged else { return };
         for name in table.pack_names() {
             own.tails.remove(&name);
         }
-        own.merged.push(OwnTable { table, own: None });
+        own.merged.push(OwnTable { table, own: None, segment: Some(segment) });
+    }
+
+    /// Segments that this process made of the session's packs.
+    pub(crate) fn own_segments(&self) -> Vec<(u64, Arc<Table>)> {
+        self.own().merged.iter().filter_map(|own| Some((own.segment?, own.table.clone()))).collect()
+    }
+
+    /// Replaces some of these by one that covers the same packs.
+    pub(crate) fn merge_own_segments(&self, small: &BTreeSet<u64>, segment: u64, table: Arc<Table>) {
+        let mut own = self.own();
+        own.merged.retain(|own| own.segment.is_none_or(|segment| !small.contains(&segment)));
+        own.merged.push(OwnTable { table, own: None, segment: Some(segment) });
+    }
+
+    /// Somebody else has merged some of these with others': the session keeps what it sees, and merges them no more.
+    pub(crate) fn keep_own_segments(&self, is_there: impl Fn(u64) -> bool) {
+        for own in &mut self.own().merged {
+            own.segment = own.segment.filter(|segment| is_there(*segment));
+        }
     }
 
     /// Adds own packs that lie in a segment already, perhaps beside those of others: for each pack of the segment, whether it
@@ -91,18 +120,18 @@ impl SessionView {
         let mut own = self.own();
         let names = table.pack_names().into_iter().zip(&is_own).filter(|(_, is_own)| **is_own).map(|(name, _)| name);
         own.names.extend(names);
-        own.merged.push(OwnTable { table, own: Some(is_own.into()) });
+        own.merged.push(OwnTable { table, own: Some(is_own.into()), segment: None });
     }
 
     /// Packs that are in no merged table.
-    pub(crate) fn own_tails(&self) -> Vec<PackName> {
-        self.own().tails.keys().copied().collect()
+    pub(crate) fn own_tails(&self) -> Vec<(PackName, Arc<Table>)> {
+        self.own().tails.iter().map(|(name, table)| (*name, table.clone())).collect()
     }
 
     /// The session's own packs now.
     pub(crate) fn own_tables(&self) -> OwnTables {
         let own = self.own();
-        let tails = own.tails.values().map(|table| OwnTable { table: table.clone(), own: None });
+        let tails = own.tails.values().map(|table| OwnTable { table: table.clone(), own: None, segment: None });
         OwnTables(tails.chain(own.merged.iter().cloned()).collect())
     }
 

@@ -7,7 +7,7 @@ use crate::codec::{FormatError, Result, Writer, within};
 use crate::id::{BlobId, KeyId};
 use crate::limits;
 use crate::pack::Footer;
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
@@ -16,14 +16,15 @@ use std::io::{self, Cursor, Seek, SeekFrom, Write};
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Encodes a segment that covers these packs (numbers, lengths of the objects, footers).
-pub fn build(packs: &[(u64, u64, Footer)]) -> Result<Vec<u8>> {
+pub fn build<F: Borrow<Footer>>(packs: &[(u64, u64, F)]) -> Result<Vec<u8>> {
     build_in_shards(packs, limits::SHARD_KEYS_MAX)
 }
 
-fn build_in_shards(packs: &[(u64, u64, Footer)], shard_keys_max: usize) -> Result<Vec<u8>> {
-    let mut sorted: Vec<&(u64, u64, Footer)> = packs.iter().collect();
+fn build_in_shards<F: Borrow<Footer>>(packs: &[(u64, u64, F)], shard_keys_max: usize) -> Result<Vec<u8>> {
+    let mut sorted: Vec<(u64, u64, &Footer)> =
+        packs.iter().map(|(number, length, footer)| (*number, *length, footer.borrow())).collect();
     sorted.sort_unstable_by_key(|pack| (pack.0, pack.2.name));
-    let sources: Vec<Source<'_>> = sorted.iter().map(|pack| Source::of_footer(pack.0, pack.1, &pack.2)).collect();
+    let sources: Vec<Source<'_>> = sorted.iter().map(|pack| Source::of_footer(pack.0, pack.1, pack.2)).collect();
     let entries = plan_entries(&sources)?;
     let mut order: Vec<(u64, u32, &BlobId)> = Vec::with_capacity(entries as usize);
     for entry in sorted.iter().flat_map(|pack| &pack.2.entries) {

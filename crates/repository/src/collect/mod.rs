@@ -60,6 +60,10 @@ impl Inner {
             self.fence(domain.incarnation).await?;
             self.check_not_behind().await?;
         }
+        // Two markings look for every link in every segment. Without room for a merge they take longer.
+        if let Err(fault) = self.merge_all().await {
+            tracing::warn!(%fault, "cannot merge the index before the collection");
+        }
         self.condemn(&mut report, progress).await?;
         self.sweep(options, &mut report, progress).await?;
         let merged = self.merge_all().await;

@@ -12,16 +12,23 @@ use crate::ledger::{PackRow, PackState, SegmentRow, Transaction};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
 use crate::view::SessionView;
+use bytes::Bytes;
 use contract::{Error, ErrorKind};
 use format::pack::Footer;
 use format::segment::{self, Segment};
 use format::{ClaimNonce, PackName};
-use std::collections::{BTreeSet, HashSet};
-use std::io;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::{self, Cursor};
 use std::sync::Arc;
 
 /// Tails of all sessions that are left before they are merged.
 const TAILS_MAX: usize = in_tests(6, 64);
+/// The same of bytes of their footers.
+const TAILS_BYTES_MAX: usize = in_tests(8 << 10, 32 << 20);
+/// Segments that a session made of its own packs, no larger than half of what follows, that are left before the smaller ones are merged.
+const OWN_SEGMENTS_MAX: usize = in_tests(2, 12);
+/// Most bytes of a segment that is made of those: it is put together in memory, while the session's agent waits.
+const OWN_SEGMENT_BYTES_MAX: u64 = in_tests(64 << 10, 32 << 20) as u64;
 /// Segments that are left before the smaller ones are merged.
 const SEGMENTS_MAX: usize = in_tests(3, 12);
 /// Entries that are merged while somebody waits for a commit: less than a second's work. Larger merges are left to collections.
@@ -31,63 +38,114 @@ impl Inner {
     /// Merges the session's own packs, which nobody else looks up one by one afterwards either.
     pub(crate) async fn merge_own_packs(&self, view: &SessionView) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
-        let mut rows = Vec::new();
-        for name in view.own_tails() {
-            rows.extend(transaction.pack(self.domain, name).await?.filter(|row| row.footer.is_some()));
+        let mut tails = Vec::new();
+        for (name, table) in view.own_tails() {
+            let row = transaction.pack(self.domain, name).await?.filter(|row| row.footer.is_some());
+            tails.extend(row.map(|row| (PackRow { footer: None, ..row }, table)));
         }
-        let table = self.merge_rows(transaction.as_mut(), rows).await?;
+        let merged = self.merge_rows(transaction.as_mut(), tails).await?;
         transaction.commit().await?;
         // A collector may have merged them all: the view keeps its own footers then.
-        view.merge_own(table);
+        view.merge_own(merged);
+        self.merge_own_segments(view).await
+    }
+
+    /// Merges segments of the session's own packs: a long session makes thousands, each of which is mapped, and asked for every id. They are
+    /// put together in memory: a draft would take a collection's from it.
+    async fn merge_own_segments(&self, view: &SessionView) -> Outcome<()> {
+        let own: BTreeMap<u64, Arc<Table>> = view.own_segments().into_iter().collect();
+        let size = |table: &Table| table.segment().map_or(0, |segment| segment.bytes().as_ref().len() as u64);
+        let mut sizes: Vec<(u64, u64)> = own.iter().map(|(id, table)| (*id, size(table))).collect();
+        sizes.retain(|(_, bytes)| *bytes <= OWN_SEGMENT_BYTES_MAX / 2);
+        let small = to_merge(sizes.iter().copied(), OWN_SEGMENTS_MAX, OWN_SEGMENT_BYTES_MAX);
+        let together = sizes.iter().filter(|(id, _)| small.contains(id)).map(|(_, bytes)| bytes).sum();
+        if small.is_empty() || !self.has_room_for_merge(together) {
+            return Ok(());
+        }
+        let tables: Vec<&Table> = small.iter().filter_map(|id| own.get(id).map(Arc::as_ref)).collect();
+        let segments: Vec<&Segment<SegmentBytes>> = tables.iter().filter_map(|table| table.segment()).collect();
+        let mut bytes = Cursor::new(Vec::new());
+        compute(|| segment::merge(&segments, |_| true, &mut bytes)).map_err(|error| cannot_merge(&error))?;
+        let mut transaction = self.ledger.begin().await?;
+        let there: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
+        if !small.is_subset(&there) {
+            view.keep_own_segments(|segment| there.contains(&segment));
+            return Ok(());
+        }
+        let mut rows = Vec::new();
+        for name in tables.iter().flat_map(|table| table.pack_names()) {
+            rows.extend(
+                transaction.pack(self.domain, name).await?.filter(|row| row.segment.is_some_and(|id| small.contains(&id))),
+            );
+        }
+        let (id, table) = self.store_segment(transaction.as_mut(), &bytes.into_inner(), rows).await?;
+        for id in &small {
+            transaction.remove_segment(self.domain, *id).await?;
+        }
+        transaction.commit().await?;
+        view.merge_own_segments(&small, id, table);
+        small.into_iter().for_each(|id| self.files.remove(id));
         Ok(())
     }
 
     /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much.
     pub(crate) async fn merge_some(&self) -> Outcome<()> {
         self.merge_tails(TAILS_MAX).await?;
-        self.merge_segments(WAITED_FOR_ENTRIES_MAX).await
+        self.merge_segments(WAITED_FOR_ENTRIES_MAX).await?;
+        Ok(())
     }
 
     /// Merges all tails, and segments as there are too many.
     pub(crate) async fn merge_all(&self) -> Outcome<()> {
         self.merge_tails(0).await?;
-        self.merge_segments(u64::MAX).await
+        // One of two small ones may be large enough for the next.
+        while self.merge_segments(u64::MAX).await? {}
+        Ok(())
     }
 
     async fn merge_tails(&self, most: usize) -> Outcome<()> {
         let mut transaction = self.ledger.begin().await?;
         let rows = transaction.tails(self.domain).await?;
-        if rows.len() > most {
-            self.merge_rows(transaction.as_mut(), rows).await?;
+        let bytes: usize = rows.iter().filter_map(|row| row.footer.as_ref()).map(Bytes::len).sum();
+        if rows.len() > most || bytes > TAILS_BYTES_MAX {
+            let tails = rows.into_iter().map(|mut row| {
+                let footer = row.footer.take().ok_or_else(|| Fault::answer(ErrorKind::Internal, "a tail has no footer"))?;
+                Ok((row, Arc::new(Table::tail(Footer::parse(&footer)?))))
+            });
+            let tails = tails.collect::<Outcome<Vec<_>>>()?;
+            self.merge_rows(transaction.as_mut(), tails).await?;
         }
         transaction.commit().await?;
         Ok(())
     }
 
-    /// One segment of these packs, whose rows still have their footers.
-    async fn merge_rows(&self, transaction: &mut dyn Transaction, rows: Vec<PackRow>) -> Outcome<Option<Arc<Table>>> {
-        if rows.is_empty() {
+    /// One segment of these packs, which are tails.
+    async fn merge_rows(
+        &self,
+        transaction: &mut dyn Transaction,
+        tails: Vec<(PackRow, Arc<Table>)>,
+    ) -> Outcome<Option<(u64, Arc<Table>)>> {
+        if tails.is_empty() {
             return Ok(None);
         }
-        let mut packs = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let footer = row.footer.as_ref().ok_or_else(|| Fault::answer(ErrorKind::Internal, "a tail has no footer"))?;
-            packs.push((row.number, row.length, Footer::parse(footer)?));
-        }
+        let footers = tails.iter().filter_map(|(row, table)| Some((row.number, row.length, table.tail_footer()?)));
+        let mut packs: Vec<(u64, u64, &Footer)> = footers.collect();
         packs.sort_by_key(|(number, _, footer)| (*number, footer.name));
-        self.store_segment(transaction, &packs, rows).await.map(Some)
+        let bytes = compute(|| segment::build(&packs))?;
+        let rows = tails.into_iter().map(|(row, _)| row).collect();
+        self.store_segment(transaction, &bytes, rows).await.map(Some)
     }
 
+    /// Makes these bytes a segment that covers these packs.
     async fn store_segment(
         &self,
         transaction: &mut dyn Transaction,
-        packs: &[(u64, u64, Footer)],
+        bytes: &[u8],
         rows: Vec<PackRow>,
-    ) -> Outcome<Arc<Table>> {
-        let bytes = compute(|| segment::build(packs))?;
+    ) -> Outcome<(u64, Arc<Table>)> {
         let id = self.next_segment(transaction).await?;
-        compute(|| self.files.store(id, &bytes)).map_err(|error| cannot_store(&error))?;
-        self.register_segment(transaction, id, rows).await
+        compute(|| self.files.store(id, bytes)).map_err(|error| cannot_store(&error))?;
+        Ok((id, self.register_segment(transaction, id, rows).await?))
     }
 
     async fn next_segment(&self, transaction: &mut dyn Transaction) -> Outcome<u64> {
@@ -117,20 +175,21 @@ impl Inner {
     }
 
     /// Merges the smaller segments, packs that are gone left out. The file is made while others write to the ledger; in one
-    /// transaction it then takes the place of the segments that it was made of, if they are still there.
-    async fn merge_segments(&self, entries_max: u64) -> Outcome<()> {
+    /// transaction it then takes the place of the segments that it was made of, if they are still there. False if there was nothing to merge
+    /// or it came to nothing.
+    async fn merge_segments(&self, entries_max: u64) -> Outcome<bool> {
         let mut transaction = self.ledger.snapshot().await?;
-        if to_merge(&transaction.segments(self.domain).await?, SEGMENTS_MAX, entries_max).is_empty() {
-            return Ok(());
+        if to_merge(sizes(&transaction.segments(self.domain).await?), SEGMENTS_MAX, entries_max).is_empty() {
+            return Ok(false);
         }
         drop(transaction);
         let (mut transaction, index) = self.snapshot_with_index().await?;
-        let small = to_merge(&transaction.segments(self.domain).await?, SEGMENTS_MAX, entries_max);
-        let Some(domain) = transaction.domain(self.domain).await? else { return Ok(()) };
+        let small = to_merge(sizes(&transaction.segments(self.domain).await?), SEGMENTS_MAX, entries_max);
+        let Some(domain) = transaction.domain(self.domain).await? else { return Ok(false) };
         drop(transaction);
         let bytes = segments_of(&index, &small).iter().map(|segment| segment.bytes().as_ref().len() as u64).sum();
         if small.is_empty() || !self.has_room_for_merge(bytes) {
-            return Ok(());
+            return Ok(false);
         }
         let draft = self.environment.random();
         let write = || self.write_merged(&index, &small, draft);
@@ -142,10 +201,11 @@ impl Inner {
         }
         let swapped = self.swap_segments(&small, domain.nonce, draft).await;
         self.files.remove_draft(draft);
-        if swapped? {
+        let swapped = swapped?;
+        if swapped {
             small.into_iter().for_each(|id| self.files.remove(id));
         }
-        Ok(())
+        Ok(swapped)
     }
 
     /// Merging only makes look-ups faster: it must not fill a disk that others need, least of all in a collection that is to free it.
@@ -197,30 +257,33 @@ impl Inner {
         let kept: HashSet<PackName> = covered(index, small).map(|(_, _, pack)| pack.row.name).collect();
         let segments = segments_of(index, small);
         let merged = self.files.merge(draft, &segments, |pack| kept.contains(&pack.name));
-        merged.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => damaged(format!("an index segment is damaged: {error}")),
-            _ => cannot_store(&error),
-        })
+        merged.map_err(|error| cannot_merge(&error))
     }
 }
 
-/// Segments that are to be merged: none as long as there are few. Then the two smallest, and each larger one that is no larger than
-/// those before it together: so an entry is written anew as often as the number of entries doubles, and not for each small segment.
-fn to_merge(segments: &[SegmentRow], most: usize, entries_max: u64) -> BTreeSet<u64> {
+/// Ids and sizes.
+fn sizes(segments: &[SegmentRow]) -> impl Iterator<Item = (u64, u64)> {
+    segments.iter().map(|row| (row.id, row.entries))
+}
+
+/// Segments (ids and sizes) that are to be merged: none as long as there are few. Then the two smallest, and each larger one that is no
+/// larger than those before it together: so an entry is written anew as often as the number of entries doubles, and not for each small
+/// segment. Together they are no larger than that.
+fn to_merge(segments: impl Iterator<Item = (u64, u64)>, most: usize, size_max: u64) -> BTreeSet<u64> {
     let mut merged = BTreeSet::new();
-    if segments.len() <= most {
+    let mut by_size: Vec<(u64, u64)> = segments.map(|(id, size)| (size, id)).collect();
+    if by_size.len() <= most {
         return merged;
     }
-    let mut by_size: Vec<&SegmentRow> = segments.iter().collect();
-    by_size.sort_unstable_by_key(|row| (row.entries, row.id));
-    let mut entries = 0_u64;
-    for row in by_size {
-        let together = entries.saturating_add(row.entries);
-        if together > entries_max || merged.len() >= 2 && row.entries > entries {
+    by_size.sort_unstable();
+    let mut before = 0_u64;
+    for (size, id) in by_size {
+        let together = before.saturating_add(size);
+        if together > size_max || merged.len() >= 2 && size > before {
             break;
         }
-        merged.insert(row.id);
-        entries = together;
+        merged.insert(id);
+        before = together;
     }
     if merged.len() < 2 { BTreeSet::new() } else { merged }
 }
@@ -232,11 +295,7 @@ fn segments_of<'a>(index: &'a Index, small: &BTreeSet<u64>) -> Vec<&'a Segment<S
         packs.any(|segment| segment.is_some_and(|id| small.contains(&id)))
     };
     let tables = index.tables.iter().zip(&index.table_packs).filter(|(_, packs)| is_small(packs));
-    let segments = tables.filter_map(|(table, _)| match table.as_ref() {
-        Table::Segment(segment) => Some(segment),
-        Table::Tail(_) => None,
-    });
-    segments.collect()
+    tables.filter_map(|(table, _)| table.segment()).collect()
 }
 
 /// Packs that these segments cover: the table, their place in it, and themselves.
@@ -245,6 +304,13 @@ fn covered<'a>(index: &'a Index, segments: &'a BTreeSet<u64>) -> impl Iterator<I
     let packs = tables.flat_map(|(table, packs)| (0..).zip(packs).map(move |(place, pack)| (table.as_ref(), place, *pack)));
     let known = packs.filter_map(|(table, place, pack)| Some((table, place, &index.packs[pack? as usize])));
     known.filter(|(_, _, pack)| pack.row.segment.is_some_and(|id| segments.contains(&id)))
+}
+
+fn cannot_merge(error: &io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::InvalidData => damaged(format!("an index segment is damaged: {error}")),
+        _ => cannot_store(error),
+    }
 }
 
 fn cannot_store(error: &io::Error) -> Fault {
@@ -265,7 +331,7 @@ mod tests {
     }
 
     fn merged(entries: &[u64], entries_max: u64) -> Vec<u64> {
-        to_merge(&rows(entries), 3, entries_max).into_iter().collect()
+        to_merge(sizes(&rows(entries)), 3, entries_max).into_iter().collect()
     }
 
     #[test]
@@ -278,13 +344,30 @@ mod tests {
     }
 
     #[test]
+    fn two_small_ones_that_are_merged_may_be_large_enough_for_the_next() {
+        let mut segments = vec![2, 3, 40, 40, 40];
+        let mut steps = Vec::new();
+        loop {
+            let gone = merged(&segments, u64::MAX);
+            if gone.is_empty() {
+                break;
+            }
+            let together = gone.iter().map(|id| segments[*id as usize - 1]).sum();
+            segments = (1..).zip(segments).filter(|(id, _)| !gone.contains(id)).map(|(_, entries)| entries).collect();
+            segments.push(together);
+            steps.push(segments.len());
+        }
+        assert_eq!((steps, segments), (vec![4, 1], vec![125]));
+    }
+
+    #[test]
     fn merging_writes_an_entry_as_often_as_their_number_doubles() {
         let (mut segments, mut written) = (Vec::new(), 0);
         const SEGMENTS: u64 = 4096;
         const MOST: usize = 12;
         for _ in 0..SEGMENTS {
             segments.push(1);
-            let gone = to_merge(&rows(&segments), MOST, u64::MAX);
+            let gone = to_merge(sizes(&rows(&segments)), MOST, u64::MAX);
             let together: u64 = gone.iter().map(|id| segments[*id as usize - 1]).sum();
             written += together;
             segments = (1..).zip(segments).filter(|(id, _)| !gone.contains(id)).map(|(_, entries)| entries).collect();

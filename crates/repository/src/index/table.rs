@@ -2,7 +2,7 @@
 
 use super::files::SegmentBytes;
 use format::blob::BlobKind;
-use format::pack::Footer;
+use format::pack::{Footer, FooterEntry};
 use format::segment::{Segment, SegmentEntry, SegmentPlace};
 use format::{BlobId, DomainId, FooterHash, KeyId, PackName};
 use std::ops::Range;
@@ -72,6 +72,28 @@ impl Table {
     pub(crate) fn tail(footer: Footer) -> Self {
         let prefixes = footer.entries.iter().map(|entry| prefix(&entry.id)).collect();
         Self::Tail(Tail { footer, prefixes })
+    }
+
+    /// The segment that it is.
+    pub(crate) fn segment(&self) -> Option<&Segment<SegmentBytes>> {
+        match self {
+            Self::Segment(segment) => Some(segment),
+            Self::Tail(_) => None,
+        }
+    }
+
+    /// The footer of the one pack that it is.
+    pub(crate) fn tail_footer(&self) -> Option<&Footer> {
+        match self {
+            Self::Segment(_) => None,
+            Self::Tail(tail) => Some(&tail.footer),
+        }
+    }
+
+    /// Bytes that it takes in memory, which a segment does not.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        let entry = |entry: &FooterEntry| size_of::<FooterEntry>() + size_of::<u64>() + size_of_val(entry.links.as_slice());
+        self.tail_footer().map_or(0, |footer| footer.entries.iter().map(entry).sum())
     }
 
     /// Names of its packs.

@@ -2,7 +2,8 @@
 
 use super::stage::{Stage, tree};
 use super::{Scenario, ensure, nothing, scenario};
-use contract::{Domain, PointFilter};
+use contract::{Domain, Error, PointFilter};
+use format::blob::BlobKind;
 use format::record::RecordKind;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -19,6 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("data of an interrupted backup", |stage| Box::pin(left_data(stage)), |stage| Box::pin(adopt_data(stage)), nothing),
     scenario("an abandoned session", |stage| Box::pin(first(stage)), |stage| Box::pin(abandon(stage)), nothing),
     scenario("many packs, many segments", nothing, |stage| Box::pin(many_packs(stage)), nothing),
+    scenario("a long session", |stage| Box::pin(many_segments(stage)), |stage| Box::pin(long_session(stage)), nothing),
     scenario("an undeleted point", |stage| Box::pin(first(stage)), |stage| Box::pin(undelete(stage)), nothing),
 ];
 
@@ -101,7 +103,7 @@ async fn adopt_data(stage: &Stage) -> contract::Result<()> {
     let mut session = stage.session(&own, 0).await?;
     let same = tree(&[&[&[20, 21, 22], &[23]]]);
     let missing = session.missing(&stage.graph(&same)).await?;
-    let is_data = |blob: &crate::simulation::content::Blob| blob.kind == format::blob::BlobKind::Data;
+    let is_data = |blob: &crate::simulation::content::Blob| blob.kind == BlobKind::Data;
     ensure(!missing.values().any(is_data), "the data of the interrupted backup is found again")?;
     stage.finish(&mut session, &same).await?;
     stage.collect(&own).await?;
@@ -131,6 +133,39 @@ async fn many_packs(stage: &Stage) -> contract::Result<()> {
     stage.collect(&own).await?;
     let status = own.status().await?;
     ensure(status.packs_unmerged == 0, "collection merges what is left")
+}
+
+async fn many_segments(stage: &Stage) -> contract::Result<()> {
+    let others = stage.others();
+    for chunk in [40, 41, 42] {
+        stage.back_up(&others, 1, &tree(&[&[&[chunk]]])).await?;
+        others.inner.merge_all().await.map_err(Error::from)?;
+    }
+    Ok(())
+}
+
+/// A pack for each blob: the session makes segment after segment and merges them. Somebody else merges some of them with others'.
+async fn long_session(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let leaves: Vec<Vec<u64>> = (0..21).map(|chunk| vec![chunk]).collect();
+    let leaves: Vec<&[u64]> = leaves.iter().map(Vec::as_slice).collect();
+    let (whole, mut session) = (tree(&[&leaves]), stage.session(&own, 0).await?);
+    let missing = session.missing(&stage.graph(&whole)).await?;
+    let view = own.inner.view(session.session)?;
+    let mut most = 0;
+    for (number, blob) in missing.into_values().filter(|blob| blob.kind == BlobKind::Data).enumerate() {
+        session.send(vec![blob]).await?;
+        most = most.max(view.own_segments().len());
+        if number == 13 {
+            let before = view.own_segments().len();
+            stage.others().inner.merge_all().await.map_err(Error::from)?;
+            ensure(before == 2, format!("there is something to merge: {before}"))?;
+        }
+    }
+    ensure(most == 2, format!("segments are merged while there are more than two: {most}"))?;
+    let tables = view.own_tables().lengths().count();
+    ensure(tables <= 6, format!("few tables are looked up in: {tables}"))?;
+    stage.finish(&mut session, &whole).await.map(drop)
 }
 
 async fn undelete(stage: &Stage) -> contract::Result<()> {
