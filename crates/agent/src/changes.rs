@@ -85,7 +85,11 @@ impl Following {
             return "only what has changed since the last point was walked".into();
         }
         let why = report.changes_unknown.map(str::to_owned).or_else(|| self.files.why_everything());
-        let why = why.unwrap_or_else(|| "the last point does not allow otherwise".into());
+        let otherwise = match self.walked {
+            Some(_) => "the last point does not allow otherwise",
+            None => "nothing was followed since a point of the item",
+        };
+        let why = why.unwrap_or_else(|| otherwise.into());
         format!("everything was walked: {why}")
     }
 }

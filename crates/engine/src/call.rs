@@ -1,13 +1,20 @@
 //! Calls from the engine's threads to the async vault.
 
 use crate::error::{EngineError, Result};
+use crate::stop::Stop;
 use contract::Domain;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::Builder;
+use std::time::Duration;
 use system::Crew;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// While it waits for an answer that may take long, a thread looks so often whether it is still wanted.
+const STOP_IS_LOOKED_FOR: Duration = Duration::from_millis(200);
 
 /// A domain that threads outside the runtime can call. Never used on a thread of the runtime itself.
 #[derive(Clone)]
@@ -24,6 +31,24 @@ impl Calls {
     /// Waits for the answer of a call.
     pub(crate) fn wait<T>(&self, doing: &'static str, call: impl Future<Output = contract::Result<T>>) -> Result<T> {
         self.runtime.block_on(call).map_err(EngineError::vault(doing))
+    }
+
+    /// Waits for the answer of a call that takes as long as bandwidth lets it, or gives it up when everything stops.
+    pub(crate) fn wait_unless_stopped<T>(
+        &self,
+        doing: &'static str,
+        stop: &Stop,
+        call: impl Future<Output = contract::Result<T>>,
+    ) -> Result<T> {
+        self.runtime.block_on(async {
+            let mut call = pin!(call);
+            loop {
+                match timeout(STOP_IS_LOOKED_FOR, &mut call).await {
+                    Ok(answer) => return answer.map_err(EngineError::vault(doing)),
+                    Err(_) => stop.check()?,
+                }
+            }
+        })
     }
 }
 

@@ -27,6 +27,7 @@ use workloads::files::{FileSet, FileSetOptions};
 /// (/proc, /sys, …), the vault itself and Holdfast's own state are always left out. What could not be read, or changed while
 /// it was read, is named, and the exit code is 3: such a backup is done, with warnings. Where nothing of one of the paths could
 /// be read, the point is marked as incomplete; where none of the paths could be read at all, no point is made (exit code 1).
+/// A path that is not there is taken for a mistake: nothing is backed up then (exit code 1). The agent goes on without it.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// What to back up.
@@ -211,6 +212,11 @@ fn file_set(opened: &Opened, arguments: &Arguments) -> Outcome<FileSet> {
         skip,
         readers: 0,
     };
+    compiled(options)
+}
+
+/// What these options say, if their patterns are what they should be.
+pub(super) fn compiled(options: FileSetOptions) -> Outcome<FileSet> {
     FileSet::new(options).map_err(|error| {
         let exit = if error.kind() == workloads::WorkloadErrorKind::Invalid { Exit::Usage } else { Exit::Failed };
         let failure = Failure::new(exit, error.to_string());

@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::local::open_keyless;
 use crate::terminal::{self, Json, say};
 use clap::Args;
+use contract::PointFilter;
 use format::{ItemName, PointId};
 
 /// Soft-delete recovery points, or purge them for ever.
@@ -82,6 +83,11 @@ pub(crate) async fn run_undelete(global: &Global, arguments: UndeleteArguments) 
     let mut ids = Vec::new();
     for name in &arguments.points {
         ids.push(find_any_point(&opened, domain.as_ref(), name, None).await?);
+    }
+    let listed = domain.points(PointFilter::default()).await?;
+    if let Some(point) = listed.iter().find(|point| ids.contains(&point.id)) {
+        let what = format!("point {} is not deleted; nothing was brought back", &point.id.to_string()[..8]);
+        return Err(Failure::new(Exit::Failed, what).with_hint("'holdfast points --deleted' lists those that are"));
     }
     domain.undelete(&ids).await?;
     report(global, "undelete", "", "back", &ids);

@@ -6,7 +6,7 @@ use crate::protected::{Protected, daily_at_minute_of, due_before, now_ms};
 use api::{Completeness, JobOrigin, JobResult, JobState};
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn backup_result(job: &api::Job) -> &api::BackupResult {
     match &job.result {
@@ -236,6 +236,32 @@ fn a_job_that_somebody_cancels_stops_and_its_slot_is_not_run_again() {
     protected.wait(protected.admin.cancel_job(protected.domain, asked));
     protected.ends(asked, JobState::Cancelled);
     assert_eq!(agent.terminate().code, 0);
+}
+
+#[test]
+fn a_run_whose_pack_waits_for_bandwidth_ends_at_once_when_it_is_cancelled_or_its_agent_is_ended() {
+    let protected = Protected::new();
+    // One pack, for a minute and more.
+    protected.owner.write("file", noise(1, 7_500_000));
+    let bandwidth = policy::BandwidthSettings { outside_bytes_per_second: Some(128 << 10), ..Default::default() };
+    protected.protect("files", Some(policy::PolicySettings { bandwidth, ..daily_at_minute_of(now_ms() + 7_200_000) }));
+    let agent = protected.agent();
+    let sends = |job| {
+        let read = protected.job(job).progress.is_some_and(|progress| progress.bytes >= 7_500_000);
+        read.then_some(())
+    };
+    let asked = protected.ask_for_backup("files");
+    protected.until("it sends", || sends(asked));
+    let began = Instant::now();
+    protected.wait(protected.admin.cancel_job(protected.domain, asked));
+    protected.ends(asked, JobState::Cancelled);
+    // Half a minute would be less than the pack takes; it is a matter of a few seconds.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let asked = protected.ask_for_backup("files");
+    protected.until("it sends again", || sends(asked));
+    let began = Instant::now();
+    assert_eq!(agent.terminate().code, 0);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[test]

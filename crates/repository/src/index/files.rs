@@ -55,8 +55,16 @@ impl SegmentFiles {
         }
     }
 
+    /// Removes drafts that a process left behind. Whoever is still at one begins again some other time.
+    pub(crate) fn remove_drafts(&self) {
+        match self {
+            Self::Directory(directory) => remove_drafts(directory),
+            Self::Memory(_) => {}
+        }
+    }
+
     /// Merges segments, of the packs for which `keep` answers true, into a draft of one. What is in memory does not grow with
-    /// their entries. Drafts that a process left behind are removed; whoever is still at one begins again some other time.
+    /// their entries.
     pub(crate) fn merge(
         &self,
         draft: [u8; 16],
@@ -64,12 +72,9 @@ impl SegmentFiles {
         keep: impl Fn(&SegmentPack) -> bool,
     ) -> io::Result<()> {
         match self {
-            Self::Directory(directory) => {
-                remove_drafts(directory);
-                write_file(directory, &draft_path(directory, draft), |file| {
-                    merge(segments, keep, &mut Steady::new(file)).map(drop)
-                })
-            }
+            Self::Directory(directory) => write_file(directory, &draft_path(directory, draft), |file| {
+                merge(segments, keep, &mut Steady::new(file)).map(drop)
+            }),
             Self::Memory(files) => {
                 let mut bytes = Cursor::new(Vec::new());
                 merge(segments, keep, &mut bytes)?;
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_is_a_segment_once_it_is_adopted_and_one_left_behind_goes_with_the_next() {
+    fn a_draft_is_a_segment_once_it_is_adopted_and_one_left_behind_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let files = SegmentFiles::Directory(directory.path().to_owned());
         let bytes = |number| {
@@ -283,6 +288,7 @@ mod tests {
         let segments = [1, 2].map(|id| Segment::open(files.open(id).unwrap()).unwrap());
         let both: Vec<_> = segments.iter().collect();
         files.merge([1; 16], &both, |_| true).unwrap();
+        files.remove_drafts();
         files.merge([2; 16], &both, |_| true).unwrap();
         assert_eq!(files.adopt([1; 16], 3).unwrap_err().kind(), io::ErrorKind::NotFound);
         files.adopt([2; 16], 3).unwrap();

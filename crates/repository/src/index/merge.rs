@@ -18,7 +18,7 @@ use format::pack::Footer;
 use format::segment::{self, Segment};
 use format::{ClaimNonce, PackName};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::{self, Cursor};
+use std::io;
 use std::sync::Arc;
 
 /// Tails of all sessions that are left before they are merged.
@@ -27,8 +27,8 @@ const TAILS_MAX: usize = in_tests(6, 64);
 const TAILS_BYTES_MAX: usize = in_tests(8 << 10, 32 << 20);
 /// Segments that a session made of its own packs, no larger than half of what follows, that are left before the smaller ones are merged.
 const OWN_SEGMENTS_MAX: usize = in_tests(2, 12);
-/// Most bytes of a segment that is made of those: it is put together in memory, while the session's agent waits.
-const OWN_SEGMENT_BYTES_MAX: u64 = in_tests(64 << 10, 32 << 20) as u64;
+/// Most bytes of a segment that is made of those, while the session's agent waits: a second's work.
+const OWN_SEGMENT_BYTES_MAX: u64 = in_tests(64 << 10, 256 << 20) as u64;
 /// Segments that are left before the smaller ones are merged.
 const SEGMENTS_MAX: usize = in_tests(3, 12);
 /// Entries that are merged while somebody waits for a commit: less than a second's work. Larger merges are left to collections.
@@ -50,8 +50,7 @@ impl Inner {
         self.merge_own_segments(view).await
     }
 
-    /// Merges segments of the session's own packs: a long session makes thousands, each of which is mapped, and asked for every id. They are
-    /// put together in memory: a draft would take a collection's from it.
+    /// Merges segments of the session's own packs: a long session makes thousands, each of which is mapped, and asked for every id.
     async fn merge_own_segments(&self, view: &SessionView) -> Outcome<()> {
         let own: BTreeMap<u64, Arc<Table>> = view.own_segments().into_iter().collect();
         let size = |table: &Table| table.segment().map_or(0, |segment| segment.bytes().as_ref().len() as u64);
@@ -64,28 +63,41 @@ impl Inner {
         }
         let tables: Vec<&Table> = small.iter().filter_map(|id| own.get(id).map(Arc::as_ref)).collect();
         let segments: Vec<&Segment<SegmentBytes>> = tables.iter().filter_map(|table| table.segment()).collect();
-        let mut bytes = Cursor::new(Vec::new());
-        compute(|| segment::merge(&segments, |_| true, &mut bytes)).map_err(|error| cannot_merge(&error))?;
+        let draft = self.environment.random();
+        let swapped = match compute(|| self.files.merge(draft, &segments, |_| true)) {
+            Ok(()) => self.swap_own_segments(view, &small, &tables, draft).await,
+            Err(error) => Err(cannot_merge(&error)),
+        };
+        self.files.remove_draft(draft);
+        if swapped? {
+            small.into_iter().for_each(|id| self.files.remove(id));
+        }
+        Ok(())
+    }
+
+    /// False if somebody else merged some of them with others', or took the draft for left over.
+    async fn swap_own_segments(
+        &self,
+        view: &SessionView,
+        small: &BTreeSet<u64>,
+        tables: &[&Table],
+        draft: [u8; 16],
+    ) -> Outcome<bool> {
         let mut transaction = self.ledger.begin().await?;
         let there: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
         if !small.is_subset(&there) {
             view.keep_own_segments(|segment| there.contains(&segment));
-            return Ok(());
+            return Ok(false);
         }
         let mut rows = Vec::new();
         for name in tables.iter().flat_map(|table| table.pack_names()) {
-            rows.extend(
-                transaction.pack(self.domain, name).await?.filter(|row| row.segment.is_some_and(|id| small.contains(&id))),
-            );
+            let row = transaction.pack(self.domain, name).await?;
+            rows.extend(row.filter(|row| row.segment.is_some_and(|id| small.contains(&id))));
         }
-        let (id, table) = self.store_segment(transaction.as_mut(), &bytes.into_inner(), rows).await?;
-        for id in &small {
-            transaction.remove_segment(self.domain, *id).await?;
-        }
+        let Some((id, table)) = self.adopt_segment(transaction.as_mut(), small, draft, rows).await? else { return Ok(false) };
         transaction.commit().await?;
-        view.merge_own_segments(&small, id, table);
-        small.into_iter().for_each(|id| self.files.remove(id));
-        Ok(())
+        view.merge_own_segments(small, id, table);
+        Ok(true)
     }
 
     /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much.
@@ -228,19 +240,38 @@ impl Inner {
         let mut rows = transaction.packs(self.domain).await?;
         rows.retain(|row| matches!(row.state, PackState::Registered | PackState::Proven));
         rows.retain(|row| row.segment.is_some_and(|id| small.contains(&id)));
-        if !rows.is_empty() {
-            let id = self.next_segment(transaction.as_mut()).await?;
-            match self.files.adopt(draft, id) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-                outcome => outcome.map_err(|error| cannot_store(&error))?,
-            }
-            self.register_segment(transaction.as_mut(), id, rows).await?;
-        }
-        for id in small {
-            transaction.remove_segment(self.domain, *id).await?;
+        if rows.is_empty() {
+            self.remove_segments(transaction.as_mut(), small).await?;
+        } else if self.adopt_segment(transaction.as_mut(), small, draft, rows).await?.is_none() {
+            return Ok(false);
         }
         transaction.commit().await?;
         Ok(true)
+    }
+
+    /// A draft that covers these packs takes the place of the segments that it was made of. None if it is gone.
+    async fn adopt_segment(
+        &self,
+        transaction: &mut dyn Transaction,
+        small: &BTreeSet<u64>,
+        draft: [u8; 16],
+        rows: Vec<PackRow>,
+    ) -> Outcome<Option<(u64, Arc<Table>)>> {
+        let id = self.next_segment(transaction).await?;
+        match self.files.adopt(draft, id) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            outcome => outcome.map_err(|error| cannot_store(&error))?,
+        }
+        let table = self.register_segment(transaction, id, rows).await?;
+        self.remove_segments(transaction, small).await?;
+        Ok(Some((id, table)))
+    }
+
+    async fn remove_segments(&self, transaction: &mut dyn Transaction, small: &BTreeSet<u64>) -> Outcome<()> {
+        for id in small {
+            transaction.remove_segment(self.domain, *id).await?;
+        }
+        Ok(())
     }
 
     /// One file of what these segments cover, footer by footer and section by section: their entries never stand in memory
@@ -256,6 +287,7 @@ impl Inner {
         }
         let kept: HashSet<PackName> = covered(index, small).map(|(_, _, pack)| pack.row.name).collect();
         let segments = segments_of(index, small);
+        self.files.remove_drafts();
         let merged = self.files.merge(draft, &segments, |pack| kept.contains(&pack.name));
         merged.map_err(|error| cannot_merge(&error))
     }

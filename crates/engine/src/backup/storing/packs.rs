@@ -139,7 +139,7 @@ pub(super) fn run(stages: &Stages, full: &Receiver<FullPack>) -> Result<()> {
         let pack = assemble(stages, name, kind, filling)?;
         let length = pack.bytes.len() as u64;
         let put = inputs.calls.domain.put_pack(inputs.session, name, Bytes::from_owner(pack));
-        inputs.calls.wait("store a pack", put)?;
+        inputs.calls.wait_unless_stopped("store a pack", &inputs.stop, put)?;
         inputs.progress.bytes_stored.add(length);
         drop(passage);
     }

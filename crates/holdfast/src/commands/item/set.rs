@@ -2,12 +2,14 @@
 
 use crate::cli::Global;
 use crate::commands::at_service::open_service;
+use crate::commands::backup::compiled;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::{self, Json, json_times, note, say};
 use api::{FileScope, ItemRequest, PolicyName};
 use clap::Args;
 use format::ItemName;
 use std::path::{Component, Path, PathBuf};
+use workloads::files::FileSetOptions;
 
 /// Protect paths of a machine as an item. Takes an administrator's token.
 ///
@@ -61,6 +63,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         exclude_caches: arguments.exclude_caches,
         exclude_nodump: arguments.exclude_nodump,
     };
+    // The service does not know what they mean, and the agent would fail with them.
+    compiled(FileSetOptions { excludes: files.excludes.clone(), includes: files.includes.clone(), ..FileSetOptions::default() })?;
     let at = open_service(global).await?;
     let domain = at.opened.domain_entry(global)?.id;
     let request = ItemRequest { files, policy: arguments.policy, weaken: arguments.weaken };
