@@ -42,6 +42,8 @@ struct OwnTable {
     own: Option<Arc<[bool]>>,
     /// The segment that it is, where this process made it of the session's packs alone.
     segment: Option<u64>,
+    /// It may be merged with others of these.
+    merges: bool,
 }
 
 /// The session's own packs at one moment.
@@ -92,25 +94,27 @@ impl SessionView {
         for name in table.pack_names() {
             own.tails.remove(&name);
         }
-        own.merged.push(OwnTable { table, own: None, segment: Some(segment) });
+        own.merged.push(OwnTable { table, own: None, segment: Some(segment), merges: true });
     }
 
     /// Segments that this process made of the session's packs.
     pub(crate) fn own_segments(&self) -> Vec<(u64, Arc<Table>)> {
-        self.own().merged.iter().filter_map(|own| Some((own.segment?, own.table.clone()))).collect()
+        let own = self.own();
+        let merging = own.merged.iter().filter(|own| own.merges);
+        merging.filter_map(|own| Some((own.segment?, own.table.clone()))).collect()
     }
 
     /// Replaces some of these by one that covers the same packs.
     pub(crate) fn merge_own_segments(&self, small: &BTreeSet<u64>, segment: u64, table: Arc<Table>) {
         let mut own = self.own();
         own.merged.retain(|own| own.segment.is_none_or(|segment| !small.contains(&segment)));
-        own.merged.push(OwnTable { table, own: None, segment: Some(segment) });
+        own.merged.push(OwnTable { table, own: None, segment: Some(segment), merges: true });
     }
 
     /// Somebody else has merged some of these with others': the session keeps what it sees, and merges them no more.
     pub(crate) fn keep_own_segments(&self, is_there: impl Fn(u64) -> bool) {
         for own in &mut self.own().merged {
-            own.segment = own.segment.filter(|segment| is_there(*segment));
+            own.merges &= own.segment.is_some_and(&is_there);
         }
     }
 
@@ -120,7 +124,7 @@ impl SessionView {
         let mut own = self.own();
         let names = table.pack_names().into_iter().zip(&is_own).filter(|(_, is_own)| **is_own).map(|(name, _)| name);
         own.names.extend(names);
-        own.merged.push(OwnTable { table, own: Some(is_own.into()), segment: None });
+        own.merged.push(OwnTable { table, own: Some(is_own.into()), segment: None, merges: false });
     }
 
     /// Packs that are in no merged table.
@@ -131,7 +135,7 @@ impl SessionView {
     /// The session's own packs now.
     pub(crate) fn own_tables(&self) -> OwnTables {
         let own = self.own();
-        let tails = own.tails.values().map(|table| OwnTable { table: table.clone(), own: None, segment: None });
+        let tails = own.tails.values().map(|table| OwnTable { table: table.clone(), own: None, segment: None, merges: false });
         OwnTables(tails.chain(own.merged.iter().cloned()).collect())
     }
 

@@ -63,9 +63,15 @@ impl Inner {
         }
         let tables: Vec<&Table> = small.iter().filter_map(|id| own.get(id).map(Arc::as_ref)).collect();
         let segments: Vec<&Segment<SegmentBytes>> = tables.iter().filter_map(|table| table.segment()).collect();
+        let domain = self.ledger.snapshot().await?.domain(self.domain).await?;
+        let Some(domain) = domain else { return Ok(()) };
         let draft = self.environment.random();
         let swapped = match compute(|| self.files.merge(draft, &segments, |_| true)) {
-            Ok(()) => self.swap_own_segments(view, &small, &tables, draft).await,
+            // As for those of all sessions: a rebuild has other segments in the same directory by now.
+            Ok(()) => match self.fence(domain.incarnation).await {
+                Ok(()) => self.swap_own_segments(view, &small, &tables, domain.nonce, draft).await,
+                Err(fenced) => Err(fenced),
+            },
             Err(error) => Err(cannot_merge(&error)),
         };
         self.files.remove_draft(draft);
@@ -81,9 +87,13 @@ impl Inner {
         view: &SessionView,
         small: &BTreeSet<u64>,
         tables: &[&Table],
+        nonce: ClaimNonce,
         draft: [u8; 16],
     ) -> Outcome<bool> {
         let mut transaction = self.ledger.begin().await?;
+        if transaction.domain(self.domain).await?.is_none_or(|domain| domain.nonce != nonce) {
+            return Ok(false);
+        }
         let there: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
         if !small.is_subset(&there) {
             view.keep_own_segments(|segment| there.contains(&segment));
@@ -93,6 +103,9 @@ impl Inner {
         for name in tables.iter().flat_map(|table| table.pack_names()) {
             let row = transaction.pack(self.domain, name).await?;
             rows.extend(row.filter(|row| row.segment.is_some_and(|id| small.contains(&id))));
+        }
+        if rows.is_empty() {
+            return Ok(false);
         }
         let Some((id, table)) = self.adopt_segment(transaction.as_mut(), small, draft, rows).await? else { return Ok(false) };
         transaction.commit().await?;
