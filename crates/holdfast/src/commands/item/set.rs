@@ -64,7 +64,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         exclude_nodump: arguments.exclude_nodump,
     };
     // The service does not know what they mean, and the agent would fail with them.
-    compiled(FileSetOptions { excludes: files.excludes.clone(), includes: files.includes.clone(), ..FileSetOptions::default() })?;
+    let (excludes, includes) = (files.excludes.clone(), files.includes.clone());
+    compiled(FileSetOptions { roots: vec!["/".into()], excludes, includes, ..FileSetOptions::default() })?;
     let at = open_service(global).await?;
     let domain = at.opened.domain_entry(global)?.id;
     let request = ItemRequest { files, policy: arguments.policy, weaken: arguments.weaken };
