@@ -33,7 +33,7 @@ const MISSING_MAX: usize = 65_536;
 /// Own packs of a session that are looked up one by one before they are merged into a segment.
 const OWN_TAILS_MAX: usize = in_tests(3, 48);
 /// The same of bytes that their footers take in memory: a page pack's links may be as many bytes as its blobs.
-const OWN_TAILS_BYTES_MAX: usize = in_tests(4 << 10, 32 << 20);
+pub(crate) const OWN_TAILS_BYTES_MAX: usize = in_tests(600, 32 << 20);
 
 /// Places of pages that are seen by nobody, by pack.
 type Hidden = BTreeMap<PackName, Vec<u32>>;

@@ -19,7 +19,9 @@ struct OwnPacks {
     key: Option<KeyId>,
     /// Packs that are not in a merged table yet.
     tails: BTreeMap<PackName, Arc<Table>>,
-    /// Segments that hold own packs.
+    /// Segments that this process made of own packs alone, and which nobody has merged with others since.
+    segments: BTreeMap<u64, Arc<Table>>,
+    /// Other segments that hold own packs.
     merged: Vec<OwnTable>,
     /// All of them.
     names: BTreeSet<PackName>,
@@ -40,10 +42,6 @@ struct OwnTable {
     table: Arc<Table>,
     /// Which of its packs they are; all where there is no such list.
     own: Option<Arc<[bool]>>,
-    /// The segment that it is, where this process made it of the session's packs alone.
-    segment: Option<u64>,
-    /// It may be merged with others of these.
-    merges: bool,
 }
 
 /// The session's own packs at one moment.
@@ -94,28 +92,29 @@ impl SessionView {
         for name in table.pack_names() {
             own.tails.remove(&name);
         }
-        own.merged.push(OwnTable { table, own: None, segment: Some(segment), merges: true });
+        own.segments.insert(segment, table);
     }
 
     /// Segments that this process made of the session's packs.
-    pub(crate) fn own_segments(&self) -> Vec<(u64, Arc<Table>)> {
-        let own = self.own();
-        let merging = own.merged.iter().filter(|own| own.merges);
-        merging.filter_map(|own| Some((own.segment?, own.table.clone()))).collect()
+    pub(crate) fn own_segments(&self) -> BTreeMap<u64, Arc<Table>> {
+        self.own().segments.clone()
     }
 
     /// Replaces some of these by one that covers the same packs.
-    pub(crate) fn merge_own_segments(&self, small: &BTreeSet<u64>, segment: u64, table: Arc<Table>) {
+    pub(crate) fn merge_own_segments(&self, small: &BTreeMap<u64, Arc<Table>>, segment: u64, table: Arc<Table>) {
         let mut own = self.own();
-        own.merged.retain(|own| own.segment.is_none_or(|segment| !small.contains(&segment)));
-        own.merged.push(OwnTable { table, own: None, segment: Some(segment), merges: true });
+        own.segments.retain(|segment, _| !small.contains_key(segment));
+        // Another request may have found them gone before it was told here.
+        own.merged.retain(|own| !small.values().any(|gone| Arc::ptr_eq(gone, &own.table)));
+        own.segments.insert(segment, table);
     }
 
-    /// Somebody else has merged some of these with others': the session keeps what it sees, and merges them no more.
+    /// Of those that are no longer there the session keeps what it sees, and merges them no more: somebody else has, with others'.
     pub(crate) fn keep_own_segments(&self, is_there: impl Fn(u64) -> bool) {
-        for own in &mut self.own().merged {
-            own.merges &= own.segment.is_some_and(&is_there);
-        }
+        let mut own = self.own();
+        let own = &mut *own;
+        let gone = own.segments.extract_if(.., |segment, _| !is_there(*segment));
+        own.merged.extend(gone.map(|(_, table)| OwnTable { table, own: None }));
     }
 
     /// Adds own packs that lie in a segment already, perhaps beside those of others: for each pack of the segment, whether it
@@ -124,7 +123,7 @@ impl SessionView {
         let mut own = self.own();
         let names = table.pack_names().into_iter().zip(&is_own).filter(|(_, is_own)| **is_own).map(|(name, _)| name);
         own.names.extend(names);
-        own.merged.push(OwnTable { table, own: Some(is_own.into()), segment: None, merges: false });
+        own.merged.push(OwnTable { table, own: Some(is_own.into()) });
     }
 
     /// Packs that are in no merged table.
@@ -135,8 +134,9 @@ impl SessionView {
     /// The session's own packs now.
     pub(crate) fn own_tables(&self) -> OwnTables {
         let own = self.own();
-        let tails = own.tails.values().map(|table| OwnTable { table: table.clone(), own: None, segment: None, merges: false });
-        OwnTables(tails.chain(own.merged.iter().cloned()).collect())
+        let alone = own.tails.values().chain(own.segments.values());
+        let alone = alone.map(|table| OwnTable { table: table.clone(), own: None });
+        OwnTables(alone.chain(own.merged.iter().cloned()).collect())
     }
 
     /// For each id, whether the session may count on the blob.

@@ -8,111 +8,28 @@ use super::load::damaged;
 use super::{Index, Pack, Table};
 use crate::fault::{Fault, Outcome};
 use crate::heavy::{compute, compute_aside};
-use crate::ledger::{PackRow, PackState, SegmentRow, Transaction};
+use crate::ledger::{DomainRow, PackRow, PackState, SegmentRow, Transaction};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
-use crate::view::SessionView;
 use bytes::Bytes;
 use contract::{Error, ErrorKind};
 use format::pack::Footer;
 use format::segment::{self, Segment};
 use format::{ClaimNonce, PackName};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
 /// Tails of all sessions that are left before they are merged.
 const TAILS_MAX: usize = in_tests(6, 64);
 /// The same of bytes of their footers.
-const TAILS_BYTES_MAX: usize = in_tests(8 << 10, 32 << 20);
-/// Segments that a session made of its own packs, no larger than half of what follows, that are left before the smaller ones are merged.
-const OWN_SEGMENTS_MAX: usize = in_tests(2, 12);
-/// Most bytes of a segment that is made of those, while the session's agent waits: a second's work.
-const OWN_SEGMENT_BYTES_MAX: u64 = in_tests(64 << 10, 256 << 20) as u64;
+const TAILS_BYTES_MAX: usize = in_tests(600, 32 << 20);
 /// Segments that are left before the smaller ones are merged.
 const SEGMENTS_MAX: usize = in_tests(3, 12);
 /// Entries that are merged while somebody waits for a commit: less than a second's work. Larger merges are left to collections.
 const WAITED_FOR_ENTRIES_MAX: u64 = 1 << 20;
 
 impl Inner {
-    /// Merges the session's own packs, which nobody else looks up one by one afterwards either.
-    pub(crate) async fn merge_own_packs(&self, view: &SessionView) -> Outcome<()> {
-        let mut transaction = self.ledger.begin().await?;
-        let mut tails = Vec::new();
-        for (name, table) in view.own_tails() {
-            let row = transaction.pack(self.domain, name).await?.filter(|row| row.footer.is_some());
-            tails.extend(row.map(|row| (PackRow { footer: None, ..row }, table)));
-        }
-        let merged = self.merge_rows(transaction.as_mut(), tails).await?;
-        transaction.commit().await?;
-        // A collector may have merged them all: the view keeps its own footers then.
-        view.merge_own(merged);
-        self.merge_own_segments(view).await
-    }
-
-    /// Merges segments of the session's own packs: a long session makes thousands, each of which is mapped, and asked for every id.
-    async fn merge_own_segments(&self, view: &SessionView) -> Outcome<()> {
-        let own: BTreeMap<u64, Arc<Table>> = view.own_segments().into_iter().collect();
-        let size = |table: &Table| table.segment().map_or(0, |segment| segment.bytes().as_ref().len() as u64);
-        let mut sizes: Vec<(u64, u64)> = own.iter().map(|(id, table)| (*id, size(table))).collect();
-        sizes.retain(|(_, bytes)| *bytes <= OWN_SEGMENT_BYTES_MAX / 2);
-        let small = to_merge(sizes.iter().copied(), OWN_SEGMENTS_MAX, OWN_SEGMENT_BYTES_MAX);
-        let together = sizes.iter().filter(|(id, _)| small.contains(id)).map(|(_, bytes)| bytes).sum();
-        if small.is_empty() || !self.has_room_for_merge(together) {
-            return Ok(());
-        }
-        let tables: Vec<&Table> = small.iter().filter_map(|id| own.get(id).map(Arc::as_ref)).collect();
-        let segments: Vec<&Segment<SegmentBytes>> = tables.iter().filter_map(|table| table.segment()).collect();
-        let domain = self.ledger.snapshot().await?.domain(self.domain).await?;
-        let Some(domain) = domain else { return Ok(()) };
-        let draft = self.environment.random();
-        let swapped = match compute(|| self.files.merge(draft, &segments, |_| true)) {
-            // As for those of all sessions: a rebuild has other segments in the same directory by now.
-            Ok(()) => match self.fence(domain.incarnation).await {
-                Ok(()) => self.swap_own_segments(view, &small, &tables, domain.nonce, draft).await,
-                Err(fenced) => Err(fenced),
-            },
-            Err(error) => Err(cannot_merge(&error)),
-        };
-        self.files.remove_draft(draft);
-        if swapped? {
-            small.into_iter().for_each(|id| self.files.remove(id));
-        }
-        Ok(())
-    }
-
-    /// False if somebody else merged some of them with others', or took the draft for left over.
-    async fn swap_own_segments(
-        &self,
-        view: &SessionView,
-        small: &BTreeSet<u64>,
-        tables: &[&Table],
-        nonce: ClaimNonce,
-        draft: [u8; 16],
-    ) -> Outcome<bool> {
-        let mut transaction = self.ledger.begin().await?;
-        if transaction.domain(self.domain).await?.is_none_or(|domain| domain.nonce != nonce) {
-            return Ok(false);
-        }
-        let there: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
-        if !small.is_subset(&there) {
-            view.keep_own_segments(|segment| there.contains(&segment));
-            return Ok(false);
-        }
-        let mut rows = Vec::new();
-        for name in tables.iter().flat_map(|table| table.pack_names()) {
-            let row = transaction.pack(self.domain, name).await?;
-            rows.extend(row.filter(|row| row.segment.is_some_and(|id| small.contains(&id))));
-        }
-        if rows.is_empty() {
-            return Ok(false);
-        }
-        let Some((id, table)) = self.adopt_segment(transaction.as_mut(), small, draft, rows).await? else { return Ok(false) };
-        transaction.commit().await?;
-        view.merge_own_segments(small, id, table);
-        Ok(true)
-    }
-
     /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much.
     pub(crate) async fn merge_some(&self) -> Outcome<()> {
         self.merge_tails(TAILS_MAX).await?;
@@ -145,7 +62,7 @@ impl Inner {
     }
 
     /// One segment of these packs, which are tails.
-    async fn merge_rows(
+    pub(super) async fn merge_rows(
         &self,
         transaction: &mut dyn Transaction,
         tails: Vec<(PackRow, Arc<Table>)>,
@@ -219,22 +136,11 @@ impl Inner {
         let draft = self.environment.random();
         let write = || self.write_merged(&index, &small, draft);
         if entries_max > WAITED_FOR_ENTRIES_MAX { compute_aside(write) } else { compute(write) }?;
-        // A rebuild that set this database aside has other segments in the same directory by now.
-        if let Err(fenced) = self.fence(domain.incarnation).await {
-            self.files.remove_draft(draft);
-            return Err(fenced);
-        }
-        let swapped = self.swap_segments(&small, domain.nonce, draft).await;
-        self.files.remove_draft(draft);
-        let swapped = swapped?;
-        if swapped {
-            small.into_iter().for_each(|id| self.files.remove(id));
-        }
-        Ok(swapped)
+        Ok(!matches!(self.replace_segments(&small, &domain, draft, None).await?, Replaced::Not))
     }
 
     /// Merging only makes look-ups faster: it must not fill a disk that others need, least of all in a collection that is to free it.
-    fn has_room_for_merge(&self, bytes: u64) -> bool {
+    pub(super) fn has_room_for_merge(&self, bytes: u64) -> bool {
         let has_room = self.files.has_room(bytes);
         if !has_room {
             tracing::warn!(bytes, "no room to merge index segments: look-ups stay slower until there is");
@@ -242,49 +148,67 @@ impl Inner {
         has_room
     }
 
-    /// False if somebody else merged these segments, or made the database anew, or gave up the draft for left over.
-    async fn swap_segments(&self, small: &BTreeSet<u64>, nonce: ClaimNonce, draft: [u8; 16]) -> Outcome<bool> {
+    /// A draft takes the place of the segments that it was made of, behind the fence: a rebuild that set this database aside has other segments
+    /// in the same directory by now. Their packs are those named, or have to be looked for among all.
+    pub(super) async fn replace_segments(
+        &self,
+        small: &BTreeSet<u64>,
+        domain: &DomainRow,
+        draft: [u8; 16],
+        packs: Option<&[PackName]>,
+    ) -> Outcome<Replaced> {
+        let replaced = match self.fence(domain.incarnation).await {
+            Ok(()) => self.swap_segments(small, domain.nonce, draft, packs).await,
+            Err(fenced) => Err(fenced),
+        };
+        self.files.remove_draft(draft);
+        let replaced = replaced?;
+        if !matches!(replaced, Replaced::Not) {
+            small.iter().for_each(|id| self.files.remove(*id));
+        }
+        Ok(replaced)
+    }
+
+    async fn swap_segments(
+        &self,
+        small: &BTreeSet<u64>,
+        nonce: ClaimNonce,
+        draft: [u8; 16],
+        packs: Option<&[PackName]>,
+    ) -> Outcome<Replaced> {
         let mut transaction = self.ledger.begin().await?;
         let is_same = transaction.domain(self.domain).await?.is_some_and(|domain| domain.nonce == nonce);
         let there: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
         if !is_same || !small.is_subset(&there) {
-            return Ok(false);
+            return Ok(Replaced::Not);
         }
-        let mut rows = transaction.packs(self.domain).await?;
+        let mut rows = match packs {
+            None => transaction.packs(self.domain).await?,
+            Some(packs) => {
+                let mut rows = Vec::with_capacity(packs.len());
+                for name in packs {
+                    rows.extend(transaction.pack(self.domain, *name).await?);
+                }
+                rows
+            }
+        };
         rows.retain(|row| matches!(row.state, PackState::Registered | PackState::Proven));
         rows.retain(|row| row.segment.is_some_and(|id| small.contains(&id)));
-        if rows.is_empty() {
-            self.remove_segments(transaction.as_mut(), small).await?;
-        } else if self.adopt_segment(transaction.as_mut(), small, draft, rows).await?.is_none() {
-            return Ok(false);
-        }
-        transaction.commit().await?;
-        Ok(true)
-    }
-
-    /// A draft that covers these packs takes the place of the segments that it was made of. None if it is gone.
-    async fn adopt_segment(
-        &self,
-        transaction: &mut dyn Transaction,
-        small: &BTreeSet<u64>,
-        draft: [u8; 16],
-        rows: Vec<PackRow>,
-    ) -> Outcome<Option<(u64, Arc<Table>)>> {
-        let id = self.next_segment(transaction).await?;
-        match self.files.adopt(draft, id) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            outcome => outcome.map_err(|error| cannot_store(&error))?,
-        }
-        let table = self.register_segment(transaction, id, rows).await?;
-        self.remove_segments(transaction, small).await?;
-        Ok(Some((id, table)))
-    }
-
-    async fn remove_segments(&self, transaction: &mut dyn Transaction, small: &BTreeSet<u64>) -> Outcome<()> {
+        let replaced = if rows.is_empty() {
+            Replaced::ByNothing
+        } else {
+            let id = self.next_segment(transaction.as_mut()).await?;
+            match self.files.adopt(draft, id) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Replaced::Not),
+                outcome => outcome.map_err(|error| cannot_store(&error))?,
+            }
+            Replaced::By(id, self.register_segment(transaction.as_mut(), id, rows).await?)
+        };
         for id in small {
             transaction.remove_segment(self.domain, *id).await?;
         }
-        Ok(())
+        transaction.commit().await?;
+        Ok(replaced)
     }
 
     /// One file of what these segments cover, footer by footer and section by section: their entries never stand in memory
@@ -306,6 +230,16 @@ impl Inner {
     }
 }
 
+/// What came of putting a draft in the place of segments.
+pub(super) enum Replaced {
+    /// Somebody else merged them, or made the database anew, or took the draft for left over.
+    Not,
+    /// All their packs are gone.
+    ByNothing,
+    /// The segment that covers their packs now.
+    By(u64, Arc<Table>),
+}
+
 /// Ids and sizes.
 fn sizes(segments: &[SegmentRow]) -> impl Iterator<Item = (u64, u64)> {
     segments.iter().map(|row| (row.id, row.entries))
@@ -314,7 +248,7 @@ fn sizes(segments: &[SegmentRow]) -> impl Iterator<Item = (u64, u64)> {
 /// Segments (ids and sizes) that are to be merged: none as long as there are few. Then the two smallest, and each larger one that is no
 /// larger than those before it together: so an entry is written anew as often as the number of entries doubles, and not for each small
 /// segment. Together they are no larger than that.
-fn to_merge(segments: impl Iterator<Item = (u64, u64)>, most: usize, size_max: u64) -> BTreeSet<u64> {
+pub(super) fn to_merge(segments: impl Iterator<Item = (u64, u64)>, most: usize, size_max: u64) -> BTreeSet<u64> {
     let mut merged = BTreeSet::new();
     let mut by_size: Vec<(u64, u64)> = segments.map(|(id, size)| (size, id)).collect();
     if by_size.len() <= most {
@@ -351,7 +285,7 @@ fn covered<'a>(index: &'a Index, segments: &'a BTreeSet<u64>) -> impl Iterator<I
     known.filter(|(_, _, pack)| pack.row.segment.is_some_and(|id| segments.contains(&id)))
 }
 
-fn cannot_merge(error: &io::Error) -> Fault {
+pub(super) fn cannot_merge(error: &io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::InvalidData => damaged(format!("an index segment is damaged: {error}")),
         _ => cannot_store(error),

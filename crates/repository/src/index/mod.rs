@@ -9,6 +9,7 @@ mod batch;
 mod files;
 mod load;
 mod merge;
+mod merge_own;
 #[cfg(test)]
 pub(crate) mod samples;
 mod table;

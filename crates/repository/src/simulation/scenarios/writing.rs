@@ -2,6 +2,7 @@
 
 use super::stage::{Stage, tree};
 use super::{Scenario, ensure, nothing, scenario};
+use crate::sessions::OWN_TAILS_BYTES_MAX;
 use contract::{Domain, Error, PointFilter};
 use format::blob::BlobKind;
 use format::record::RecordKind;
@@ -21,6 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("an abandoned session", |stage| Box::pin(first(stage)), |stage| Box::pin(abandon(stage)), nothing),
     scenario("many packs, many segments", nothing, |stage| Box::pin(many_packs(stage)), nothing),
     scenario("a long session", |stage| Box::pin(many_segments(stage)), |stage| Box::pin(long_session(stage)), nothing),
+    scenario("a page with many links", nothing, |stage| Box::pin(many_links(stage)), nothing),
     scenario("an undeleted point", |stage| Box::pin(first(stage)), |stage| Box::pin(undelete(stage)), nothing),
 ];
 
@@ -165,6 +167,19 @@ async fn long_session(stage: &Stage) -> contract::Result<()> {
     ensure(most == 2, format!("segments are merged while there are more than two: {most}"))?;
     let tables = view.own_tables().lengths().count();
     ensure(tables <= 6, format!("few tables are looked up in: {tables}"))?;
+    stage.finish(&mut session, &whole).await.map(drop)
+}
+
+/// Of three packs it is the bytes of their footers, and not their number, that has them merged.
+async fn many_links(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let chunks: Vec<u64> = (0..30).collect();
+    let whole = tree(&[&[&chunks]]);
+    let mut session = stage.session(&own, 0).await?;
+    session.send_missing(&stage.graph(&whole)).await?;
+    let view = own.inner.view(session.session)?;
+    let bytes: usize = view.own_tails().iter().map(|(_, table)| table.tail_bytes()).sum();
+    ensure(bytes < OWN_TAILS_BYTES_MAX, format!("{bytes} bytes of footers are left"))?;
     stage.finish(&mut session, &whole).await.map(drop)
 }
 
