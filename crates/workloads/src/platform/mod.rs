@@ -27,8 +27,9 @@ pub(crate) use open::{
     open_trusted_directory, split_components, split_name,
 };
 pub(crate) use placing::{
-    Named, create_file, effective_user_is_root, is_own, make_directory, make_link, make_node, make_symlink, open_handle,
-    open_named_directory, random_number, read_link, remove_file, rename_new, rename_over, set_mode, set_owner, set_times,
+    Named, create_file, effective_user_is_root, is_own, make_directory, make_link, make_node, make_symlink, move_new,
+    open_handle, open_named_directory, random_number, read_link, remove_directory, remove_file, rename_new, rename_over,
+    set_mode, set_owner, set_times, spread_directories,
 };
 pub use rights::sees_trusted_attributes;
 pub(crate) use stat::{Found, Stat, booted, changes_before, mount_id, now_ns, stat_at, stat_open, thread_cpu_ns};

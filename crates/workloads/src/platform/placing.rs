@@ -4,9 +4,9 @@ use super::attributes::handle_path;
 use super::stat::{Stat, now_ns};
 use format::page::{EntryKind, Timestamp};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat, fchmod,
-    fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, readlinkat, renameat, renameat_with, statat, symlinkat,
-    unlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, IFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat,
+    fchmod, fchown, futimens, ioctl_getflags, ioctl_setflags, linkat, makedev, mkdirat, mknodat, openat, readlinkat, renameat,
+    renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -92,6 +92,17 @@ pub(crate) fn remove_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()>
     Ok(unlinkat(parent, name, AtFlags::empty())?)
 }
 
+/// Removes an empty directory.
+pub(crate) fn remove_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+/// Asks that directories be made all over the file system, each far from its parent. Few file systems can.
+pub(crate) fn spread_directories(directory: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = ioctl_getflags(directory)?;
+    Ok(ioctl_setflags(directory, flags | IFlags::TOPDIR)?)
+}
+
 /// Gives an entry another name in its directory, which must be free.
 pub(crate) fn rename_new(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> io::Result<()> {
     match renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
@@ -108,6 +119,11 @@ pub(crate) fn rename_new(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> io::
         },
         renamed => Ok(renamed?),
     }
+}
+
+/// Moves an entry to another directory, where its name must be free.
+pub(crate) fn move_new(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new_name: &[u8]) -> io::Result<()> {
+    Ok(renameat_with(from, name, to, new_name, RenameFlags::NOREPLACE)?)
 }
 
 /// Gives an entry another name in its directory; what had it is gone, unless it is a directory.

@@ -160,6 +160,7 @@ fn a_restore_that_goes_on_removes_what_was_left_unfinished() {
             fs::write(ground.path.join(format!("{directory}{name}")), "x").unwrap();
         }
     }
+    ground.plant(&[".holdfast-restore-0011223344556677-6/", ".holdfast-restore-0011223344556677-6/place/"]);
     let before = names(&ground.path.join("directory"));
     target(&ground.path, Overwrite::Always).make_directory(b"directory", DirectoryRole::Restored).unwrap();
     assert_eq!(names(&ground.path.join("directory")), before, "perhaps another restore is at work");

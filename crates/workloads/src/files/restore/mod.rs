@@ -10,7 +10,9 @@
 
 mod attributes;
 mod directories;
+mod effort;
 mod file;
+mod nursery;
 mod target;
 mod turns;
 mod unfinished;

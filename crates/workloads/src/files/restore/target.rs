@@ -3,6 +3,7 @@
 use super::attributes::apply;
 use super::directories::{Directories, OpenDirectory};
 use super::file::RestoredFile;
+use super::nursery::{self, Nursery};
 use super::turns::Turns;
 use super::unfinished::{TemporaryNames, Unfinished, look};
 use crate::error::WorkloadError;
@@ -12,7 +13,7 @@ use engine::path::is_within;
 use engine::target::{DirectoryRole, Overwrite, Placement, Shortfall, TargetFile, TreeTarget};
 use format::page::{Attribute, EntryKind, Metadata, Timestamp};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,7 @@ pub struct RestoreTarget {
     directories: Directories,
     policy: Arc<Policy>,
     names: TemporaryNames,
+    nursery: Nursery,
     turns: Turns,
     booted: Timestamp,
     /// What changed since then was not finished by an earlier restore.
@@ -143,6 +145,9 @@ impl RestoreTarget {
             platform::open_trusted_directory(&options.destination)
         };
         let destination = open().map_err(|source| WorkloadError::Destination { path: options.destination.clone(), source })?;
+        let failed = |source| WorkloadError::Destination { path: options.destination.clone(), source };
+        let nursery = destination.try_clone().map_err(failed)?;
+        let nursery = Nursery::new(nursery, may_have_nursery(destination.as_fd()).map_err(failed)?);
         let most = (platform::raise_open_files() / 4).clamp(8, 4096) as usize;
         let policy = Policy {
             overwrite: options.overwrite,
@@ -156,6 +161,7 @@ impl RestoreTarget {
             directories: Directories::new(destination, most),
             policy: Arc::new(policy),
             names: TemporaryNames::new(),
+            nursery,
             turns: Turns::default(),
             booted: platform::booted(),
             begun: platform::changes_before(),
@@ -217,7 +223,12 @@ impl RestoreTarget {
             Ok(())
         })?;
         left.iter().try_for_each(|name| match platform::remove_file(directory.as_fd(), name) {
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => Err(error),
+            // One that is not empty is somebody's.
+            Err(error) if error.kind() == ErrorKind::IsADirectory => {
+                let _ = nursery::remove_left(directory.as_fd(), name);
+                Ok(())
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         })
     }
@@ -233,7 +244,7 @@ impl RestoreTarget {
 impl TreeTarget for RestoreTarget {
     fn make_directory(&self, path: &[u8], role: DirectoryRole) -> io::Result<bool> {
         let place = self.find(path)?;
-        match platform::make_directory(place.parent.as_fd(), place.name) {
+        match self.nursery.make_directory(&self.names, place.parent.as_fd(), place.name) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return match place.look()? {
@@ -346,6 +357,19 @@ impl TreeTarget for RestoreTarget {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether what is made in a destination may be made elsewhere in it: nothing is in it yet from which other things might be inherited.
+fn may_have_nursery(destination: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut is_empty = true;
+    match platform::open_directory(destination, b".") {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(false),
+        listed => platform::list_names(listed?.as_fd(), |_| {
+            is_empty = false;
+            Ok(())
+        })?,
+    }
+    Ok(is_empty && !platform::has_default_acl(destination))
 }
 
 fn in_the_way(stat: &Stat) -> io::Error {

@@ -5,8 +5,7 @@
 //! Where making a file is little work, or waits for a disk or a server, files are made at once. Directories are few, and whoever makes
 //! them has to be ahead of all others: they wait for nobody.
 
-use crate::platform::thread_cpu_ns;
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::effort::Effort;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -14,30 +13,21 @@ use std::time::{Duration, Instant};
 const WORK_NS_MIN: u64 = 25_000;
 /// A turn is waited for awake for so long: it takes about as long as waking a thread up does, which would come on top of every one.
 const AWAKE: Duration = Duration::from_micros(200);
-/// The mean goes over about so many files.
-const FILES: u64 = 32;
-
-/// What takes so many times its processor time waits for a disk or a server: nobody is in its way.
-const WAITS: u64 = 4;
 
 /// Takes turns, or not.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     turn: Mutex<()>,
-    /// Processor time of making a file: a moving mean. Updates that get lost do no harm.
-    work_ns: AtomicU64,
-    /// The same of the time that passes.
-    time_ns: AtomicU64,
+    /// Of making a file.
+    effort: Effort,
 }
 
 impl Turns {
     /// Makes a file.
     pub(super) fn take<T>(&self, make: impl FnOnce() -> T) -> T {
+        // What waits for a disk or a server is in nobody's way.
         let _turn = self.takes_turns().then(|| self.wait());
-        let (begun, worked) = (Instant::now(), thread_cpu_ns());
-        let made = make();
-        self.note(thread_cpu_ns().saturating_sub(worked), begun.elapsed().as_nanos() as u64);
-        made
+        self.effort.of(make)
     }
 
     fn wait(&self) -> MutexGuard<'_, ()> {
@@ -53,15 +43,7 @@ impl Turns {
     }
 
     fn takes_turns(&self) -> bool {
-        let work_ns = self.work_ns.load(Ordering::Relaxed);
-        work_ns >= WORK_NS_MIN && self.time_ns.load(Ordering::Relaxed) < work_ns.saturating_mul(WAITS)
-    }
-
-    fn note(&self, worked_ns: u64, took_ns: u64) {
-        for (mean, value) in [(&self.work_ns, worked_ns), (&self.time_ns, took_ns)] {
-            let before = mean.load(Ordering::Relaxed);
-            mean.store(before - before / FILES + value / FILES, Ordering::Relaxed);
-        }
+        self.effort.is_much(WORK_NS_MIN)
     }
 }
 
@@ -75,11 +57,11 @@ mod tests {
     fn files_are_made_in_turns_while_each_is_much_work_and_otherwise_at_once() {
         let turns = Turns::default();
         for _ in 0..200 {
-            turns.note(100_000, 1_000_000);
+            turns.effort.note(100_000, 1_000_000);
         }
         assert!(!turns.takes_turns(), "most of it is a server's answer");
         for _ in 0..200 {
-            turns.note(100_000, 120_000);
+            turns.effort.note(100_000, 120_000);
         }
         assert!(turns.takes_turns());
         for _ in 0..200 {

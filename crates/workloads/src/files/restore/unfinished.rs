@@ -33,7 +33,7 @@ impl TemporaryNames {
         Self { restore: platform::random_number(), next: AtomicU64::new(0) }
     }
 
-    fn next(&self) -> Vec<u8> {
+    pub(super) fn next(&self) -> Vec<u8> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         format!("{PREFIX}{:016x}-{number:x}", self.restore).into_bytes()
     }
