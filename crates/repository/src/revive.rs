@@ -5,11 +5,12 @@
 //! fails; nothing is proven that a session opened now could not prove. Its row keeps the generation of its opening, for which
 //! collections wait, and its packs were kept because its row is open.
 
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 use crate::index::{Index, Table};
 use crate::ledger::{SessionKind, SessionRow, SessionState};
 use crate::repository::Inner;
 use crate::view::SessionView;
+use contract::ErrorKind;
 use format::SessionId;
 use std::sync::Arc;
 
@@ -28,12 +29,13 @@ impl Inner {
         let index = self.fresh_index().await?;
         let own = own_tables(&index, row.id);
         let view = SessionView::new(index);
-        for (table, is_own) in own {
-            match table.as_ref() {
-                Table::Tail(tail) => {
-                    view.add_own(tail.footer.name, table.clone());
+        for (segment, table, is_own) in own {
+            match (table.as_ref(), segment) {
+                (Table::Tail(tail), _) => view.add_own(tail.footer.name, table.clone()),
+                (Table::Segment(_), Some(segment)) => view.add_merged(segment, table, is_own),
+                (Table::Segment(_), None) => {
+                    return Err(Fault::answer(ErrorKind::Internal, "a segment's packs are in no segment"));
                 }
-                Table::Segment(_) => view.add_merged(table, is_own),
             }
         }
         // The row names a key before its object is durable.
@@ -46,10 +48,14 @@ impl Inner {
     }
 }
 
-/// Tables with packs of the session, and which of their packs those are.
-fn own_tables(index: &Index, session: SessionId) -> Vec<(Arc<Table>, Vec<bool>)> {
-    let is_own = |pack: &Option<u32>| pack.is_some_and(|pack| index.packs[pack as usize].row.session == Some(session));
+/// Tables with packs of the session: the segment that each is, and which of its packs those are.
+fn own_tables(index: &Index, session: SessionId) -> Vec<(Option<u64>, Arc<Table>, Vec<bool>)> {
+    let row = |pack: &Option<u32>| pack.map(|pack| &index.packs[pack as usize].row);
+    let is_own = |pack: &Option<u32>| row(pack).is_some_and(|row| row.session == Some(session));
     let tables = index.tables.iter().zip(&index.table_packs);
-    let marked = tables.map(|(table, packs)| (table.clone(), packs.iter().map(is_own).collect::<Vec<_>>()));
-    marked.filter(|(_, is_own)| is_own.contains(&true)).collect()
+    let marked = tables.map(|(table, packs)| {
+        let segment = packs.iter().find_map(|pack| row(pack)?.segment);
+        (segment, table.clone(), packs.iter().map(is_own).collect::<Vec<_>>())
+    });
+    marked.filter(|(_, _, is_own)| is_own.contains(&true)).collect()
 }

@@ -11,7 +11,6 @@ use crate::ledger::{
     CondemnedRow, DomainRow, PackRow, PackState, PointRow, PointRowState, SessionKind, SessionRow, SessionState, Transaction,
 };
 use crate::repository::Inner;
-use crate::simulated::in_tests;
 use crate::view::SessionView;
 use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
@@ -30,10 +29,6 @@ use std::time::Duration;
 const ISSUE_MAX: u32 = 1024;
 /// Most ids in one question what is missing.
 const MISSING_MAX: usize = 65_536;
-/// Own packs of a session that are looked up one by one before they are merged into a segment.
-const OWN_TAILS_MAX: usize = in_tests(3, 48);
-/// The same of bytes that their footers take in memory: a page pack's links may be as many bytes as its blobs.
-pub(crate) const OWN_TAILS_BYTES_MAX: usize = in_tests(600, 32 << 20);
 
 /// Places of pages that are seen by nobody, by pack.
 type Hidden = BTreeMap<PackName, Vec<u32>>;
@@ -189,6 +184,7 @@ impl Inner {
 
     pub(crate) async fn put_pack(&self, session: SessionId, name: PackName, bytes: Bytes) -> Outcome<()> {
         let view = self.view(session)?;
+        self.make_room_for_own_packs(&view).await?;
         let parsed = self.check_pack(&view, name, &bytes)?;
         let mut transaction = self.ledger.snapshot().await?;
         self.open_row(transaction.as_mut(), session).await?;
@@ -201,6 +197,7 @@ impl Inner {
             PackState::Registered | PackState::Proven if row.footer_hash == parsed.footer_hash => {
                 // The answer to the first try may have been lost before the view heard of the pack.
                 view.add_own(name, Arc::new(Table::tail(parsed.footer)));
+                self.merge_own_if_due(&view).await;
                 return Ok(());
             }
             _ => return Err(Fault::answer(ErrorKind::Conflict, "another pack was sent under this name")),
@@ -209,10 +206,8 @@ impl Inner {
             self.store.put(&self.object(names::pack(self.domain, name))?, bytes.clone()).await?;
         }
         self.register(session, row, &parsed, &bytes).await?;
-        let unmerged = view.add_own(name, Arc::new(Table::tail(parsed.footer)));
-        if unmerged.packs >= OWN_TAILS_MAX || unmerged.bytes >= OWN_TAILS_BYTES_MAX {
-            self.merge_own_packs(&view).await?;
-        }
+        view.add_own(name, Arc::new(Table::tail(parsed.footer)));
+        self.merge_own_if_due(&view).await;
         if sabotaged(Sabotage::PackRegisteredBeforeItIsDurable) {
             self.store.put(&self.object(names::pack(self.domain, name))?, bytes).await?;
         }
@@ -282,6 +277,7 @@ impl Inner {
         let ended = self.end_writer(session).await;
         // Whatever the database answered: this process is done with it, so that others may end it.
         self.forget_view(session);
+        self.merge_what_is_left().await;
         ended
     }
 
@@ -410,7 +406,16 @@ impl Inner {
         }
         transaction.commit().await?;
         dead.into_iter().for_each(|id| self.forget_view(id));
+        self.merge_what_is_left().await;
         Ok(())
+    }
+
+    /// Packs of sessions that ended without a point are merged as those of commits are: however many such sessions there were, footers that
+    /// no segment covers have a limit.
+    async fn merge_what_is_left(&self) {
+        if let Err(fault) = self.merge_some_tails().await {
+            tracing::warn!(%fault, "cannot merge packs that an ended session left");
+        }
     }
 }
 

@@ -19,21 +19,26 @@ struct OwnPacks {
     key: Option<KeyId>,
     /// Packs that are not in a merged table yet.
     tails: BTreeMap<PackName, Arc<Table>>,
-    /// Segments that this process made of own packs alone, and which nobody has merged with others since.
+    /// Segments of own packs alone, which nobody has merged with others since.
     segments: BTreeMap<u64, Arc<Table>>,
     /// Other segments that hold own packs.
-    merged: Vec<OwnTable>,
+    merged: BTreeMap<u64, OwnTable>,
     /// All of them.
     names: BTreeSet<PackName>,
-    unmerged: Unmerged,
 }
 
-/// What a session added since its packs were merged last.
-#[derive(Debug, Clone, Copy, Default)]
+/// Packs of a session that are not in a merged table yet.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Unmerged {
     pub(crate) packs: usize,
     /// Bytes that their footers take in memory.
     pub(crate) bytes: usize,
+}
+
+/// Where a session's packs are looked up at one moment.
+pub(crate) struct OwnPlaces {
+    pub(crate) tails: Vec<PackName>,
+    pub(crate) segments: BTreeSet<u64>,
 }
 
 /// A table with packs of the session.
@@ -73,29 +78,29 @@ impl SessionView {
         self.own().key = Some(key);
     }
 
-    /// Adds a pack of the session itself, once. Answers what was added since the last merge.
-    pub(crate) fn add_own(&self, name: PackName, table: Arc<Table>) -> Unmerged {
+    /// Adds a pack of the session itself, once.
+    pub(crate) fn add_own(&self, name: PackName, table: Arc<Table>) {
         let mut own = self.own();
         if own.names.insert(name) {
-            own.unmerged.packs += 1;
-            own.unmerged.bytes += table.tail_bytes();
             own.tails.insert(name, table);
         }
-        own.unmerged
     }
 
-    /// Replaces own packs by a segment that covers them; none if there was nothing to merge.
-    pub(crate) fn merge_own(&self, merged: Option<(u64, Arc<Table>)>) {
+    pub(crate) fn unmerged(&self) -> Unmerged {
+        let own = self.own();
+        Unmerged { packs: own.tails.len(), bytes: own.tails.values().map(|table| table.tail_bytes()).sum() }
+    }
+
+    /// Replaces own packs by a segment that covers them.
+    pub(crate) fn merge_own(&self, segment: u64, table: Arc<Table>) {
         let mut own = self.own();
-        own.unmerged = Unmerged::default();
-        let Some((segment, table)) = merged else { return };
         for name in table.pack_names() {
             own.tails.remove(&name);
         }
-        own.segments.insert(segment, table);
+        own.keep_segment(segment, table);
     }
 
-    /// Segments that this process made of the session's packs.
+    /// Segments of the session's packs alone.
     pub(crate) fn own_segments(&self) -> BTreeMap<u64, Arc<Table>> {
         self.own().segments.clone()
     }
@@ -104,26 +109,55 @@ impl SessionView {
     pub(crate) fn merge_own_segments(&self, small: &BTreeMap<u64, Arc<Table>>, segment: u64, table: Arc<Table>) {
         let mut own = self.own();
         own.segments.retain(|segment, _| !small.contains_key(segment));
-        // Another request may have found them gone before it was told here.
-        own.merged.retain(|own| !small.values().any(|gone| Arc::ptr_eq(gone, &own.table)));
-        own.segments.insert(segment, table);
+        own.keep_segment(segment, table);
     }
 
-    /// Of those that are no longer there the session keeps what it sees, and merges them no more: somebody else has, with others'.
-    pub(crate) fn keep_own_segments(&self, is_there: impl Fn(u64) -> bool) {
+    /// Where the session's packs are looked up now.
+    pub(crate) fn own_places(&self) -> OwnPlaces {
+        let own = self.own();
+        let segments = own.segments.keys().chain(own.merged.keys()).copied().collect();
+        OwnPlaces { tails: own.tails.keys().copied().collect(), segments }
+    }
+
+    /// The session's packs in these segments.
+    pub(crate) fn own_packs_in(&self, segments: &BTreeSet<u64>) -> Vec<PackName> {
+        let own = self.own();
+        let alone = own.segments.iter().filter(|(segment, _)| segments.contains(segment));
+        let beside = own.merged.iter().filter(|(segment, _)| segments.contains(segment));
+        let alone = alone.flat_map(|(_, table)| table.pack_names());
+        alone.chain(beside.flat_map(|(_, own)| own.names().collect::<Vec<_>>())).collect()
+    }
+
+    /// Others merged packs of the session with their own: these segments hold them, and `gone` are no longer there. What is not known to lie
+    /// elsewhere now stays as the session sees it.
+    pub(crate) fn follow(&self, gone: &BTreeSet<u64>, segments: Vec<(u64, Arc<Table>)>) {
         let mut own = self.own();
         let own = &mut *own;
-        let gone = own.segments.extract_if(.., |segment, _| !is_there(*segment));
-        own.merged.extend(gone.map(|(_, table)| OwnTable { table, own: None }));
+        let mut found = BTreeSet::new();
+        for (segment, table) in segments.into_iter().filter(|(segment, _)| !own.segments.contains_key(segment)) {
+            let is_own = table.pack_names().iter().map(|name| own.names.contains(name)).collect();
+            let table = OwnTable { table, own: Some(is_own) };
+            found.extend(table.names());
+            own.merged.insert(segment, table);
+        }
+        own.tails.retain(|name, _| !found.contains(name));
+        own.segments
+            .retain(|segment, table| !gone.contains(segment) || table.pack_names().iter().any(|name| !found.contains(name)));
+        own.merged.retain(|segment, own| !gone.contains(segment) || own.names().any(|name| !found.contains(&name)));
     }
 
     /// Adds own packs that lie in a segment already, perhaps beside those of others: for each pack of the segment, whether it
     /// is the session's.
-    pub(crate) fn add_merged(&self, table: Arc<Table>, is_own: Vec<bool>) {
+    pub(crate) fn add_merged(&self, segment: u64, table: Arc<Table>, is_own: Vec<bool>) {
         let mut own = self.own();
-        let names = table.pack_names().into_iter().zip(&is_own).filter(|(_, is_own)| **is_own).map(|(name, _)| name);
-        own.names.extend(names);
-        own.merged.push(OwnTable { table, own: Some(is_own.into()) });
+        let is_alone = is_own.iter().all(|is_own| *is_own);
+        let beside = OwnTable { table: table.clone(), own: Some(is_own.into()) };
+        own.names.extend(beside.names());
+        if is_alone {
+            own.keep_segment(segment, table);
+        } else {
+            own.merged.insert(segment, beside);
+        }
     }
 
     /// Packs that are in no merged table.
@@ -136,12 +170,20 @@ impl SessionView {
         let own = self.own();
         let alone = own.tails.values().chain(own.segments.values());
         let alone = alone.map(|table| OwnTable { table: table.clone(), own: None });
-        OwnTables(alone.chain(own.merged.iter().cloned()).collect())
+        OwnTables(alone.chain(own.merged.values().cloned()).collect())
     }
 
     /// For each id, whether the session may count on the blob.
     pub(crate) fn visible(&self, ids: &[BlobId]) -> Vec<bool> {
         self.own_tables().or_in(ids, &self.index)
+    }
+}
+
+impl OwnPacks {
+    /// Another request may have found its packs there before it was told here.
+    fn keep_segment(&mut self, segment: u64, table: Arc<Table>) {
+        self.merged.remove(&segment);
+        self.segments.insert(segment, table);
     }
 }
 
@@ -154,6 +196,11 @@ impl OwnTable {
         let mut found = None;
         self.table.find(id, |entry| found = Some(entry).filter(|entry| self.is_own(entry.pack)).or(found));
         found
+    }
+
+    /// Names of the session's packs.
+    fn names(&self) -> impl Iterator<Item = PackName> {
+        self.packs().map(|(_, name)| name)
     }
 
     /// Places and names of the session's packs.
@@ -186,7 +233,7 @@ impl OwnTables {
 
     /// Names of the packs.
     pub(crate) fn packs(&self) -> BTreeSet<PackName> {
-        self.0.iter().flat_map(OwnTable::packs).map(|(_, name)| name).collect()
+        self.0.iter().flat_map(OwnTable::names).collect()
     }
 
     /// Entries of the tables, with those of others in them.
@@ -215,5 +262,90 @@ impl OwnTables {
         let packs = (0..).zip(&self.0).flat_map(|(number, own)| own.packs().map(move |(pack, name)| (number, own, pack, name)));
         let pages = packs.filter(|(_, own, pack, _)| own.table.pack_at(*pack).1 == BlobKind::Page);
         pages.map(|(number, own, pack, name)| (name, number, own.table.ordinals(pack)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::samples;
+    use format::pack::Footer;
+
+    fn name(number: u8) -> PackName {
+        samples::pack_row(number, 1).name
+    }
+
+    fn footer(number: u8) -> Footer {
+        samples::footer(&samples::pack_row(number, 1), &[BlobId([number; 32])])
+    }
+
+    /// A segment of these packs.
+    fn segment(numbers: &[u8]) -> Arc<Table> {
+        let files = crate::index::SegmentFiles::Memory(Arc::default());
+        let footers: Vec<Footer> = numbers.iter().map(|number| footer(*number)).collect();
+        let packs: Vec<(u64, u64, &Footer)> =
+            numbers.iter().zip(&footers).map(|(number, footer)| (u64::from(*number), 1, footer)).collect();
+        files.store(1, &format::segment::build(&packs).unwrap()).unwrap();
+        Arc::new(Table::Segment(format::segment::Segment::open(files.open(1).unwrap()).unwrap()))
+    }
+
+    fn view(tails: &[u8]) -> SessionView {
+        let view = SessionView::new(Index::default());
+        tails.iter().for_each(|number| view.add_own(name(*number), Arc::new(Table::tail(footer(*number)))));
+        view
+    }
+
+    fn names(view: &SessionView) -> Vec<u8> {
+        (0..100).filter(|number| view.own_tables().packs().contains(&name(*number))).collect()
+    }
+
+    #[test]
+    fn packs_that_others_merged_are_looked_up_where_they_are_and_those_of_others_beside_them_are_not_seen() {
+        let view = view(&[1, 2, 3]);
+        view.merge_own(7, segment(&[1, 2]));
+        // Others merged all of them with a pack of their own.
+        view.follow(&BTreeSet::from([7]), vec![(8, segment(&[1, 2, 3, 50]))]);
+        assert_eq!((names(&view), view.own_tails().len(), view.own_segments().len()), (vec![1, 2, 3], 0, 0));
+        assert_eq!(view.visible(&[1, 3, 50].map(|number| BlobId([number; 32]))), [true, true, false]);
+        // And once more.
+        assert_eq!(view.own_packs_in(&BTreeSet::from([8])).len(), 3);
+        view.follow(&BTreeSet::from([8]), vec![(9, segment(&[1, 2, 3, 50, 51]))]);
+        assert_eq!((names(&view), view.own_tables().lengths().count()), (vec![1, 2, 3], 1));
+    }
+
+    #[test]
+    fn what_is_not_known_to_lie_elsewhere_stays_as_the_session_sees_it() {
+        let view = view(&[1, 2, 3]);
+        view.merge_own(7, segment(&[1, 2]));
+        view.follow(&BTreeSet::from([7]), vec![(8, segment(&[1, 50]))]);
+        assert_eq!(names(&view), [1, 2, 3]);
+        view.follow(&BTreeSet::from([7]), Vec::new());
+        assert_eq!(names(&view), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_segment_that_another_request_of_the_session_made_meanwhile_is_not_taken_for_gone_nor_for_one_of_others() {
+        let view = view(&[1, 2, 3]);
+        view.merge_own(7, segment(&[1, 2]));
+        let known = view.own_places();
+        view.merge_own(8, segment(&[3]));
+        // The database had it already when this one asked.
+        view.follow(&(&known.segments - &BTreeSet::from([7, 8])), vec![(8, segment(&[3]))]);
+        assert_eq!(view.own_segments().into_keys().collect::<Vec<_>>(), [7, 8]);
+        assert_eq!(view.own_tables().lengths().count(), 2);
+        // The other way round: found before it was told.
+        let view = self::view(&[1]);
+        view.follow(&BTreeSet::new(), vec![(5, segment(&[1]))]);
+        view.merge_own(5, segment(&[1]));
+        assert_eq!((view.own_segments().len(), view.own_tables().lengths().count()), (1, 1));
+    }
+
+    #[test]
+    fn a_segment_of_own_packs_alone_is_merged_further_by_whoever_revives_the_session() {
+        let view = view(&[]);
+        view.add_merged(3, segment(&[1, 2]), vec![true, true]);
+        view.add_merged(4, segment(&[3, 50]), vec![true, false]);
+        assert_eq!(view.own_segments().into_keys().collect::<Vec<_>>(), [3]);
+        assert_eq!(names(&view), [1, 2, 3]);
     }
 }

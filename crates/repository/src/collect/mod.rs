@@ -28,7 +28,7 @@ use crate::fault::{Fault, Outcome};
 use crate::ledger::{SessionKind, SessionState};
 use crate::repository::Inner;
 use crate::{Sabotage, sabotaged};
-use contract::{CollectOptions, CollectReport, ErrorKind, ProgressSink};
+use contract::{CollectOptions, CollectReport, Error, ErrorKind, ProgressSink};
 use format::SessionId;
 
 impl Inner {
@@ -69,7 +69,13 @@ impl Inner {
         let merged = self.merge_all().await;
         // Packs went, whatever became of the merge.
         self.forget_index();
-        merged?;
+        if let Err(fault) = merged {
+            let error = Error::from(fault);
+            if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full) {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "cannot merge the index after the collection");
+        }
         Ok(report)
     }
 

@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Packs whose rows are swapped in one transaction.
 const SWAP_PACKS: usize = in_tests(2, 16);
+/// The same of bytes of their footers, which wait in memory for it.
+const SWAP_FOOTER_BYTES: usize = 32 << 20;
 
 /// A pack that was written anew and waits for the swap.
 struct Rewritten {
@@ -56,23 +58,25 @@ impl Inner {
                 if gone.is_empty() && !pack.row.frame_damaged {
                     continue;
                 }
-                let footer = table.footer(place as u32, self.domain);
-                if is_worth_it(pack, &footer, gone, options) {
-                    worth.push((pack, footer, gone));
+                // Only for a moment: footers of all packs together may be more than fits into memory.
+                if is_worth_it(pack, &table.footer(place as u32, self.domain), gone, options) {
+                    worth.push((table, place as u32, pack, gone));
                 }
             }
         }
         let total = worth.len() as u64;
-        let mut waiting = Vec::new();
-        for (done, (pack, footer, gone)) in worth.into_iter().enumerate() {
-            match self.rewrite_pack(pack, &footer, gone).await {
+        let (mut waiting, mut footers) = (Vec::<Rewritten>::new(), 0);
+        for (done, (table, place, pack, gone)) in worth.into_iter().enumerate() {
+            match self.rewrite_pack(pack, &table.footer(place, self.domain), gone).await {
                 Ok(rewritten) => waiting.push(rewritten),
                 // Damage that nobody knew of: it is on record now, the pack stays as it is, the others go on.
                 Err(Fault::Answer(error)) if error.kind() == ErrorKind::Corrupt => continue,
                 Err(fault) => return Err(fault),
             }
-            if waiting.len() == SWAP_PACKS {
+            footers += waiting.last().and_then(|rewritten| rewritten.new.footer.as_ref()).map_or(0, Bytes::len);
+            if waiting.len() == SWAP_PACKS || footers >= SWAP_FOOTER_BYTES {
                 self.swap(index, std::mem::take(&mut waiting), report).await?;
+                footers = 0;
             }
             progress(Progress { phase: "rewriting", done: done as u64 + 1, total: Some(total), bytes: report.bytes_rewritten });
         }

@@ -2,17 +2,25 @@
 
 use format::segment::{Segment, SegmentPack, merge};
 use memmap2::Mmap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Bytes of a draft that wait for the disk together.
 const STEADY_BYTES: u64 = 32 << 20;
 /// How names of drafts end.
 const DRAFT: &str = "draft";
+/// How names of segments end.
+const SEGMENT: &str = "segment";
+/// How names of files end that are becoming segments.
+const NEW: &str = "new";
+/// What is left behind is removed so long afterwards.
+const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
+const DRAFT_IN_MEMORY: u64 = 1 << 63;
 
 /// Bytes of a segment.
 #[derive(Debug, Clone)]
@@ -39,7 +47,29 @@ pub(crate) enum SegmentFiles {
     Directory(PathBuf),
     /// In memory.
     #[cfg_attr(not(test), allow(dead_code))]
-    Memory(Arc<Mutex<BTreeMap<u64, Arc<Vec<u8>>>>>),
+    Memory(Arc<Mutex<MemoryFiles>>),
+}
+
+/// Segments in memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryFiles {
+    files: BTreeMap<u64, Arc<Vec<u8>>>,
+    /// Nothing more can be stored.
+    pub(crate) is_full: bool,
+}
+
+impl MemoryFiles {
+    fn store(&mut self, id: u64, bytes: Vec<u8>) -> io::Result<()> {
+        if self.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.files.insert(id, Arc::new(bytes));
+        Ok(())
+    }
+
+    fn open(&self, id: u64) -> io::Result<SegmentBytes> {
+        self.files.get(&id).cloned().map(SegmentBytes::Memory).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
 }
 
 impl SegmentFiles {
@@ -48,10 +78,7 @@ impl SegmentFiles {
     pub(crate) fn store(&self, id: u64, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Directory(directory) => store_file(directory, id, bytes),
-            Self::Memory(files) => {
-                files.lock().expect("no panic under this lock").insert(id, Arc::new(bytes.to_vec()));
-                Ok(())
-            }
+            Self::Memory(files) => files.lock().expect("no panic under this lock").store(id, bytes.to_vec()),
         }
     }
 
@@ -78,8 +105,7 @@ impl SegmentFiles {
             Self::Memory(files) => {
                 let mut bytes = Cursor::new(Vec::new());
                 merge(segments, keep, &mut bytes)?;
-                files.lock().expect("no panic under this lock").insert(draft_id(draft), Arc::new(bytes.into_inner()));
-                Ok(())
+                files.lock().expect("no panic under this lock").store(draft_id(draft), bytes.into_inner())
             }
         }
     }
@@ -103,7 +129,7 @@ impl SegmentFiles {
                 File::open(directory)?.sync_all()
             }
             Self::Memory(files) => {
-                let mut files = files.lock().expect("no panic under this lock");
+                let files = &mut files.lock().expect("no panic under this lock").files;
                 let bytes = files.remove(&draft_id(draft)).ok_or(io::ErrorKind::NotFound)?;
                 files.insert(id, bytes);
                 Ok(())
@@ -115,20 +141,33 @@ impl SegmentFiles {
     pub(crate) fn remove_draft(&self, draft: [u8; 16]) {
         match self {
             Self::Directory(directory) => drop(fs::remove_file(draft_path(directory, draft))),
-            Self::Memory(files) => drop(files.lock().expect("no panic under this lock").remove(&draft_id(draft))),
+            Self::Memory(files) => drop(files.lock().expect("no panic under this lock").files.remove(&draft_id(draft))),
         }
     }
 
     /// Opens a segment's bytes.
     pub(crate) fn open(&self, id: u64) -> io::Result<SegmentBytes> {
         match self {
-            Self::Directory(directory) => {
-                let file = File::open(path(directory, id))?;
-                Ok(SegmentBytes::Mapped(Arc::new(map(&file)?)))
-            }
+            Self::Directory(directory) => open_file(&path(directory, id)),
+            Self::Memory(files) => files.lock().expect("no panic under this lock").open(id),
+        }
+    }
+
+    /// Opens a draft's bytes, which stay what they are when it is adopted.
+    pub(crate) fn open_draft(&self, draft: [u8; 16]) -> io::Result<SegmentBytes> {
+        match self {
+            Self::Directory(directory) => open_file(&draft_path(directory, draft)),
+            Self::Memory(files) => files.lock().expect("no panic under this lock").open(draft_id(draft)),
+        }
+    }
+
+    /// Removes segments that are not among these, and what was written halfway, if it has been there for long: a process that a rebuild
+    /// has fenced off meanwhile, and does not know, must not remove what that has made.
+    pub(crate) fn remove_left(&self, named: &BTreeSet<u64>) {
+        match self {
+            Self::Directory(directory) => remove_left(directory, named),
             Self::Memory(files) => {
-                let files = files.lock().expect("no panic under this lock");
-                files.get(&id).cloned().map(SegmentBytes::Memory).ok_or_else(|| io::ErrorKind::NotFound.into())
+                files.lock().expect("no panic under this lock").files.retain(|id, _| named.contains(id) || is_draft(*id))
             }
         }
     }
@@ -142,7 +181,7 @@ impl SegmentFiles {
                     let _ = fs::remove_file(file.path());
                 });
             }
-            Self::Memory(files) => files.lock().expect("no panic under this lock").clear(),
+            Self::Memory(files) => files.lock().expect("no panic under this lock").files.clear(),
         }
     }
 
@@ -150,18 +189,22 @@ impl SegmentFiles {
     pub(crate) fn remove(&self, id: u64) {
         match self {
             Self::Directory(directory) => {
-                // A file that stays is garbage and no harm: its id is never used again.
+                // A file that stays is garbage and no harm: its id is never used again, and a collection removes it.
                 let _ = fs::remove_file(path(directory, id));
             }
             Self::Memory(files) => {
-                files.lock().expect("no panic under this lock").remove(&id);
+                files.lock().expect("no panic under this lock").files.remove(&id);
             }
         }
     }
 }
 
 fn path(directory: &Path, id: u64) -> PathBuf {
-    directory.join(format!("{id:016x}.segment"))
+    directory.join(format!("{id:016x}.{SEGMENT}"))
+}
+
+fn open_file(path: &Path) -> io::Result<SegmentBytes> {
+    Ok(SegmentBytes::Mapped(Arc::new(map(&File::open(path)?)?)))
 }
 
 fn draft_path(directory: &Path, draft: [u8; 16]) -> PathBuf {
@@ -170,7 +213,11 @@ fn draft_path(directory: &Path, draft: [u8; 16]) -> PathBuf {
 
 /// In memory drafts lie among the segments, whose ids are small.
 fn draft_id(draft: [u8; 16]) -> u64 {
-    u128::from_be_bytes(draft) as u64 | 1 << 63
+    u128::from_be_bytes(draft) as u64 | DRAFT_IN_MEMORY
+}
+
+fn is_draft(id: u64) -> bool {
+    id & DRAFT_IN_MEMORY != 0
 }
 
 fn remove_drafts(directory: &Path) {
@@ -179,8 +226,22 @@ fn remove_drafts(directory: &Path) {
     drafts.for_each(|path| drop(fs::remove_file(path)));
 }
 
+fn remove_left(directory: &Path, named: &BTreeSet<u64>) {
+    let Ok(files) = fs::read_dir(directory) else { return };
+    for file in files.flatten() {
+        let path = file.path();
+        let id = path.file_stem().and_then(|stem| u64::from_str_radix(stem.to_str()?, 16).ok());
+        let is_named = id.is_some_and(|id| named.contains(&id));
+        let is_left = path.extension().is_some_and(|ending| ending == NEW || ending == SEGMENT && id.is_some() && !is_named);
+        let age = file.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|modified| modified.elapsed().ok());
+        if is_left && age.is_some_and(|age| age >= LEFT) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 fn store_file(directory: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
-    let temporary = directory.join(format!("{id:016x}.new"));
+    let temporary = directory.join(format!("{id:016x}.{NEW}"));
     write_file(directory, &temporary, |file| file.write_all(bytes))?;
     if let Err(error) = fs::rename(&temporary, path(directory, id)) {
         let _ = fs::remove_file(&temporary);
@@ -272,6 +333,29 @@ mod tests {
         let files = SegmentFiles::Directory(directory.path().to_owned());
         assert!(files.has_room(0) && files.has_room(free / 4));
         assert!(!files.has_room(free) && !files.has_room(u64::MAX));
+    }
+
+    #[test]
+    fn files_that_no_segment_has_are_removed_when_they_are_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let old = std::time::SystemTime::now() - LEFT - Duration::from_secs(60);
+        let files = ["0000000000000001", "0000000000000002", "0000000000000003", "somebody's"];
+        for file in files.map(|stem| format!("{stem}.segment")).into_iter().chain(["0000000000000004.new".to_owned()]) {
+            let file = File::create(directory.path().join(file)).unwrap();
+            file.set_modified(old).unwrap();
+        }
+        for young in ["0000000000000005.segment", "0000000000000006.new"] {
+            File::create(directory.path().join(young)).unwrap();
+        }
+        SegmentFiles::Directory(directory.path().to_owned()).remove_left(&BTreeSet::from([1, 3]));
+        let left = [
+            "0000000000000001.segment",
+            "0000000000000003.segment",
+            "0000000000000005.segment",
+            "0000000000000006.new",
+            "somebody's.segment",
+        ];
+        assert_eq!(names(directory.path()), left);
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) struct TableCache {
 }
 
 impl TableCache {
-    fn segment(&self, files: &SegmentFiles, id: u64) -> Outcome<Arc<Table>> {
+    /// A segment.
+    pub(crate) fn segment(&self, files: &SegmentFiles, id: u64) -> Outcome<Arc<Table>> {
         if let Some(table) = self.segments.lock().expect("no panic under this lock").get(&id) {
             return Ok(table.clone());
         }

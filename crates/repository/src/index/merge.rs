@@ -28,20 +28,47 @@ const TAILS_BYTES_MAX: usize = in_tests(600, 32 << 20);
 const SEGMENTS_MAX: usize = in_tests(3, 12);
 /// Entries that are merged while somebody waits for a commit: less than a second's work. Larger merges are left to collections.
 const WAITED_FOR_ENTRIES_MAX: u64 = 1 << 20;
+/// A pack counts as so many entries at least, since its row is written anew.
+const PACK_ENTRIES_MIN: u64 = in_tests(1, 64) as u64;
+/// Merges of one collection before it goes on, each of which leaves fewer segments: sessions that send meanwhile make new ones.
+const MERGES_MAX: usize = 16;
 
 impl Inner {
     /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much.
     pub(crate) async fn merge_some(&self) -> Outcome<()> {
-        self.merge_tails(TAILS_MAX).await?;
+        self.merge_some_tails().await?;
         self.merge_segments(WAITED_FOR_ENTRIES_MAX).await?;
         Ok(())
     }
 
-    /// Merges all tails, and segments as there are too many.
+    /// Merges all tails, and segments as there are too many, and removes files that no segment has.
     pub(crate) async fn merge_all(&self) -> Outcome<()> {
         self.merge_tails(0).await?;
-        // One of two small ones may be large enough for the next.
-        while self.merge_segments(u64::MAX).await? {}
+        for _ in 0..MERGES_MAX {
+            // One of two small ones may be large enough for the next.
+            if !self.merge_segments(u64::MAX).await? {
+                break;
+            }
+        }
+        self.remove_left_files().await
+    }
+
+    /// Merges tails, if there are many.
+    pub(crate) async fn merge_some_tails(&self) -> Outcome<()> {
+        self.merge_tails(TAILS_MAX).await
+    }
+
+    /// Removes files of segments that were replaced by a process that died before it removed them. In a transaction, since a file is there
+    /// before the row that names it.
+    async fn remove_left_files(&self) -> Outcome<()> {
+        let Some(domain) = self.ledger.snapshot().await?.domain(self.domain).await? else { return Ok(()) };
+        self.fence(domain.incarnation).await?;
+        let mut transaction = self.ledger.begin().await?;
+        let named: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
+        let is_same = transaction.domain(self.domain).await?.is_some_and(|now| now.nonce == domain.nonce);
+        if is_same {
+            compute(|| self.files.remove_left(&named));
+        }
         Ok(())
     }
 
@@ -87,7 +114,28 @@ impl Inner {
     ) -> Outcome<(u64, Arc<Table>)> {
         let id = self.next_segment(transaction).await?;
         compute(|| self.files.store(id, bytes)).map_err(|error| cannot_store(&error))?;
-        Ok((id, self.register_segment(transaction, id, rows).await?))
+        let opened = self.files.open(id).map_err(|error| cannot_store(&error))?;
+        let segment = compute(|| Segment::open(opened))?;
+        let names: HashSet<PackName> = segment.packs().iter().map(|pack| pack.name).collect();
+        if rows.iter().any(|row| !names.contains(&row.name)) {
+            return Err(does_not_cover());
+        }
+        self.put_segment(transaction, id, rows.len() as u64, &segment).await?;
+        for row in rows {
+            transaction.put_pack(&PackRow { segment: Some(id), footer: None, ..row }).await?;
+        }
+        Ok((id, Arc::new(Table::Segment(segment))))
+    }
+
+    async fn put_segment(
+        &self,
+        transaction: &mut dyn Transaction,
+        id: u64,
+        packs: u64,
+        segment: &Segment<SegmentBytes>,
+    ) -> Outcome<()> {
+        let entries = segment.len() as u64;
+        Ok(transaction.put_segment(&SegmentRow { domain: self.domain, id, packs, entries }).await?)
     }
 
     async fn next_segment(&self, transaction: &mut dyn Transaction) -> Outcome<u64> {
@@ -97,23 +145,6 @@ impl Inner {
         domain.next_segment += 1;
         transaction.put_domain(&domain).await?;
         Ok(id)
-    }
-
-    /// The segment's file is there: these packs are in it from now on.
-    async fn register_segment(&self, transaction: &mut dyn Transaction, id: u64, rows: Vec<PackRow>) -> Outcome<Arc<Table>> {
-        let opened = self.files.open(id).map_err(|error| cannot_store(&error))?;
-        let segment = Segment::open(opened)?;
-        // Packs that went while the file was made are in it all the same.
-        let names: HashSet<PackName> = segment.packs().iter().map(|pack| pack.name).collect();
-        if rows.iter().any(|row| !names.contains(&row.name)) {
-            return Err(Fault::answer(ErrorKind::Internal, "an index segment does not cover the packs that it should"));
-        }
-        let (packs, entries) = (rows.len() as u64, segment.len() as u64);
-        transaction.put_segment(&SegmentRow { domain: self.domain, id, packs, entries }).await?;
-        for row in rows {
-            transaction.put_pack(&PackRow { segment: Some(id), footer: None, ..row }).await?;
-        }
-        Ok(Arc::new(Table::Segment(segment)))
     }
 
     /// Merges the smaller segments, packs that are gone left out. The file is made while others write to the ledger; in one
@@ -157,10 +188,7 @@ impl Inner {
         draft: [u8; 16],
         packs: Option<&[PackName]>,
     ) -> Outcome<Replaced> {
-        let replaced = match self.fence(domain.incarnation).await {
-            Ok(()) => self.swap_segments(small, domain.nonce, draft, packs).await,
-            Err(fenced) => Err(fenced),
-        };
+        let replaced = self.replace_behind_fence(small, domain, draft, packs).await;
         self.files.remove_draft(draft);
         let replaced = replaced?;
         if !matches!(replaced, Replaced::Not) {
@@ -169,11 +197,29 @@ impl Inner {
         Ok(replaced)
     }
 
+    async fn replace_behind_fence(
+        &self,
+        small: &BTreeSet<u64>,
+        domain: &DomainRow,
+        draft: [u8; 16],
+        packs: Option<&[PackName]>,
+    ) -> Outcome<Replaced> {
+        self.fence(domain.incarnation).await?;
+        let opened = match self.files.open_draft(draft) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Replaced::Not),
+            opened => opened.map_err(|error| cannot_store(&error))?,
+        };
+        let segment = compute(|| Segment::open(opened))?;
+        self.swap_segments(small, domain.nonce, draft, segment, packs).await
+    }
+
+    /// The transaction for which others wait: whatever takes long was done before.
     async fn swap_segments(
         &self,
         small: &BTreeSet<u64>,
         nonce: ClaimNonce,
         draft: [u8; 16],
+        segment: Segment<SegmentBytes>,
         packs: Option<&[PackName]>,
     ) -> Outcome<Replaced> {
         let mut transaction = self.ledger.begin().await?;
@@ -182,33 +228,50 @@ impl Inner {
         if !is_same || !small.is_subset(&there) {
             return Ok(Replaced::Not);
         }
-        let mut rows = match packs {
-            None => transaction.packs(self.domain).await?,
-            Some(packs) => {
-                let mut rows = Vec::with_capacity(packs.len());
-                for name in packs {
-                    rows.extend(transaction.pack(self.domain, *name).await?);
-                }
-                rows
-            }
+        let id = self.next_segment(transaction.as_mut()).await?;
+        let moved = match packs {
+            None => transaction.move_packs(self.domain, small, id).await?,
+            Some(packs) => self.move_named(transaction.as_mut(), small, id, packs).await?,
         };
-        rows.retain(|row| matches!(row.state, PackState::Registered | PackState::Proven));
-        rows.retain(|row| row.segment.is_some_and(|id| small.contains(&id)));
-        let replaced = if rows.is_empty() {
+        // Packs that went while the file was made are in it all the same.
+        if moved > segment.packs().len() as u64 {
+            return Err(does_not_cover());
+        }
+        let replaced = if moved == 0 {
             Replaced::ByNothing
         } else {
-            let id = self.next_segment(transaction.as_mut()).await?;
             match self.files.adopt(draft, id) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Replaced::Not),
                 outcome => outcome.map_err(|error| cannot_store(&error))?,
             }
-            Replaced::By(id, self.register_segment(transaction.as_mut(), id, rows).await?)
+            self.put_segment(transaction.as_mut(), id, moved, &segment).await?;
+            Replaced::By(id, Arc::new(Table::Segment(segment)))
         };
         for id in small {
             transaction.remove_segment(self.domain, *id).await?;
         }
         transaction.commit().await?;
         Ok(replaced)
+    }
+
+    /// Of these packs those that the segments cover, one by one: not all of a domain's are looked through for a few.
+    async fn move_named(
+        &self,
+        transaction: &mut dyn Transaction,
+        small: &BTreeSet<u64>,
+        segment: u64,
+        packs: &[PackName],
+    ) -> Outcome<u64> {
+        let mut moved = 0;
+        for name in packs {
+            let row = transaction.pack(self.domain, *name).await?;
+            let row = row.filter(|row| matches!(row.state, PackState::Registered | PackState::Proven));
+            if let Some(row) = row.filter(|row| row.segment.is_some_and(|id| small.contains(&id))) {
+                transaction.update_pack(&PackRow { segment: Some(segment), ..row }).await?;
+                moved += 1;
+            }
+        }
+        Ok(moved)
     }
 
     /// One file of what these segments cover, footer by footer and section by section: their entries never stand in memory
@@ -242,7 +305,7 @@ pub(super) enum Replaced {
 
 /// Ids and sizes.
 fn sizes(segments: &[SegmentRow]) -> impl Iterator<Item = (u64, u64)> {
-    segments.iter().map(|row| (row.id, row.entries))
+    segments.iter().map(|row| (row.id, row.entries.max(row.packs.saturating_mul(PACK_ENTRIES_MIN))))
 }
 
 /// Segments (ids and sizes) that are to be merged: none as long as there are few. Then the two smallest, and each larger one that is no
@@ -283,6 +346,10 @@ fn covered<'a>(index: &'a Index, segments: &'a BTreeSet<u64>) -> impl Iterator<I
     let packs = tables.flat_map(|(table, packs)| (0..).zip(packs).map(move |(place, pack)| (table.as_ref(), place, *pack)));
     let known = packs.filter_map(|(table, place, pack)| Some((table, place, &index.packs[pack? as usize])));
     known.filter(|(_, _, pack)| pack.row.segment.is_some_and(|id| segments.contains(&id)))
+}
+
+fn does_not_cover() -> Fault {
+    Fault::answer(ErrorKind::Internal, "an index segment does not cover the packs that it should")
 }
 
 pub(super) fn cannot_merge(error: &io::Error) -> Fault {

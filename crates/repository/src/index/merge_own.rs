@@ -1,7 +1,9 @@
 //! Merging a session's own packs while it goes on: its packs into segments, and those into larger ones.
 //!
 //! A session may send for days. Each of its packs is looked up by itself, and each segment is a mapping of which a process may have 65,530; both
-//! are asked for every id. What is merged here holds the session's packs alone: nobody frees or rewrites them while it is open.
+//! are asked for every id. What is merged here holds the session's packs alone: nobody frees or rewrites them while it is open. Commits of
+//! other sessions and collections merge them with others' at any time: the session then looks for them where they are, instead of keeping
+//! what was there before.
 
 use super::Table;
 use super::files::SegmentBytes;
@@ -17,6 +19,10 @@ use format::segment::Segment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Own packs of a session that are looked up one by one before they are merged into a segment.
+const TAILS_MAX: usize = in_tests(3, 48);
+/// The same of bytes that footers of all sessions of this process take in memory: a page pack's links may be as many bytes as its blobs.
+pub(crate) const TAILS_BYTES_MAX: usize = in_tests(600, 32 << 20);
 /// Segments of the session that are left before the smaller ones are merged; those that are larger than half of what follows do not count.
 const SEGMENTS_MAX: usize = in_tests(2, 12);
 /// Largest size of a segment that is made of those, in bytes: less than a second's work, for which the session's agent waits.
@@ -25,8 +31,38 @@ const SIZE_MAX: u64 = in_tests(64 << 10, 256 << 20) as u64;
 const PACK_SIZE_MIN: u64 = in_tests(1, 32 << 10) as u64;
 
 impl Inner {
+    /// Refuses packs of a session that has far too many which could not be merged: what they take in memory has an end.
+    pub(crate) async fn make_room_for_own_packs(&self, view: &SessionView) -> Outcome<()> {
+        if !self.has_unmerged(view, 2) {
+            return Ok(());
+        }
+        let merged = self.merge_own_packs(view).await;
+        if self.has_unmerged(view, 2) { merged } else { Ok(()) }
+    }
+
+    /// Merges the session's own packs if there are too many. They are there all the same where that fails.
+    pub(crate) async fn merge_own_if_due(&self, view: &SessionView) {
+        if !self.has_unmerged(view, 1) {
+            return;
+        }
+        if let Err(fault) = self.merge_own_packs(view).await {
+            tracing::warn!(%fault, "cannot merge packs of a session: look-ups stay slower until that goes");
+        }
+    }
+
+    /// Whether the session has packs to merge, and so many times too many, or all sessions together.
+    fn has_unmerged(&self, view: &SessionView, times: usize) -> bool {
+        let own = view.unmerged();
+        let bytes = || -> usize {
+            let views = self.views.lock().expect("no panic under this lock");
+            views.values().map(|view| view.unmerged().bytes).sum()
+        };
+        own.packs > 0 && (own.packs >= times * TAILS_MAX || bytes() >= times * TAILS_BYTES_MAX)
+    }
+
     /// Merges the session's own packs, which nobody else looks up one by one afterwards either.
-    pub(crate) async fn merge_own_packs(&self, view: &SessionView) -> Outcome<()> {
+    async fn merge_own_packs(&self, view: &SessionView) -> Outcome<()> {
+        self.follow_others(view).await?;
         let mut transaction = self.ledger.begin().await?;
         let mut tails = Vec::new();
         for (name, table) in view.own_tails() {
@@ -35,12 +71,27 @@ impl Inner {
         }
         let merged = self.merge_rows(transaction.as_mut(), tails).await?;
         transaction.commit().await?;
-        // A collector may have merged them all: the view keeps its own footers then.
-        view.merge_own(merged);
-        if let Err(fault) = self.merge_own_segments(view).await {
-            // The packs are there all the same; the next ones try again.
-            tracing::warn!(%fault, "cannot merge index segments of a session");
+        if let Some((segment, table)) = merged {
+            view.merge_own(segment, table);
         }
+        self.merge_own_segments(view).await
+    }
+
+    /// Takes up what others merged with packs of the session.
+    async fn follow_others(&self, view: &SessionView) -> Outcome<()> {
+        // Before the database is asked: what is told to the view meanwhile is not gone.
+        let known = view.own_places();
+        let mut transaction = self.ledger.snapshot().await?;
+        let there: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
+        let gone = &known.segments - &there;
+        let mut holders = BTreeSet::new();
+        for name in known.tails.into_iter().chain(view.own_packs_in(&gone)) {
+            holders.extend(transaction.pack(self.domain, name).await?.and_then(|row| row.segment));
+        }
+        drop(transaction);
+        let tables = holders.into_iter().map(|segment| Ok((segment, compute(|| self.cache.segment(&self.files, segment))?)));
+        // One that is merged again at this moment is found the next time.
+        view.follow(&gone, tables.filter_map(Outcome::ok).collect());
         Ok(())
     }
 
@@ -60,11 +111,7 @@ impl Inner {
         let packs: Vec<PackName> = small.values().flat_map(|table| table.pack_names()).collect();
         if let Replaced::By(segment, table) = self.replace_segments(&ids, &domain, draft, Some(&packs)).await? {
             view.merge_own_segments(&small, segment, table);
-            return Ok(());
         }
-        let there = self.ledger.snapshot().await?.segments(self.domain).await?;
-        let there: BTreeSet<u64> = there.iter().map(|row| row.id).collect();
-        view.keep_own_segments(|segment| there.contains(&segment));
         Ok(())
     }
 }

@@ -15,8 +15,12 @@ pub(crate) mod samples;
 mod table;
 
 pub(crate) use batch::PlacedCopy;
+#[cfg(test)]
+pub(crate) use files::MemoryFiles;
 pub(crate) use files::SegmentFiles;
 pub(crate) use load::TableCache;
+#[cfg(test)]
+pub(crate) use merge_own::TAILS_BYTES_MAX;
 pub(crate) use table::{Table, TableEntry, TablePlace};
 
 use crate::ledger::{DamageSource, PackRow};

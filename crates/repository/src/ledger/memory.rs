@@ -11,7 +11,7 @@ use super::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use format::{DomainId, ItemName, JournalNumber, PackName, PointId, SessionId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
@@ -328,6 +328,16 @@ impl Transaction for MemoryTransaction {
         Ok(())
     }
 
+    async fn move_packs(&mut self, domain: DomainId, from: &BTreeSet<u64>, to: u64) -> LedgerResult<u64> {
+        let views = self.write()?;
+        integers([to])?;
+        let is_moved = |row: &PackRow| row.domain == domain && row.segment.is_some_and(|segment| from.contains(&segment));
+        let moved = views.packs.rows(|row| is_moved(row) && is_in_use(row), pack_order);
+        let count = moved.len() as u64;
+        moved.into_iter().for_each(|row| views.packs.put((domain, row.name), PackRow { segment: Some(to), ..row }));
+        Ok(count)
+    }
+
     async fn packs(&mut self, domain: DomainId) -> LedgerResult<Vec<PackRow>> {
         Ok(without_footers(self.views.packs.rows(|row| row.domain == domain, pack_order)))
     }
@@ -338,8 +348,7 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn tails(&mut self, domain: DomainId) -> LedgerResult<Vec<PackRow>> {
-        let in_use = |row: &PackRow| matches!(row.state, PackState::Registered | PackState::Proven);
-        Ok(self.views.packs.rows(|row| row.domain == domain && row.segment.is_none() && in_use(row), pack_order))
+        Ok(self.views.packs.rows(|row| row.domain == domain && row.segment.is_none() && is_in_use(row), pack_order))
     }
 
     async fn remove_pack(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<()> {
@@ -473,6 +482,10 @@ impl Transaction for MemoryTransaction {
 
 fn pack_order(row: &PackRow) -> (u64, PackName) {
     (row.number, row.name)
+}
+
+fn is_in_use(row: &PackRow) -> bool {
+    matches!(row.state, PackState::Registered | PackState::Proven)
 }
 
 fn without_footers(mut rows: Vec<PackRow>) -> Vec<PackRow> {

@@ -22,6 +22,7 @@ pub use sqlite::SqliteLedger;
 use async_trait::async_trait;
 use bytes::Bytes;
 use format::{DomainId, ItemName, JournalNumber, PackName, PointId, SessionId};
+use std::collections::BTreeSet;
 
 /// Why the ledger did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,8 @@ pub trait Transaction: Send {
     async fn put_pack(&mut self, row: &PackRow) -> LedgerResult<()>;
     /// Replaces everything of a pack's row but its footer.
     async fn update_pack(&mut self, row: &PackRow) -> LedgerResult<()>;
+    /// Registered and proven packs of these segments are in that one from now on. Answers how many.
+    async fn move_packs(&mut self, domain: DomainId, from: &BTreeSet<u64>, to: u64) -> LedgerResult<u64>;
     /// All packs by (number, name), footers left out (`footer` is `None`).
     async fn packs(&mut self, domain: DomainId) -> LedgerResult<Vec<PackRow>>;
     /// Packs of one session, by (number, name), footers left out.

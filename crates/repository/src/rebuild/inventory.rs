@@ -7,6 +7,7 @@ use crate::ledger::{PackRow, PackState};
 use crate::repository::Inner;
 use crate::simulated::in_tests;
 use crate::stored::Stored;
+use bytes::Bytes;
 use format::key_object::KeyObject;
 use format::pack::Footer;
 use format::{ClaimNonce, KeyId, PackName, names};
@@ -14,6 +15,8 @@ use std::collections::HashSet;
 
 /// Packs whose rows are inserted at once.
 const BATCH_PACKS: usize = in_tests(4, 1024);
+/// The same of bytes of their footers.
+const BATCH_FOOTER_BYTES: usize = in_tests(1000, 32 << 20);
 
 /// Keys whose objects are in storage.
 #[derive(Default)]
@@ -49,7 +52,7 @@ impl Inner {
     /// Footers of all packs become rows. Their order is not known any more, so that none of their copies is given up for
     /// another.
     pub(super) async fn read_inventory(&self, history: &History, nonce: ClaimNonce, report: &mut RebuildReport) -> Outcome<()> {
-        let mut batch = Vec::new();
+        let (mut batch, mut footers) = (Vec::new(), 0);
         for object in self.list_all(&names::packs(self.domain)).await? {
             let Ok(name) = names::parse_pack(&object) else { continue };
             if history.deleted.contains(&name) {
@@ -57,15 +60,19 @@ impl Inner {
                 continue;
             }
             match self.read_pack_row(name).await {
-                Ok(row) => batch.push(row),
+                Ok(row) => {
+                    footers += row.footer.as_ref().map_or(0, Bytes::len);
+                    batch.push(row);
+                }
                 Err(Fault::Format(error)) => report.unreadable_packs.push((name, error.to_string())),
                 Err(fault) if fault.is_not_found() => {}
                 Err(fault) if fault.is_unreadable() => report.unreadable_packs.push((name, "storage cannot read it".to_owned())),
                 Err(fault) => return Err(fault),
             }
             report.packs += 1;
-            if batch.len() >= BATCH_PACKS {
+            if batch.len() >= BATCH_PACKS || footers >= BATCH_FOOTER_BYTES {
                 self.insert_packs(std::mem::take(&mut batch), nonce).await?;
+                footers = 0;
             }
         }
         self.insert_packs(batch, nonce).await?;

@@ -10,7 +10,7 @@ use format::blob::BlobKind;
 use format::key_object::KeyObject;
 use format::pack::SealedBlob;
 use format::record::{RecordKind, SignedRecord};
-use format::{BlobId, KeyId, PointId, SessionId, limits, pack};
+use format::{BlobId, KeyId, PackName, PointId, SessionId, limits, pack};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -226,7 +226,22 @@ impl<'a> Backup<'a> {
         Ok(())
     }
 
+    /// Sends a blob in a pack of its own, and tries that once.
+    pub(super) async fn send_once(&mut self, blob: Blob) -> Result<()> {
+        for (name, bytes) in self.seal_packs(blob.kind, vec![vec![blob]]).await? {
+            self.repository.put_pack(self.session, name, bytes).await?;
+        }
+        Ok(())
+    }
+
     async fn send_packs(&mut self, kind: BlobKind, packs: Vec<Vec<Blob>>) -> Result<()> {
+        let ready = self.seal_packs(kind, packs).await?;
+        let (world, repository, session) = (self.world, self.repository, self.session);
+        let put = |(name, bytes): (_, Bytes)| patiently(world, move || repository.put_pack(session, name, bytes.clone()));
+        join_all(ready.into_iter().map(put)).await.into_iter().collect()
+    }
+
+    async fn seal_packs(&mut self, kind: BlobKind, packs: Vec<Vec<Blob>>) -> Result<Vec<(PackName, Bytes)>> {
         let count = packs.len() as u32;
         let names = patiently(self.world, || self.repository.issue_packs(self.session, count)).await?;
         let mut ready = Vec::new();
@@ -235,9 +250,7 @@ impl<'a> Backup<'a> {
             let bytes = Bytes::from(pack::assemble(IDENTITY.domain, name, kind, sealed).unwrap());
             ready.push((name, bytes));
         }
-        let (world, repository, session) = (self.world, self.repository, self.session);
-        let put = |(name, bytes): (_, Bytes)| patiently(world, move || repository.put_pack(session, name, bytes.clone()));
-        join_all(ready.into_iter().map(put)).await.into_iter().collect()
+        Ok(ready)
     }
 
     /// Commits; signs anew when somebody else's point came first.

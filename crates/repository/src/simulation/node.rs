@@ -3,13 +3,13 @@
 
 use super::identity::IDENTITY;
 use crate::environment::{Clock, Entropy, Environment, Liveness};
-use crate::index::SegmentFiles;
+use crate::index::{MemoryFiles, SegmentFiles};
 use crate::ledger::{Ledger, LedgerError, LedgerResult, MemoryLedger, Transaction};
 use crate::repository::Repository;
 use crate::trust::Trust;
 use async_trait::async_trait;
 use format::SessionId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 use testkit::{DurableStep, FaultyStore, Life, Process, Remains, Rng, SimClock, yield_now};
@@ -18,7 +18,7 @@ use testkit::{DurableStep, FaultyStore, Life, Process, Remains, Rng, SimClock, y
 #[derive(Clone)]
 pub(super) struct Database {
     pub(super) ledger: MemoryLedger,
-    pub(super) files: Arc<Mutex<BTreeMap<u64, Arc<Vec<u8>>>>>,
+    pub(super) files: Arc<Mutex<MemoryFiles>>,
     /// Databases are told apart by it.
     pub(super) number: usize,
 }
@@ -225,6 +225,7 @@ pass_on! {
     pack_state(domain: DomainId, pack: PackName) -> Option<PackState>;
     put_pack(row: &PackRow) -> ();
     update_pack(row: &PackRow) -> ();
+    move_packs(domain: DomainId, from: &BTreeSet<u64>, to: u64) -> u64;
     packs(domain: DomainId) -> Vec<PackRow>;
     packs_of_session(domain: DomainId, session: SessionId) -> Vec<PackRow>;
     tails(domain: DomainId) -> Vec<PackRow>;

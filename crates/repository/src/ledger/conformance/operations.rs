@@ -10,8 +10,9 @@ use crate::ledger::{
 };
 use bytes::Bytes;
 use format::JournalNumber;
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 /// One call that writes.
 #[derive(Debug, Clone)]
@@ -22,6 +23,7 @@ enum Write {
     RemoveSession(u8, u8),
     Pack(PackRow),
     UpdatePack(PackRow),
+    MovePacks(u8, BTreeSet<u64>, u64),
     RemovePack(u8, u8),
     Condemned(CondemnedRow),
     RemoveCondemned(u8, u8),
@@ -50,6 +52,8 @@ fn any_write() -> impl Strategy<Value = Write> {
         2 => (key(), key()).prop_map(|(domain, session)| Write::RemoveSession(domain, session)),
         8 => any_pack().prop_map(Write::Pack),
         6 => any_pack().prop_map(Write::UpdatePack),
+        3 => (key(), btree_set(0..4u64, 0..3), prop_oneof![0..4u64, any::<u64>()])
+            .prop_map(|(domain, from, to)| Write::MovePacks(domain, from, to)),
         2 => (key(), key()).prop_map(|(domain, pack)| Write::RemovePack(domain, pack)),
         6 => any_condemned().prop_map(Write::Condemned),
         2 => (key(), key()).prop_map(|(domain, pack)| Write::RemoveCondemned(domain, pack)),
@@ -77,6 +81,7 @@ async fn apply(transaction: &mut dyn Transaction, write: &Write) -> LedgerResult
         Write::RemoveSession(domain, session) => transaction.remove_session(domain_id(domain), session_id(session)).await,
         Write::Pack(row) => transaction.put_pack(&row).await,
         Write::UpdatePack(row) => transaction.update_pack(&row).await,
+        Write::MovePacks(domain, from, to) => transaction.move_packs(domain_id(domain), &from, to).await.map(drop),
         Write::RemovePack(domain, pack) => transaction.remove_pack(domain_id(domain), pack_name(pack)).await,
         Write::Condemned(row) => transaction.put_condemned(&row).await,
         Write::RemoveCondemned(domain, pack) => transaction.remove_condemned(domain_id(domain), pack_name(pack)).await,

@@ -10,6 +10,7 @@ use crate::ledger::{
 };
 use bytes::Bytes;
 use format::{DomainId, JournalNumber, PackName};
+use std::collections::BTreeSet;
 
 const LARGE: usize = 4 << 20;
 
@@ -21,6 +22,7 @@ on_every_ledger! {
     sessions_and_journal_are_listed_by_state
     lists_of_packs_leave_the_footers_out
     tails_are_packs_in_use_that_no_segment_covers
+    packs_in_use_are_moved_from_segment_to_segment
     an_update_of_a_pack_keeps_its_footer
     condemned_copies_without_places_are_removed
     a_segment_is_inserted_once
@@ -198,6 +200,29 @@ async fn tails_are_packs_in_use_that_no_segment_covers(ledger: AnyLedger) {
     let tails = ledger.snapshot().await.unwrap().tails(domain_id(1)).await.unwrap();
     let registered = PackRow { state: PackState::Registered, ..pack(1, 1) };
     assert_eq!(tails, [registered, pack(1, 2), PackRow { footer: None, ..pack(1, 20) }]);
+}
+
+async fn packs_in_use_are_moved_from_segment_to_segment(ledger: AnyLedger) {
+    let in_segment = |number: u8, segment| PackRow { segment, footer: None, ..pack(1, number) };
+    commit(&ledger, async |transaction| {
+        for (number, segment) in [(1, Some(1)), (2, Some(2)), (3, Some(3)), (4, None)] {
+            transaction.put_pack(&in_segment(number, segment)).await.unwrap();
+        }
+        transaction.put_pack(&PackRow { state: PackState::Registered, ..in_segment(5, Some(1)) }).await.unwrap();
+        transaction.put_pack(&PackRow { state: PackState::Deleting, ..in_segment(6, Some(1)) }).await.unwrap();
+        transaction.put_pack(&PackRow { segment: Some(1), footer: None, ..pack(2, 1) }).await.unwrap();
+        let from = BTreeSet::from([1, 3, 7, u64::MAX]);
+        assert_eq!(transaction.move_packs(domain_id(1), &from, 9).await.unwrap(), 3);
+        assert_eq!(transaction.move_packs(domain_id(1), &from, 9).await.unwrap(), 0);
+        assert_eq!(transaction.move_packs(domain_id(1), &BTreeSet::new(), 9).await.unwrap(), 0);
+        assert!(transaction.move_packs(domain_id(1), &from, MAX + 1).await.is_err());
+    })
+    .await;
+    let mut snapshot = ledger.snapshot().await.unwrap();
+    let segments: Vec<_> = snapshot.packs(domain_id(1)).await.unwrap().iter().map(|row| row.segment).collect();
+    assert_eq!(segments, [Some(9), Some(2), Some(9), None, Some(9), Some(1)]);
+    assert_eq!(snapshot.packs(domain_id(2)).await.unwrap()[0].segment, Some(1));
+    assert!(snapshot.move_packs(domain_id(1), &BTreeSet::from([9]), 1).await.is_err(), "a snapshot writes nothing");
 }
 
 async fn an_update_of_a_pack_keeps_its_footer(ledger: AnyLedger) {

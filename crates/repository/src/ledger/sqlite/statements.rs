@@ -83,6 +83,7 @@ statements! {
     UPDATE_PACK = "UPDATE packs SET number = ?3, kind = ?4, state = ?5, session = ?6, length = ?7, entries = ?8, \
                    footer_hash = ?9, recovered = ?10, sightings = ?11, frame_damaged = ?12, segment = ?13 \
                    WHERE domain = ?1 AND name = ?2";
+    MOVE_PACKS = "UPDATE packs SET segment = ?3 WHERE domain = ?1 AND segment IN (SELECT value FROM json_each(?2)) AND state IN (2, 3)";
     REMOVE_PACK = "DELETE FROM packs WHERE domain = ?1 AND name = ?2";
     PUT_FOOTER = "REPLACE INTO footers (domain, pack, footer) VALUES (?1, ?2, ?3)";
     REMOVE_FOOTER = "DELETE FROM footers WHERE domain = ?1 AND pack = ?2";

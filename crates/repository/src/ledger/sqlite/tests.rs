@@ -58,7 +58,8 @@ async fn every_statement_prepares_and_neither_scans_nor_sorts() {
         let plan = query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"))).fetch_all(&mut *connection).await.unwrap();
         let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
         for step in &plan {
-            assert!(!step.contains("SCAN") && !step.contains("TEMP"), "{name}: {plan:?}");
+            // A list that is given is no table.
+            assert!(!step.replace("SCAN json_each", "").contains("SCAN") && !step.contains("TEMP"), "{name}: {plan:?}");
         }
         let footers = plan.iter().filter(|step| step.contains("SEARCH f ")).count();
         assert_eq!(footers, usize::from(["PACK", "TAILS"].contains(name)), "{name}: {plan:?}");

@@ -14,6 +14,7 @@ use format::{DomainId, ItemName, JournalNumber, PackName, PointId, SessionId};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, query};
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -238,6 +239,15 @@ impl Transaction for SqliteTransaction {
             0 => Err(Refusal::Absent.to("update a pack")),
             _ => Ok(()),
         }
+    }
+
+    async fn move_packs(&mut self, domain: DomainId, from: &BTreeSet<u64>, to: u64) -> LedgerResult<u64> {
+        // no row has an id that was never let in
+        let from: Vec<String> =
+            from.iter().filter_map(|segment| integer(*segment).ok()).map(|segment| segment.to_string()).collect();
+        let from = format!("[{}]", from.join(","));
+        let statement = query(sql::MOVE_PACKS).bind(&domain.0[..]).bind(from).bind(integer(to)?);
+        self.write("move packs to another index segment", statement).await
     }
 
     async fn packs(&mut self, domain: DomainId) -> LedgerResult<Vec<PackRow>> {

@@ -2,10 +2,11 @@
 
 use super::stage::{Stage, tree};
 use super::{Scenario, ensure, nothing, scenario};
-use crate::sessions::OWN_TAILS_BYTES_MAX;
+use crate::index::{MemoryFiles, TAILS_BYTES_MAX};
 use contract::{Domain, Error, PointFilter};
 use format::blob::BlobKind;
 use format::record::RecordKind;
+use std::sync::{Arc, Mutex};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("a plain backup", nothing, |stage| Box::pin(plain(stage)), nothing),
@@ -22,6 +23,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("an abandoned session", |stage| Box::pin(first(stage)), |stage| Box::pin(abandon(stage)), nothing),
     scenario("many packs, many segments", nothing, |stage| Box::pin(many_packs(stage)), nothing),
     scenario("a long session", |stage| Box::pin(many_segments(stage)), |stage| Box::pin(long_session(stage)), nothing),
+    scenario("merges that others do", nothing, |stage| Box::pin(overtaken_merges(stage)), nothing),
+    scenario("an index disk that is full", nothing, |stage| Box::pin(full_index(stage)), nothing),
+    scenario("sessions that leave packs", nothing, |stage| Box::pin(left_packs(stage)), nothing),
     scenario("a page with many links", nothing, |stage| Box::pin(many_links(stage)), nothing),
     scenario("an undeleted point", |stage| Box::pin(first(stage)), |stage| Box::pin(undelete(stage)), nothing),
 ];
@@ -170,6 +174,96 @@ async fn long_session(stage: &Stage) -> contract::Result<()> {
     stage.finish(&mut session, &whole).await.map(drop)
 }
 
+/// Others merge all packs after each one, and after every third one: the session keeps nothing of what was there before.
+async fn overtaken_merges(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    for (item, every) in [(0, 1), (1, 3)] {
+        let first = 100 * every;
+        let leaves: Vec<Vec<u64>> = (first..first + 9).map(|chunk| vec![chunk]).collect();
+        let leaves: Vec<&[u64]> = leaves.iter().map(Vec::as_slice).collect();
+        let (whole, mut session) = (tree(&[&leaves]), stage.session(&own, item).await?);
+        let missing = session.missing(&stage.graph(&whole)).await?;
+        let view = own.inner.view(session.session)?;
+        let mut packs = 0;
+        for (number, blob) in (1..).zip(missing.into_values().filter(|blob| blob.kind == BlobKind::Data)) {
+            session.send(vec![blob]).await?;
+            packs += 1;
+            if number % every == 0 {
+                stage.others().inner.merge_all().await.map_err(Error::from)?;
+            }
+            ensure(view.own_tables().packs().len() == packs, "a pack is in no table that the session looks in")?;
+        }
+        let (tails, tables) = (view.own_tails().len(), view.own_tables().lengths().count());
+        ensure(
+            tails <= 3 && tables <= 6,
+            format!("{tails} packs and {tables} tables are left, others merged after every {every}"),
+        )?;
+        stage.finish(&mut session, &whole).await?;
+    }
+    Ok(())
+}
+
+/// An index disk that is full until this is dropped.
+struct Full(Arc<Mutex<MemoryFiles>>);
+
+impl Full {
+    fn new(files: Arc<Mutex<MemoryFiles>>) -> Self {
+        files.lock().unwrap().is_full = true;
+        Self(files)
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().is_full = false;
+    }
+}
+
+/// Packs are taken while they cannot be merged, but not without end.
+async fn full_index(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let leaves: Vec<Vec<u64>> = (0..10).map(|chunk| vec![chunk]).collect();
+    let leaves: Vec<&[u64]> = leaves.iter().map(Vec::as_slice).collect();
+    let (whole, mut session) = (tree(&[&leaves]), stage.session(&own, 0).await?);
+    let missing = session.missing(&stage.graph(&whole)).await?;
+    let view = own.inner.view(session.session)?;
+    let files = stage.world.current().files;
+    let full = Full::new(files);
+    let mut taken = 0;
+    for blob in missing.into_values().filter(|blob| blob.kind == BlobKind::Data) {
+        match session.send_once(blob).await {
+            Ok(()) => taken += 1,
+            Err(error) => {
+                ensure(error.kind() == contract::ErrorKind::Unavailable, format!("{error}"))?;
+                break;
+            }
+        }
+    }
+    drop(full);
+    ensure(taken == 6 && view.own_tails().len() == 6, format!("{taken} packs are taken that cannot be merged"))?;
+    stage.finish(&mut session, &whole).await?;
+    let tails = view.own_tails().len();
+    ensure(tails <= 3, format!("{tails} packs are left"))
+}
+
+/// However many sessions end without a point, what they leave is merged.
+async fn left_packs(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    for first in [0, 10, 20, 30] {
+        let mut session = stage.session(&own, 0).await?;
+        let leaves: Vec<Vec<u64>> = (first..first + 2).map(|chunk| vec![chunk]).collect();
+        let leaves: Vec<&[u64]> = leaves.iter().map(Vec::as_slice).collect();
+        for blob in session.missing(&stage.graph(&tree(&[&leaves]))).await?.into_values() {
+            if blob.kind == BlobKind::Data {
+                session.send(vec![blob]).await?;
+            }
+        }
+        own.abandon_session(session.session).await?;
+    }
+    let unmerged = own.status().await?.packs_unmerged;
+    ensure(unmerged <= 6, format!("{unmerged} packs are in no segment"))
+}
+
 /// Of three packs it is the bytes of their footers, and not their number, that has them merged.
 async fn many_links(stage: &Stage) -> contract::Result<()> {
     let own = stage.own();
@@ -179,7 +273,7 @@ async fn many_links(stage: &Stage) -> contract::Result<()> {
     session.send_missing(&stage.graph(&whole)).await?;
     let view = own.inner.view(session.session)?;
     let bytes: usize = view.own_tails().iter().map(|(_, table)| table.tail_bytes()).sum();
-    ensure(bytes < OWN_TAILS_BYTES_MAX, format!("{bytes} bytes of footers are left"))?;
+    ensure(bytes < TAILS_BYTES_MAX, format!("{bytes} bytes of footers are left"))?;
     stage.finish(&mut session, &whole).await.map(drop)
 }
 
