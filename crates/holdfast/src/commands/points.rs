@@ -7,7 +7,7 @@ use crate::local::{Incomplete, Opened, open_keyless};
 use crate::terminal::{self, Json, Table, note};
 use api::{Completeness, ItemPoint};
 use clap::Args;
-use contract::{PointFilter, PointInfo, PointState};
+use contract::{ErrorKind, PointFilter, PointInfo, PointState};
 use format::{DomainId, ItemName, PointId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +25,16 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
+    opened.prove_named_secret(global).await?;
     let domain = opened.domain(global).await?;
     opened.note_domain(global, domain.id()).await?;
-    let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
+    let filter = PointFilter { item: arguments.item.clone(), deleted: arguments.deleted };
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
+    if let Some(item) = arguments.item.as_ref().filter(|_| points.has_none())
+        && !is_protected(&opened, domain.id(), item).await?
+    {
+        return Err(points.no_point_of(item));
+    }
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
     let fates = fates(&opened, domain.id(), &points.trusted).await;
     let incomplete = Incomplete::load(&opened.home);
@@ -78,6 +84,16 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     points.warn();
     Ok(exit)
+}
+
+/// Whether a service protects an item, which need not have a point yet. In a directory an item is what has points.
+async fn is_protected(opened: &Opened, domain: DomainId, item: &ItemName) -> Outcome<bool> {
+    let Some(service) = &opened.service else { return Ok(false) };
+    match service.item(domain, item).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What becomes of the points of items that a service protects; nothing of others, and nothing if the service does not say.
