@@ -1,6 +1,6 @@
 //! `holdfast points`
 
-use super::point_names::verified_points;
+use super::point_names::{Points, verified_points};
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::{Incomplete, Opened, open_keyless};
@@ -30,10 +30,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     opened.note_domain(global, domain.id()).await?;
     let filter = PointFilter { item: arguments.item.clone(), deleted: arguments.deleted };
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
-    if let Some(item) = arguments.item.as_ref().filter(|_| points.has_none())
-        && !is_protected(&opened, domain.id(), item).await?
-    {
-        return Err(points.no_point_of(item));
+    if let Some(item) = arguments.item.as_ref().filter(|_| points.has_none()) {
+        refuse_unknown(&opened, domain.id(), item, &points).await?;
     }
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
     let fates = fates(&opened, domain.id(), &points.trusted).await;
@@ -86,12 +84,12 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     Ok(exit)
 }
 
-/// Whether a service protects an item, which need not have a point yet. In a directory an item is what has points.
-async fn is_protected(opened: &Opened, domain: DomainId, item: &ItemName) -> Outcome<bool> {
-    let Some(service) = &opened.service else { return Ok(false) };
+/// Fails for an item that is none. A service may protect one that has no point yet; in a directory an item is what has points.
+async fn refuse_unknown(opened: &Opened, domain: DomainId, item: &ItemName, points: &Points) -> Outcome<()> {
+    let Some(service) = &opened.service else { return Err(points.no_point_of(item)) };
     match service.item(domain, item).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(points.no_point_of(item)),
         Err(error) => Err(error.into()),
     }
 }

@@ -66,23 +66,7 @@ pub(super) fn outcome(job: &Job, behind: Option<&Job>) -> String {
                 (terminal::counted(done.items, "item", "items"), terminal::counted(done.expired, "point", "points"));
             format!("{items}, {expired} expired, {} purged{reviews}", done.purged)
         }
-        Some(JobResult::Collection(done)) => {
-            let freed = terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten));
-            let waits = match done.waiting_for_sessions {
-                0 => String::new(),
-                sessions => {
-                    let backups =
-                        terminal::counted(sessions, "backup that began before it has", "backups that began before it have");
-                    format!("; {backups} not ended: a later collection frees the rest")
-                }
-            };
-            let spared = match done.bytes_spared {
-                0 => String::new(),
-                bytes => format!("; {} of interrupted backups spared until the next one", terminal::bytes(bytes)),
-            };
-            let packs = terminal::counted(done.packs_deleted, "pack", "packs");
-            format!("{freed} freed, {packs} deleted, {} rewritten{waits}{spared}", done.packs_rewritten)
-        }
+        Some(JobResult::Collection(done)) => freed(done),
         Some(JobResult::Scrub(found)) => format!(
             "{}; {}, {} read; {} mended",
             if found.sound { "sound" } else { "DAMAGED" },
@@ -92,6 +76,24 @@ pub(super) fn outcome(job: &Job, behind: Option<&Job>) -> String {
         ),
     };
     format!("{text}{warnings}")
+}
+
+/// What a collection freed, and what it left for a later one.
+fn freed(done: &api::CollectResult) -> String {
+    let bytes = terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten));
+    let waits = match done.waiting_for_sessions {
+        0 => String::new(),
+        sessions => {
+            let backups = terminal::counted(sessions, "backup that began before it has", "backups that began before it have");
+            format!("; {backups} not ended: a later collection frees the rest")
+        }
+    };
+    let spared = match done.bytes_spared {
+        0 => String::new(),
+        bytes => format!("; {} of interrupted backups spared until the next one", terminal::bytes(bytes)),
+    };
+    let packs = terminal::counted(done.packs_deleted, "pack", "packs");
+    format!("{bytes} freed, {packs} deleted, {} rewritten{waits}{spared}", done.packs_rewritten)
 }
 
 /// How far a job is that has told nothing of it yet.
