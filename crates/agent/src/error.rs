@@ -102,6 +102,12 @@ impl AgentError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Syntax { .. } | Self::Configuration { .. } => Some(
+                "mend that file, or remove it for the defaults; docs/agent.md says what each field means; then start the agent anew",
+            ),
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run this as the user that the agent runs as (root, as a service), who has to be able to read it")
+            }
             Self::Unguarded { .. } => Some("it bounds what the service may ask for: chmod go-w it, and let root own it"),
             Self::Denied(_) => Some("'holdfast agent doctor' says why, and how to mend it"),
             Self::Retired => Some("'holdfast agent token' where the owner's key is, then 'holdfast agent enroll --replace' here"),

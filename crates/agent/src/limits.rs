@@ -32,6 +32,8 @@ pub const WARNINGS_BYTES_MAX: usize = 2 << 20;
 pub const LOG_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of a hook's output that are kept.
 pub const HOOK_OUTPUT_BYTES_MAX: usize = 16 << 10;
+/// Most lines of a hook's output that stand in a job's log. Both hooks leave room for what else is said.
+pub const HOOK_LINES_MAX: usize = 300;
 
 /// What is due is looked for at least this often, whatever clocks and sleep do meanwhile.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(30);

@@ -17,6 +17,7 @@ mod items;
 mod jobs;
 pub mod limits;
 mod paging;
+mod patterns;
 mod points;
 mod policies;
 mod problem;

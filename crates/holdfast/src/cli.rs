@@ -3,7 +3,9 @@
 use crate::commands;
 use crate::local::VaultPlace;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Back machines up into a vault that only you can read, and get everything back.
@@ -24,6 +26,41 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What the user wrote. Ends the process where that makes no sense.
+    pub(crate) fn of_user() -> Self {
+        let parsed = Self::command().try_get_matches().and_then(|matches| {
+            let mut cli = Self::from_arg_matches(&matches)?;
+            cli.global.writes_passphrase_file = is_written(&matches, "passphrase_file");
+            Ok(cli)
+        });
+        parsed.unwrap_or_else(|error| with_usage_of_command(error).exit())
+    }
+}
+
+/// Whether an option of all commands stands on the command line, wherever.
+fn is_written(matches: &ArgMatches, option: &str) -> bool {
+    let here = matches.value_source(option) == Some(ValueSource::CommandLine);
+    here || matches.subcommand().is_some_and(|(_, below)| is_written(below, option))
+}
+
+/// The error's usage line is that of the command: left alone, it names as required what the environment says.
+fn with_usage_of_command(mut error: clap::Error) -> clap::Error {
+    if error.get(ContextKind::Usage).is_none() {
+        return error;
+    }
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &mut root;
+    for word in std::env::args_os().skip(1) {
+        if command.find_subcommand(&word).is_some() {
+            command = command.find_subcommand_mut(&word).expect("it was found just now");
+        }
+    }
+    error.insert(ContextKind::Usage, ContextValue::StyledStr(command.render_usage()));
+    error
+}
+
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
@@ -42,6 +79,10 @@ pub(crate) struct Global {
     /// File that holds a recipient's secret key, instead of a passphrase.
     #[arg(long, global = true, env = "HOLDFAST_RECIPIENT_KEY_FILE", value_name = "FILE")]
     pub(crate) recipient_key: Option<PathBuf>,
+
+    /// Whether the command line itself names that file of a passphrase, and not the environment.
+    #[arg(skip)]
+    pub(crate) writes_passphrase_file: bool,
 
     /// The domain, by name or id, where the vault has several.
     #[arg(long, global = true, env = "HOLDFAST_DOMAIN", value_name = "NAME")]

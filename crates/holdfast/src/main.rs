@@ -10,7 +10,6 @@ mod local;
 mod terminal;
 
 use crate::terminal::note;
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -19,7 +18,7 @@ fn main() -> ExitCode {
     workloads::raise_open_files();
     // Everything that this program makes is for its user alone; restored files get the modes that they had.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::of_user();
     let json = cli.global.json;
     let command = cli.command.name();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -36,7 +35,9 @@ fn main() -> ExitCode {
         Err(failure) => {
             if json {
                 terminal::print_failure(command, &failure);
-            } else {
+            }
+            // Where the object could not be written, people are told at least.
+            if !json || terminal::output_failed().is_some() {
                 note!("{failure}");
             }
             ExitCode::from(failure.exit as u8)

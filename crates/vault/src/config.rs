@@ -132,6 +132,30 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Whether those that have to be at least 1 are, by the names that they have in the file.
+    fn positive(&self) -> [(&'static str, bool); 16] {
+        [
+            ("connections", self.connections > 0),
+            ("requests", self.requests > 0),
+            ("sessions", self.sessions > 0),
+            ("domain_sessions", self.domain_sessions > 0),
+            ("streams", self.streams > 0),
+            ("header_bytes", self.header_bytes > 0),
+            ("listeners", self.listeners > 0),
+            ("domain_listeners", self.domain_listeners > 0),
+            ("lease_seconds", self.lease_seconds > 0),
+            ("session_days", self.session_days > 0),
+            ("request_seconds", self.request_seconds > 0),
+            ("silence_seconds", self.silence_seconds > 0),
+            ("idle_seconds", self.idle_seconds > 0),
+            ("job_lease_seconds", self.job_lease_seconds > 0),
+            ("jobs_kept", self.jobs_kept > 0),
+            ("jobs_kept_days", self.jobs_kept_days > 0),
+        ]
+    }
+}
+
 impl Config {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, ServiceError> {
@@ -165,14 +189,9 @@ impl Config {
         if limits.packs_in_mib < pack_mib || limits.packs_out_mib < pack_mib {
             return wrong("packs_in_mib and packs_out_mib are at least the size of a pack: 64");
         }
-        let (streams, header_bytes) = (limits.streams as usize, limits.header_bytes as usize);
-        let counts = [limits.connections, limits.requests, limits.sessions, limits.domain_sessions, streams, header_bytes];
-        let counts = [counts.as_slice(), &[limits.listeners, limits.domain_listeners]].concat();
-        let times = [limits.lease_seconds, limits.session_days, limits.request_seconds, limits.silence_seconds];
-        let others = [limits.idle_seconds, limits.job_lease_seconds, limits.jobs_kept, limits.jobs_kept_days];
-        let times = [times.as_slice(), &others].concat();
-        if counts.contains(&0) || times.contains(&0) {
-            return wrong("no limit is 0");
+        let none = limits.positive().into_iter().find(|(_, is_positive)| !is_positive);
+        if let Some((name, _)) = none {
+            return wrong(&format!("limits.{name} is 0, and has to be at least 1"));
         }
         Ok(())
     }
@@ -200,6 +219,9 @@ mod tests {
         assert!(Config::default().check().unwrap_err().to_string().contains("directory"));
         assert!(Config::parse("data = 'x'\ncertificate = 'c'").unwrap().check().is_err());
         assert!(Config::parse("data = 'x'\n[limits]\npacks_in_mib = 8").unwrap().check().is_err());
-        assert!(Config::parse("data = 'x'\n[limits]\nstreams = 0").unwrap().check().is_err());
+        for limit in ["streams", "jobs_kept_days", "session_days"] {
+            let zero = Config::parse(&format!("data = 'x'\n[limits]\n{limit} = 0")).unwrap().check().unwrap_err();
+            assert!(zero.to_string().contains(&format!("limits.{limit} is 0")), "{zero}");
+        }
     }
 }

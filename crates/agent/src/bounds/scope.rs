@@ -4,6 +4,7 @@ use super::{Bounds, LeastScope, is_plain};
 use crate::trouble::{Trouble, TroubleKind};
 use api::FileScope;
 use format::ItemName;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,10 @@ impl Bounds {
         }
         scope.roots.sort();
         scope.roots.dedup();
+        // Both may name the same path: of one that is missing there is one warning.
+        let (mut missing, mut refused) = (BTreeSet::new(), BTreeSet::new());
+        scope.missing.retain(|(path, _)| missing.insert(path.clone()));
+        scope.refused.retain(|refusal| refused.insert(refusal.path.clone()));
         scope
     }
 
@@ -246,5 +251,15 @@ mod tests {
         assert_eq!(options.excludes, ["*.log"]);
         let other = bounds.scope(&ItemName::new("other").unwrap(), &wanted(&[&root.join("open/inner")]));
         assert_eq!(other.to_options(Vec::new(), 0).excludes, ["*.tmp"]);
+    }
+
+    #[test]
+    fn what_machine_and_service_both_name_and_is_not_there_is_missing_once() {
+        let (_directory, root, mut bounds) = tree();
+        let gone = root.join("open/gone");
+        bounds.least.insert("files".to_owned(), LeastScope { paths: vec![gone.clone()], ..LeastScope::default() });
+        let scope = bounds.scope(&item(), &wanted(&[&gone, &root.join("closed"), &root.join("closed")]));
+        assert_eq!(scope.missing.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&gone]);
+        assert_eq!(scope.refused.len(), 1, "{scope:?}");
     }
 }

@@ -156,6 +156,7 @@ impl Duty {
             match report.state {
                 JobState::Failed => tracing::error!(%job, %item, warnings, "a job failed: {why}"),
                 JobState::Succeeded => tracing::info!(%job, %item, "a job is done"),
+                _ if why.is_empty() => tracing::warn!(%job, %item, state, warnings, "a job is over"),
                 _ => tracing::warn!(%job, %item, state, warnings, "a job is over: {why}"),
             }
         }

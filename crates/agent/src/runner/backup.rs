@@ -1,9 +1,11 @@
 //! A backup job: what the item has in it on this machine, its hooks, and the engine's run.
 
 use super::hook::{self, Surroundings, When};
+use super::record::BACKING_UP;
 use super::{Doing, LOOK, Outcome, Task, found};
 use crate::bounds::{Bounds, Scope};
 use crate::changes::Following;
+use crate::limits::HOOK_LINES_MAX;
 use crate::trouble::{Trouble, TroubleKind};
 use crate::trust::Seen;
 use api::{BackupResult, ServiceVault};
@@ -160,7 +162,7 @@ async fn read(
     reread: bool,
 ) -> Result<BackupResult, Trouble> {
     doing.check()?;
-    doing.record.phase("backing up");
+    doing.record.phase(BACKING_UP);
     doing.record.begin_reading();
     let agent = &doing.shared.agent;
     let absolute = |root: &Vec<u8>| [b"/", root.as_slice()].concat();
@@ -383,7 +385,16 @@ fn weigh(doing: &Doing, hook: &Hook, when: When, trouble: Trouble) -> Result<(),
     }
 }
 
+/// A line of the log for each line of the hook.
 fn say(doing: &Doing, when: When, output: &str) {
-    let output = if output.is_empty() { "it printed nothing" } else { output };
-    doing.record.say(format!("the hook {} the run: {output}", when.as_str()));
+    let when = when.as_str();
+    let mut lines = hook::lines_of(output);
+    for line in lines.by_ref().take(HOOK_LINES_MAX) {
+        doing.record.say(format!("the hook {when} the run: {line}"));
+    }
+    match lines.count() {
+        0 if hook::lines_of(output).next().is_none() => doing.record.say(format!("the hook {when} the run: it printed nothing")),
+        0 => {}
+        more => doing.record.say(format!("the hook {when} the run: and {more} more lines")),
+    }
 }

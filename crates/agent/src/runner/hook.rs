@@ -5,7 +5,7 @@
 
 use crate::limits::{HOOK_GRACE, HOOK_OUTPUT_BYTES_MAX};
 use crate::trouble::{Trouble, TroubleKind};
-use engine::{Cancel, printable};
+use engine::Cancel;
 use format::{ItemName, JobId};
 use policy::Hook;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -49,7 +49,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) cancel: Option<&'a Cancel>,
 }
 
-/// Runs a hook to its end; answers what it printed.
+/// Runs a hook to its end; answers what it printed, as it printed it: who shows it escapes what has to be.
 pub(super) async fn run(hook: &Hook, around: Surroundings<'_>) -> Result<String, Trouble> {
     let when = around.when.as_str();
     let Some((program, words)) = hook.command.split_first() else {
@@ -74,7 +74,7 @@ pub(super) async fn run(hook: &Hook, around: Surroundings<'_>) -> Result<String,
             handle.abort();
         }
     }
-    let output = printable(&printed.lock().unwrap_or_else(PoisonError::into_inner));
+    let output = String::from_utf8_lossy(&printed.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     match ended.map_err(failed)? {
         End::Over(status) if status.success() => Ok(output),
         End::Over(status) => Err(with_output(format!("the hook {when} the run, '{program}', ended with {status}"), &output)),
@@ -86,9 +86,16 @@ pub(super) async fn run(hook: &Hook, around: Surroundings<'_>) -> Result<String,
     }
 }
 
+/// With all that it printed, in one line: a message is shown in tables, too.
 fn with_output(what: String, output: &str) -> Trouble {
-    let message = if output.is_empty() { what } else { format!("{what}: {output}") };
+    let lines: Vec<&str> = lines_of(output).collect();
+    let message = if lines.is_empty() { what } else { format!("{what}: {}", lines.join("; ")) };
     Trouble::new(TroubleKind::Failed, message)
+}
+
+/// The lines that a hook printed, without empty ones.
+pub(super) fn lines_of(output: &str) -> impl Iterator<Item = &str> {
+    output.lines().map(str::trim_end).filter(|line| !line.is_empty())
 }
 
 /// How a hook ended.
@@ -164,6 +171,14 @@ mod tests {
     async fn a_hook_that_fails_says_how_and_what_it_printed() {
         let error = shell("echo no space; exit 3", 10, None).await.unwrap_err();
         assert!(error.message().contains('3') && error.message().contains("no space"), "{}", error.message());
+    }
+
+    #[tokio::test]
+    async fn what_a_hook_prints_is_lines_and_nothing_of_it_is_escaped_before_it_is_shown() {
+        let output = shell(r"printf 'first\tof two\n\nC:\\second\r\n'", 10, None).await.unwrap();
+        assert_eq!(lines_of(&output).collect::<Vec<_>>(), ["first\tof two", r"C:\second"]);
+        let error = shell("echo one; echo two; exit 3", 10, None).await.unwrap_err();
+        assert!(error.message().ends_with(": one; two"), "{}", error.message());
     }
 
     #[tokio::test]

@@ -104,7 +104,9 @@ impl Holding {
     pub(super) async fn look(&mut self) {
         let plan = self.shared.plan.borrow().clone();
         let item = plan.items.get(&self.item);
-        self.reins.pace.set(item.and_then(|item| item.bytes_per_second(self.shared.now_ms())));
+        let bytes_per_second = item.and_then(|item| item.bytes_per_second(self.shared.now_ms()));
+        self.reins.pace.set(bytes_per_second);
+        self.record.limit(bytes_per_second);
         if !self.reads {
             return;
         }

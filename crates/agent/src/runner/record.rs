@@ -13,6 +13,9 @@ use engine::Progress;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What a job shows while it reads what is protected and sends what is new of it.
+pub(crate) const BACKING_UP: &str = "backing up";
+
 /// A record.
 pub(crate) struct Record {
     begun: JobReport,
@@ -38,6 +41,8 @@ struct Said {
     phase: &'static str,
     /// Why nothing of it is done now.
     paused: Option<&'static str>,
+    /// So many bytes a second may be sent. None: there is no limit.
+    sends_per_second: Option<u64>,
     warnings: Vec<JobWarning>,
     warnings_bytes: usize,
     warnings_count: u64,
@@ -65,6 +70,11 @@ impl Record {
     /// Nothing is done now, for this reason; or something is again.
     pub(crate) fn pause(&self, why: Option<&'static str>) {
         self.said().paused = why;
+    }
+
+    /// How fast it may send from now on.
+    pub(crate) fn limit(&self, bytes_per_second: Option<u64>) {
+        self.said().sends_per_second = bytes_per_second;
     }
 
     /// A line of the log.
@@ -179,7 +189,7 @@ impl Record {
         let said = self.said();
         JobReport {
             progress: Some(ProgressBody {
-                phase: said.paused.unwrap_or(if said.phase.is_empty() { "starting" } else { said.phase }).to_owned(),
+                phase: said.shown_phase(progress.bytes_stored.get()),
                 done: progress.entries_done.get(),
                 total: (expected > 0).then_some(expected),
                 bytes: progress.bytes_done_so_far(),
@@ -203,6 +213,18 @@ impl Record {
 }
 
 impl Said {
+    /// What is being done, and what holds it.
+    fn shown_phase(&self, sent: u64) -> String {
+        match (self.paused, self.phase, self.sends_per_second) {
+            (Some(paused), ..) => paused.to_owned(),
+            (None, "", _) => "starting".to_owned(),
+            (None, phase @ BACKING_UP, Some(limit)) => {
+                format!("{phase}, limited to {}/s, {} sent", size(limit), size(sent))
+            }
+            (None, phase, _) => phase.to_owned(),
+        }
+    }
+
     /// Keeps a line, if there is room.
     fn keep_line(&mut self, line: LogLine) {
         let bytes = json_bytes(&line);
@@ -219,6 +241,15 @@ impl Said {
             self.warnings_bytes += bytes;
             self.warnings.push(warning);
         }
+    }
+}
+
+/// Bytes in binary units.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} B"),
     }
 }
 
@@ -283,6 +314,23 @@ mod tests {
         let warnings = record.live().warnings;
         assert_eq!(warnings[0].path_b64.as_deref(), Some("L2H/"));
         assert_eq!((warnings[1].path.as_str(), &warnings[1].path_b64), ("/b", &None));
+    }
+
+    #[test]
+    fn a_run_that_sends_no_faster_than_it_may_says_so_and_how_much_it_has_sent() {
+        let record = record();
+        let phase = || record.live().progress.unwrap().phase;
+        record.limit(Some(1 << 20));
+        record.phase("looking at the vault");
+        assert_eq!(phase(), "looking at the vault");
+        record.phase(BACKING_UP);
+        record.progress.bytes_stored.set(1536);
+        assert_eq!(phase(), "backing up, limited to 1.0 MiB/s, 1.5 KiB sent");
+        record.pause(Some("paused: on battery"));
+        assert_eq!(phase(), "paused: on battery");
+        record.pause(None);
+        record.limit(None);
+        assert_eq!(phase(), "backing up");
     }
 
     #[test]

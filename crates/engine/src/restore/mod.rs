@@ -10,6 +10,7 @@
 //! rather nothing than something that looks right, and what it would have replaced stays. Nobody waits in a circle: each stage
 //! waits for the next one only.
 
+mod absent;
 mod directories;
 mod file_job;
 mod links;
@@ -18,6 +19,7 @@ mod report;
 mod selection;
 mod window;
 
+pub use absent::{AbsentRequest, absent};
 pub use report::{REPORTED_MAX, RestoreReport, Trouble, Troubles};
 
 use crate::call::{Calls, on_thread};

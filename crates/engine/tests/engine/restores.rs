@@ -3,8 +3,8 @@
 use crate::memory_source::MemorySource;
 use crate::memory_target::MemoryTarget;
 use crate::vault::{TestVault, noise};
-use holdfast_engine::ErrorKind;
-use holdfast_engine::restore::RestoreOptions;
+use holdfast_engine::restore::{self, AbsentRequest, RestoreOptions};
+use holdfast_engine::{Cancel, ErrorKind};
 use std::sync::Arc;
 
 fn tree() -> MemorySource {
@@ -57,6 +57,33 @@ async fn a_path_that_the_point_does_not_have_is_told() {
     let report = vault.try_restore(vault.latest().await, Arc::new(MemoryTarget::default()), options).await.unwrap();
     assert_eq!(report.not_found, paths(&["home/carl"]));
     assert!(!report.is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn which_paths_a_point_does_not_have_is_known_before_anything_is_restored() {
+    let vault = TestVault::new().await;
+    vault.backup(tree().shared()).await;
+    let point = vault.latest().await;
+    let absent = async |wanted: &[&str]| {
+        let request = AbsentRequest {
+            domain: vault.domain.clone(),
+            descriptor: vault.descriptor.clone(),
+            keys: vault.keys.clone(),
+            point: point.clone(),
+            paths: paths(wanted),
+            cancel: Cancel::new(),
+        };
+        restore::absent(request).await
+    };
+    let there = ["", "/", "home", "/home/ann/", "home/ann/notes/199", "etc", "etc/000", "home/bob/large", "./etc/./007"];
+    assert_eq!(absent(&there).await.unwrap(), paths(&[]));
+    let gone = ["a", "etc/", "etc/200", "etc/000/x", "home/an", "home/bob/larger", "zzz"];
+    assert_eq!(absent(&gone).await.unwrap(), paths(&["a", "etc/200", "etc/000/x", "home/an", "home/bob/larger", "zzz"]));
+    // What cannot be read may be there: the restore says what is damaged.
+    for pack in vault.packs(2) {
+        std::fs::remove_file(pack).unwrap();
+    }
+    assert!(absent(&gone).await.is_ok_and(|absent| absent.is_empty()) || absent(&gone).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -247,9 +247,13 @@ fn event_sink(global: &Global, service: Option<&ServiceVault>) -> BackupSink {
 }
 
 fn sentence(warning: &Warning) -> String {
-    let path = terminal::printable(&warning.path);
+    // What is about the item as a whole has no path.
+    let path = match warning.path.as_slice() {
+        [] if warning.kind == WarningKind::ScopeChanged => String::new(),
+        path => format!("/{}: ", terminal::printable(path)),
+    };
     let detail = if warning.detail.is_empty() { String::new() } else { format!(": {}", warning.detail) };
-    format!("/{path}: {}{detail}", kind_words(warning.kind))
+    format!("{path}{}{detail}", kind_words(warning.kind))
 }
 
 fn kind_words(kind: WarningKind) -> &'static str {
@@ -283,8 +287,8 @@ fn print(global: &Global, item: &ItemName, report: &BackupReport, started: Insta
         terminal::bytes(report.details.bytes)
     );
     say!(
-        "{} entries read ({}), {} unchanged; {} stored in {} ({})",
-        report.entries_read,
+        "{} read ({}), {} unchanged; {} stored in {} ({})",
+        terminal::counted(report.entries_read, "entry", "entries"),
         terminal::bytes(report.bytes_read),
         report.entries_unchanged,
         terminal::bytes(report.bytes_stored),

@@ -43,9 +43,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         return Ok(Exit::Clean);
     }
     say!(
-        "freed {} ({} packs deleted, {} rewritten)",
+        "freed {} ({} deleted, {} rewritten)",
         terminal::bytes(report.bytes_deleted.saturating_sub(report.bytes_rewritten)),
-        report.packs_deleted,
+        terminal::counted(report.packs_deleted, "pack", "packs"),
         report.packs_rewritten
     );
     if report.waiting_for_sessions > 0 {

@@ -65,8 +65,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let (opened, keys) = open_to_read(global).await?;
     let domain = contract::Vault::domain(opened.vault.as_ref(), keys.domain).await?;
     opened.note_domain(global, domain.id()).await?;
-    let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
+    let filter = PointFilter { item: arguments.item.clone(), deleted: arguments.deleted };
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
+    if let Some(item) = arguments.item.as_ref().filter(|_| points.has_none()) {
+        return Err(points.no_point_of(item));
+    }
     points.warn();
     let unlisted = points.unlisted;
     let ids = Ids { shown: points.shown, times: points.trusted.iter().map(|point| (point.id, point.time_ms)).collect() };

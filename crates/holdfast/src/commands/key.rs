@@ -28,6 +28,12 @@ pub(crate) enum Command {
     AddRecipient(AddRecipientArguments),
     /// List who can open the vault's owner seed, and who may write.
     List,
+    /// Test that a secret opens the vault, and changes nothing.
+    ///
+    /// Takes the secret as every command does that needs one: --recovery-kit, --recipient-key, or the passphrase. Exit code 0 if it opens
+    /// the vault and every domain in it, 3 if a domain is sealed to somebody else, 6 if it opens nothing. Do it before you need it; then
+    /// restore something.
+    Test,
     WriteOnly(WriteOnlyArguments),
     Retire(RetireArguments),
 }
@@ -112,6 +118,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Outcome<Exit> {
         Command::Generate(arguments) => generate(global, &arguments),
         Command::AddRecipient(arguments) => add_recipient(global, arguments).await,
         Command::List => list(global).await,
+        Command::Test => test(global).await,
         Command::WriteOnly(arguments) => write_only(global, arguments).await,
         Command::Retire(arguments) => retire(global, &arguments).await,
     }
@@ -187,6 +194,29 @@ async fn kit(global: &Global, arguments: KitArguments) -> Outcome<Exit> {
             Ok(Exit::Clean)
         }
     }
+}
+
+async fn test(global: &Global) -> Outcome<Exit> {
+    let opened = open_keyless(global).await?;
+    let (seed, secret) = opened.proven_seed(global).await?;
+    let sealed: BTreeSet<DomainId> = seed.unopened(&opened.descriptor).into_iter().collect();
+    let opens = opened.descriptor.domains.len().saturating_sub(sealed.len());
+    if global.json {
+        let mut json = Json::new("key");
+        json.set("secret", secret);
+        json.set("vault", opened.descriptor.vault.to_string());
+        json.set("owner_fingerprint", opened.descriptor.owner.fingerprint());
+        json.set("domains_opened", opens);
+        json.set("domains_not_opened", sealed.iter().map(ToString::to_string).collect::<Vec<_>>());
+        json.print();
+    } else {
+        let domains = terminal::counted(opens as u64, "domain", "domains");
+        say!("the {secret} opens vault {}: {domains}", opened.descriptor.vault);
+        for domain in &sealed {
+            note!("warning: the enrolled domain {domain} is sealed to somebody else: 'holdfast key list' lists who writes there");
+        }
+    }
+    Ok(if sealed.is_empty() { Exit::Clean } else { Exit::Warnings })
 }
 
 fn generate(global: &Global, arguments: &GenerateArguments) -> Outcome<Exit> {

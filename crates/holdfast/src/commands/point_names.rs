@@ -57,6 +57,16 @@ pub(crate) async fn verified_points(opened: &Opened, domain: &dyn Domain, filter
 }
 
 impl Points {
+    /// Whether the filter fits no point at all, also none that is not listed.
+    pub(crate) fn has_none(&self) -> bool {
+        self.trusted.is_empty() && self.untrusted.is_empty() && self.unlisted == 0
+    }
+
+    /// Why there is nothing of an item.
+    pub(crate) fn no_point_of(&self, item: &ItemName) -> Failure {
+        no_point(Some(item), &self.with_points)
+    }
+
     /// Says which points cannot be trusted.
     pub(crate) fn warn(&self) {
         for (point, error) in &self.untrusted {
@@ -165,11 +175,36 @@ fn latest(points: Points, item: Option<&ItemName>) -> Outcome<PointInfo> {
 const NAMED_MAX: usize = 12;
 
 fn no_point(item: Option<&ItemName>, with_points: &BTreeSet<ItemName>) -> Failure {
-    let Some(item) = item.filter(|_| !with_points.is_empty()) else {
+    let Some(item) = item else {
         return Failure::new(Exit::Failed, "there is no point yet").with_hint("'holdfast backup PATH' makes one");
     };
-    let names: Vec<&str> = with_points.iter().take(NAMED_MAX).map(ItemName::as_str).collect();
-    let more = if with_points.len() > NAMED_MAX { ", …" } else { "" };
-    Failure::new(Exit::Failed, format!("item '{item}' has no point"))
-        .with_hint(format!("items with points: {}{more}", names.join(", ")))
+    let failure = Failure::new(Exit::Failed, format!("item '{item}' has no point"));
+    if with_points.is_empty() {
+        return failure.with_hint(format!("no item has one yet; 'holdfast backup PATH --item {item}' makes one"));
+    }
+    let alike = |name: &&str| name.bytes().zip(item.as_str().bytes()).take_while(|(left, right)| left == right).count();
+    let mut names: Vec<&str> = with_points.iter().map(ItemName::as_str).collect();
+    // The likeliest first: a list that is cut has the one that was meant.
+    names.sort_by_key(|name| std::cmp::Reverse(alike(name)));
+    let more = match names.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    names.truncate(NAMED_MAX);
+    failure.with_hint(format!("items with points: {}{more}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BTreeSet, ItemName, no_point};
+
+    #[test]
+    fn of_many_items_those_are_named_that_are_most_like_the_one_that_is_not_there() {
+        let item = |name: &str| ItemName::new(name).unwrap();
+        let items: BTreeSet<ItemName> = (10..30).map(|number| item(&format!("a{number}"))).chain([item("web-files")]).collect();
+        let failure = no_point(Some(&item("web-flies")), &items);
+        assert_eq!(failure.heading(), "item 'web-flies' has no point");
+        let hint = failure.hint().unwrap();
+        assert!(hint.starts_with("items with points: web-files, a10, ") && hint.ends_with(", and 9 more"), "{hint}");
+    }
 }

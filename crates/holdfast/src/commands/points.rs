@@ -1,13 +1,13 @@
 //! `holdfast points`
 
-use super::point_names::verified_points;
+use super::point_names::{Points, verified_points};
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::{Incomplete, Opened, open_keyless};
 use crate::terminal::{self, Json, Table, note};
 use api::{Completeness, ItemPoint};
 use clap::Args;
-use contract::{PointFilter, PointInfo, PointState};
+use contract::{ErrorKind, PointFilter, PointInfo, PointState};
 use format::{DomainId, ItemName, PointId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +25,14 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
+    opened.prove_named_secret(global).await?;
     let domain = opened.domain(global).await?;
     opened.note_domain(global, domain.id()).await?;
-    let filter = PointFilter { item: arguments.item, deleted: arguments.deleted };
+    let filter = PointFilter { item: arguments.item.clone(), deleted: arguments.deleted };
     let points = verified_points(&opened, domain.as_ref(), filter).await?;
+    if let Some(item) = arguments.item.as_ref().filter(|_| points.has_none()) {
+        refuse_unknown(&opened, domain.id(), item, &points).await?;
+    }
     let exit = if points.untrusted.is_empty() { Exit::Clean } else { Exit::Damage };
     let fates = fates(&opened, domain.id(), &points.trusted).await;
     let incomplete = Incomplete::load(&opened.home);
@@ -78,6 +82,16 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     }
     points.warn();
     Ok(exit)
+}
+
+/// Fails for an item that is none. A service may protect one that has no point yet; in a directory an item is what has points.
+async fn refuse_unknown(opened: &Opened, domain: DomainId, item: &ItemName, points: &Points) -> Outcome<()> {
+    let Some(service) = &opened.service else { return Err(points.no_point_of(item)) };
+    match service.item(domain, item).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(points.no_point_of(item)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What becomes of the points of items that a service protects; nothing of others, and nothing if the service does not say.

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::{open_rebuilt, what_it_lacks};
-use crate::terminal::{Json, say};
+use crate::terminal::{Json, counted, say};
 use clap::Args;
 
 /// Make the vault's database and index anew from storage.
@@ -44,7 +44,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
             }));
             continue;
         }
-        say!("domain {domain}: {} points in {} packs", report.points, report.packs);
+        let (points, packs) = (counted(report.points, "point", "points"), counted(report.packs, "pack", "packs"));
+        say!("domain {domain}: {points} in {packs}");
         for lack in what_it_lacks(report) {
             say!("  {lack}");
         }

@@ -10,9 +10,9 @@ use crate::terminal::{self, EngineProgress, Json, name_json, note, say};
 use api::Completeness;
 use clap::{Args, ValueEnum};
 use contract::PointInfo;
-use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
+use engine::restore::{self, AbsentRequest, REPORTED_MAX, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
 use engine::target::Overwrite;
-use engine::{Progress, ReadKeys};
+use engine::{EngineError, ErrorKind, Progress, ReadKeys};
 use format::ItemName;
 use serde_json::{Map, Value};
 use std::os::unix::ffi::OsStrExt;
@@ -129,6 +129,24 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     opened.note_domain(global, keys.domain).await?;
     let point = find_point(&opened, domain.as_ref(), &arguments.point, arguments.item.as_ref()).await?;
     let own = refuse_own(&opened, &arguments.to)?;
+    let keys: ReadKeys = keys.into();
+    let cancel = cancel_on_signals();
+    let paths: Vec<Vec<u8>> = arguments.path.iter().map(|path| tree_path(path)).collect();
+    if !paths.is_empty() {
+        let looked = AbsentRequest {
+            domain: domain.clone(),
+            descriptor: Arc::new(opened.descriptor.clone()),
+            keys: keys.clone(),
+            point: point.clone(),
+            paths: paths.clone(),
+            cancel: cancel.clone(),
+        };
+        let absent = restore::absent(looked).await?;
+        if absent.len() == paths.len() {
+            // Nothing is to be restored: nothing is made.
+            return Ok(tell(global, &point, None, &RestoreReport { not_found: absent, ..RestoreReport::default() }, started));
+        }
+    }
     let mut target = TargetOptions::new(&arguments.to);
     target.keep_off = own;
     target.overwrite = arguments.overwrite.into();
@@ -141,14 +159,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
             None => failure,
         }
     })?;
-    let keys: ReadKeys = keys.into();
     let completeness = completeness::tell(&opened, &domain, &keys, &point).await;
-    let options = RestoreOptions {
-        paths: arguments.path.iter().map(|path| tree_path(path)).collect(),
-        strip: arguments.strip,
-        resume: arguments.resume,
-        ..RestoreOptions::default()
-    };
+    let options = RestoreOptions { paths, strip: arguments.strip, resume: arguments.resume, ..RestoreOptions::default() };
     let counters = Progress::default();
     let request = RestoreRequest {
         domain,
@@ -158,18 +170,37 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         target: Arc::new(target),
         options,
         progress: counters.clone(),
-        cancel: cancel_on_signals(),
+        cancel,
     };
     let progress = EngineProgress::watch(global, "restore", counters);
     let outcome = restore::run(request).await;
     progress.finish();
-    let report = outcome?;
-    if global.json {
-        print_json(&point, completeness, &report, started)
-    } else {
-        print(global, &point, &report, started)
+    Ok(tell(global, &point, completeness, &outcome.map_err(failed)?, started))
+}
+
+/// Why a restore ended early, with how it goes on.
+fn failed(error: EngineError) -> Failure {
+    let is_stopped = error.kind() == ErrorKind::Cancelled;
+    let failure = Failure::from(error);
+    match is_stopped {
+        true => failure.with_hint("what is restored stays; the same command with --resume goes on"),
+        false => failure,
     }
-    Ok(exit_of(&report))
+}
+
+fn tell(
+    global: &Global,
+    point: &PointInfo,
+    completeness: Option<Completeness>,
+    report: &RestoreReport,
+    started: Instant,
+) -> Exit {
+    if global.json {
+        print_json(point, completeness, report, started);
+    } else {
+        print(global, point, report, started);
+    }
+    exit_of(report)
 }
 
 /// A path as a tree has it: components joined by '/', without one at the start.
@@ -189,21 +220,8 @@ fn exit_of(report: &RestoreReport) -> Exit {
 }
 
 fn print(global: &Global, point: &PointInfo, report: &RestoreReport, started: Instant) {
-    say!(
-        "restored {} files, {} directories, {} others of point {}: {} in {} ({})",
-        report.files,
-        report.directories,
-        report.others,
-        &point.id.to_string()[..8],
-        terminal::bytes(report.bytes_written),
-        terminal::seconds(started.elapsed()),
-        terminal::rate(report.bytes_written, started.elapsed())
-    );
-    if !global.quiet {
-        say!("verified {} blobs, {}", report.blobs_verified, terminal::bytes(report.bytes_verified));
-    }
-    if report.skipped + report.resumed > 0 {
-        say!("{} left as they were, {} finished before", report.skipped, report.resumed);
+    if !is_nothing(report) {
+        print_done(global, point, report, started);
     }
     list("damaged in the vault, not restored", &report.damaged);
     list("there already, left as they are (--overwrite says what else to do)", &report.in_the_way);
@@ -217,11 +235,43 @@ fn print(global: &Global, point: &PointInfo, report: &RestoreReport, started: In
     }
 }
 
+/// Whether there was nothing to restore.
+fn is_nothing(report: &RestoreReport) -> bool {
+    *report == RestoreReport { not_found: report.not_found.clone(), ..RestoreReport::default() } && !report.not_found.is_empty()
+}
+
+fn print_done(global: &Global, point: &PointInfo, report: &RestoreReport, started: Instant) {
+    say!(
+        "restored {}, {}, {} of point {}: {} in {} ({})",
+        terminal::counted(report.files, "file", "files"),
+        terminal::counted(report.directories, "directory", "directories"),
+        terminal::counted(report.others, "other", "others"),
+        &point.id.to_string()[..8],
+        terminal::bytes(report.bytes_written),
+        terminal::seconds(started.elapsed()),
+        terminal::rate(report.bytes_written, started.elapsed())
+    );
+    if !global.quiet {
+        let blobs = terminal::counted(report.blobs_verified, "blob", "blobs");
+        say!("verified {blobs}, {}", terminal::bytes(report.bytes_verified));
+    }
+    if report.skipped + report.resumed > 0 {
+        say!("{} left as they were, {} finished before", report.skipped, report.resumed);
+    }
+}
+
+/// Most lines of a kind that are printed, as of a check.
+const LINES_MAX: usize = 100;
+
 fn list(what: &str, troubles: &Troubles) {
     if troubles.count > 0 {
         note!("{} {what}:", troubles.count);
-        for trouble in &troubles.first {
+        for trouble in troubles.first.iter().take(LINES_MAX) {
             note!("  /{}: {}", terminal::printable(&trouble.path), trouble.what);
+        }
+        let told = troubles.first.len().min(LINES_MAX) as u64;
+        if troubles.count > told {
+            note!("  and {} more: '--json' lists the first {REPORTED_MAX}", troubles.count - told);
         }
     }
 }

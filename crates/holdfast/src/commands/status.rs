@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Outcome};
 use crate::local::open_keyless;
-use crate::terminal::{self, Json, say};
+use crate::terminal::{self, Json, counted, say};
 use clap::Args;
 
 /// Show what the vault holds.
@@ -12,6 +12,7 @@ pub(crate) struct Arguments {}
 
 pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
+    opened.prove_named_secret(global).await?;
     let domain = opened.domain(global).await?;
     let status = domain.status().await?;
     let name = opened.domain_entry(global)?.name.clone();
@@ -47,14 +48,16 @@ pub(crate) async fn run(global: &Global, _: Arguments) -> Outcome<Exit> {
     say!("domain       {} ({})", terminal::printable(name.as_bytes()), status.domain);
     say!("items        {}", status.items);
     say!("points       {} ({} soft-deleted)", status.points, status.points_deleted);
-    say!("stored       {} in {} packs, {} blobs", terminal::bytes(status.pack_bytes), status.packs, status.blobs);
+    let (packs, blobs) = (counted(status.packs, "pack", "packs"), counted(status.blobs, "blob", "blobs"));
+    say!("stored       {} in {packs}, {blobs}", terminal::bytes(status.pack_bytes));
     say!("sessions     {} open", status.sessions_open);
     say!("authority    incarnation {}", status.incarnation);
     if status.copies_condemned > 0 {
-        say!("garbage      {} copies wait for a collection", status.copies_condemned);
+        say!("garbage      {} for a collection", counted(status.copies_condemned, "copy waits", "copies wait"));
     }
     if status.copies_damaged > 0 {
-        say!("damage       {} copies are known to be damaged; the next backup heals what it can", status.copies_damaged);
+        let copies = counted(status.copies_damaged, "copy is", "copies are");
+        say!("damage       {copies} known to be damaged; the next backup heals what it can");
     }
     Ok(Exit::Clean)
 }

@@ -7,7 +7,7 @@ use super::directories::Directories;
 use super::files::{exists, read_secret};
 use super::login::Login;
 use super::passphrase::passphrase;
-use super::protector::enrolled_at;
+use super::protector::{LET_IN_AGAIN, enrolled_at};
 use super::remembered::Remembered;
 use super::vault_home::VaultHome;
 use super::vault_place::VaultPlace;
@@ -122,13 +122,20 @@ async fn open(global: &Global, options: EmbeddedOptions) -> Outcome<Opened> {
             (embedded.clone(), Some(embedded), None)
         }
     };
-    let Shown { descriptor, home, remembered } = look(vault.as_ref(), &directories, global.accept_rollback).await?;
+    let looked = look(vault.as_ref(), &directories, global.accept_rollback).await;
+    let Shown { descriptor, home, remembered } = looked.map_err(|failure| match &place {
+        // It is no user who would log in.
+        VaultPlace::Service(address) if failure.exit == Exit::Refused && enrolled_at(&directories).contains(address) => {
+            failure.with_hint(LET_IN_AGAIN)
+        }
+        _ => failure,
+    })?;
     for (domain, report) in embedded.iter().flat_map(|embedded| embedded.rebuilt()) {
         if !global.quiet && !rebuild {
             note!(
-                "note: the vault's database was not there; made anew from storage for domain {domain}: {} points in {} packs",
-                report.points,
-                report.packs
+                "note: the vault's database was not there; made anew from storage for domain {domain}: {} in {}",
+                terminal::counted(report.points, "point", "points"),
+                terminal::counted(report.packs, "pack", "packs")
             );
             what_it_lacks(report).iter().for_each(|lack| note!("warning: {lack}"));
         }
@@ -213,16 +220,7 @@ impl Opened {
 
     /// The owner seed, by whichever secret the user has.
     pub(crate) async fn seed(&self, global: &Global) -> Outcome<OwnerSeed> {
-        let seed = if let Some(path) = &global.recovery_kit {
-            self.seed_of_kit(&read_secret(path)?)?
-        } else if let Some(path) = &global.recipient_key {
-            self.seed_of_recipient(&read_secret(path)?)?
-        } else {
-            self.seed_of_passphrase(global).await?
-        };
-        if !seed.commits_to(&self.descriptor) {
-            return Err(Failure::new(Exit::WrongKey, "the secret belongs to another vault or owner"));
-        }
+        let (seed, _) = self.proven_seed(global).await?;
         if self.home.owner()?.is_none() {
             self.home.pin_owner(self.descriptor.owner)?;
         }
@@ -234,6 +232,30 @@ impl Opened {
             );
         }
         Ok(seed)
+    }
+
+    /// The owner seed and by what it was opened, without anything that follows from that.
+    pub(crate) async fn proven_seed(&self, global: &Global) -> Outcome<(OwnerSeed, &'static str)> {
+        let (seed, secret) = if let Some(path) = &global.recovery_kit {
+            (self.seed_of_kit(&read_secret(path)?)?, "recovery kit")
+        } else if let Some(path) = &global.recipient_key {
+            (self.seed_of_recipient(&read_secret(path)?)?, "recipient's key")
+        } else {
+            (self.seed_of_passphrase(global).await?, "passphrase")
+        };
+        if !seed.commits_to(&self.descriptor) {
+            return Err(Failure::new(Exit::WrongKey, "the secret belongs to another vault or owner"));
+        }
+        Ok((seed, secret))
+    }
+
+    /// For commands that need no keys: a kit or a recipient's key that is named opens this vault, and so does a passphrase that the
+    /// command line itself names. One that the environment has costs a second of Argon2id, and nobody tries it with them.
+    pub(crate) async fn prove_named_secret(&self, global: &Global) -> Outcome<()> {
+        if global.recovery_kit.is_some() || global.recipient_key.is_some() || global.writes_passphrase_file {
+            self.proven_seed(global).await?;
+        }
+        Ok(())
     }
 
     async fn seed_of_passphrase(&self, global: &Global) -> Outcome<OwnerSeed> {

@@ -20,7 +20,7 @@ pub(crate) use keyring::{
 };
 pub(crate) use login::Login;
 pub(crate) use passphrase::{new_passphrase, text_of, token};
-pub(crate) use protector::Protector;
+pub(crate) use protector::{LET_IN_AGAIN, Protector};
 pub(crate) use remembered::alarm;
 pub(crate) use vault_home::VaultHome;
 pub(crate) use vault_place::VaultPlace;

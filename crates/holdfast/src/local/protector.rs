@@ -118,6 +118,11 @@ fn not_enrolled() -> &'static str {
     }
 }
 
+/// What to do where the service does not let an enrolled machine in any more. It says no more than that: whoever has the token of
+/// somebody else learns nothing.
+pub(crate) const LET_IN_AGAIN: &str = "the owner retired this machine's agent, or an administrator ended its token: 'holdfast agent token NAME' where the owner's key is, \
+     then 'holdfast agent enroll --replace' here; if the service lost its database: 'holdfast agent enroll --again'";
+
 /// The vault services that this machine is enrolled at, as far as that can be read.
 pub(super) fn enrolled_at(directories: &Directories) -> Vec<Address> {
     let service = |home: VaultHome| {

@@ -107,16 +107,17 @@ fn sentence(what: &str, counters: &Progress, took: Duration) -> String {
     }
     let done = counters.bytes_done_so_far();
     let (total, entries_total) = expected(counters);
-    let mut text = format!("{what}: {} files, {}", counters.entries_done.get(), text::bytes(done));
+    let files = |count: u64| text::counted(count, "file", "files");
+    let mut text = format!("{what}: {}, {}", files(counters.entries_done.get()), text::bytes(done));
     if total > 0 {
-        text.push_str(&format!(" of {} files, {}", entries_total, text::bytes(total)));
+        text.push_str(&format!(" of {}, {}", files(entries_total), text::bytes(total)));
     }
     text.push_str(&format!(", {}", text::rate(done, took)));
     if let Some(left) = time_left(done, total, took) {
         text.push_str(&format!(", {} left", text::seconds(left)));
     }
     if counters.warnings.get() > 0 {
-        text.push_str(&format!(", {} warnings", counters.warnings.get()));
+        text.push_str(&format!(", {}", text::counted(counters.warnings.get(), "warning", "warnings")));
     }
     text
 }
@@ -214,8 +215,8 @@ impl JobProgress {
         Self { channel, line: channel.line(), started: Instant::now(), last: Mutex::new(None) }
     }
 
-    /// Shows how far it is.
-    pub(crate) fn show(&self, job: &api::Job) {
+    /// Shows how far it is; of one that waits, perhaps for what.
+    pub(crate) fn show(&self, job: &api::Job, waits: Option<&str>) {
         let (phase, done, total, bytes) = match &job.progress {
             Some(progress) => (progress.phase.as_str(), progress.done, progress.total, progress.bytes),
             None => (job.state.as_str(), 0, None, 0),
@@ -223,7 +224,10 @@ impl JobProgress {
         if let Some(line) = &self.line {
             let of = total.map_or(String::new(), |total| format!(" of {total}"));
             let phase = text::printable(phase.as_bytes());
-            line.set_message(format!("{phase}: {done}{of}, {}", text::bytes(bytes)));
+            line.set_message(match waits {
+                Some(waits) => waits.to_owned(),
+                None => format!("{phase}: {done}{of}, {}", text::bytes(bytes)),
+            });
             line.tick();
         }
         let mut last = self.last.lock().expect("no panic under this lock");
@@ -238,6 +242,7 @@ impl JobProgress {
                 "done": done,
                 "total": total,
                 "bytes_done": bytes,
+                "waits": waits,
             });
             note!("{line}");
         }

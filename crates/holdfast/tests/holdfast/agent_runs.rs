@@ -335,7 +335,7 @@ fn once_ends_as_what_it_did_and_fails_where_it_cannot_begin() {
         assert!(ended.err.contains(words), "{}", ended.err);
     };
     once("partly", 3, "a job is over");
-    once("gone", 1, "1 of 1 jobs failed");
+    once("gone", 1, "1 of 1 job failed");
     once("whole", 0, "a job is done");
     // A directory in the way of the new state stands for a disk that is full.
     fs::create_dir(protected.laptop.agent_state().join(".runs.json.new")).unwrap();

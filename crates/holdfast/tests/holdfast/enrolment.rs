@@ -194,8 +194,12 @@ fn an_enrolled_machine_that_is_retired_adds_nothing_more() {
     let agent = laptop.ok(&["agent", "status"])["agent"].as_str().unwrap().to_owned();
     owner.ok(&["key", "retire", &agent[..12]]);
     laptop.ends(8, &["backup", &owner.text("source"), "--item", "item"]);
-    // Its token is ended as well, and does not come back.
-    laptop.ends(8, &["points"]);
+    // Its token is ended as well, and does not come back. Nobody is told to log in where an agent is to be enrolled.
+    for command in [["points"].as_slice(), &["agent", "status"]] {
+        let refused = laptop.ends(8, command);
+        let hint = refused["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains("retired") && hint.contains("enroll --replace") && !hint.contains("login"), "{hint}");
+    }
     laptop.ends(8, &["agent", "enroll", "--again"]);
     owner.ok(&["restore", "latest", "--domain", "laptop", "--to", &owner.text("out")]);
     // The descriptor has it now, with the owner's own certificate; others still enrol.
@@ -349,7 +353,10 @@ fn a_token_goes_into_a_file_that_enrolling_takes() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     owner.ends(7, &["agent", "token", "desktop", "--to", &file]);
     let laptop = owner.other("laptop").without_secret();
-    laptop.ends(4, &["agent", "enroll", "--token-file", &file, "--owner", "0000-0000-0000-0000-0000-0000-0000-0000"]);
+    let other = laptop.ends(8, &["agent", "enroll", "--token-file", &file, "--owner", "0000-0000-0000-0000-0000-0000-0000-0000"]);
+    assert!(other["error"]["hint"].as_str().unwrap().contains("nothing was sent; compare with 'holdfast status'"), "{other}");
+    let none = laptop.ends(2, &["agent", "enroll", "--token-file", &file, "--owner", "laptop"]);
+    assert!(none["error"]["message"].as_str().unwrap().contains("'laptop' is no fingerprint"), "{none}");
     let owners = made["owner_fingerprint"].as_str().unwrap();
     laptop.ok(&["agent", "enroll", "--token-file", &file, "--owner", owners]);
 }

@@ -11,6 +11,7 @@ mod damage;
 mod enrolment;
 mod full_disk;
 mod guidance;
+mod hints;
 mod kill;
 mod login;
 mod machine;

@@ -80,6 +80,11 @@ impl Protected {
         self.runtime.block_on(future).unwrap()
     }
 
+    /// The same where it may fail.
+    pub(crate) fn try_wait<T>(&self, future: impl Future<Output = contract::Result<T>>) -> contract::Result<T> {
+        self.runtime.block_on(future)
+    }
+
     /// Sets a policy and an item that has it, with the source in it.
     pub(crate) fn protect(&self, item: &str, settings: Option<PolicySettings>) {
         self.protect_paths(item, settings, vec![self.owner.text("source")]);

@@ -329,10 +329,11 @@ fn check_scope(files: &FileScope) -> Result<()> {
             return invalid(format!("one of the {what} is empty, longer than {SCOPE_LINE_BYTES_MAX} bytes, or has a zero byte"));
         }
     }
-    match files.paths.iter().find(|path| !is_plain(path)) {
-        Some(path) => invalid(format!("the path {path:?} is not absolute, or has '.' or '..' in it")),
-        None => Ok(()),
+    if let Some(path) = files.paths.iter().find(|path| !is_plain(path)) {
+        return invalid(format!("the path {path:?} is not absolute, or has '.' or '..' in it"));
     }
+    // Every run of the item would fail of it.
+    files.check_patterns().or_else(invalid)
 }
 
 /// Absolute, and it means the same wherever one stands.

@@ -55,11 +55,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         .map_err(|error| Failure::from(error).with_hint("give the whole line that 'holdfast agent token' printed"))?;
     let place = Place::new(&directories, &token.ticket)?;
     if place.home.owner()?.is_some_and(|owner| owner != token.owner) {
-        return Err(Failure::new(Exit::Damage, "the token is of another owner than the one that this machine knows"));
+        return Err(Failure::new(Exit::Refused, "the token is of another owner than the one that this machine knows")
+            .with_hint("nothing was sent; ask who made the token: somebody may pretend to be the vault's owner"));
     }
-    if arguments.owner.is_some_and(|wanted| wanted.trim() != token.owner.fingerprint()) {
-        let heading = format!("the token is of another owner: {}", token.owner.fingerprint());
-        return Err(Failure::new(Exit::Damage, heading));
+    if let Some(wanted) = &arguments.owner {
+        refuse_other_owner(wanted.trim(), &token.owner.fingerprint())?;
     }
     if arguments.replace {
         place.set_aside()?;
@@ -76,6 +76,20 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     forget(&place.home.enrolment_token())?;
     report(global, &token.ticket, &token.owner, &attempt.keys, &place.address);
     Ok(Exit::Clean)
+}
+
+/// Refuses a token of another owner than the one that the user means.
+fn refuse_other_owner(wanted: &str, fingerprint: &str) -> Outcome<()> {
+    if wanted.eq_ignore_ascii_case(fingerprint) {
+        return Ok(());
+    }
+    let is_fingerprint = wanted.len() == fingerprint.len() && wanted.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if !is_fingerprint {
+        return Err(Failure::new(Exit::Usage, format!("'{}' is no fingerprint", terminal::printable(wanted.as_bytes())))
+            .with_hint(format!("it looks like {fingerprint}: 'holdfast status' shows it where the owner's key is")));
+    }
+    Err(Failure::new(Exit::Refused, format!("the token is of another owner: {fingerprint}"))
+        .with_hint("nothing was sent; compare with 'holdfast status' where the owner's key is, and have the token made there"))
 }
 
 /// Sends once more what the service took before. It takes it again if it does not know any more that it did.

@@ -66,7 +66,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Outcome<Exit>
 /// What doing once what there was to do ends with, as a command that waits for one job does.
 fn exit_of(counts: &JobCounts) -> Outcome<Exit> {
     if counts.failed > 0 {
-        let heading = format!("{} of {} jobs failed", counts.failed, counts.jobs);
+        let heading = format!("{} of {} failed", counts.failed, terminal::counted(counts.jobs, "job", "jobs"));
         return Err(Failure::new(Exit::Failed, heading).with_hint("the lines above say why, and so does 'holdfast job list'"));
     }
     Ok(match (counts.cancelled, counts.warned) {

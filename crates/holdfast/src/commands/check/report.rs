@@ -13,9 +13,9 @@ pub(super) fn print(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, 
     }
     if let Some(keyed) = keyed {
         say!(
-            "{} pages and {} data blobs opened, {} verified",
-            keyed.pages,
-            keyed.data_blobs_opened,
+            "{} and {} opened, {} verified",
+            terminal::counted(keyed.pages, "page", "pages"),
+            terminal::counted(keyed.data_blobs_opened, "data blob", "data blobs"),
             terminal::bytes(keyed.bytes_verified)
         );
     }
@@ -43,7 +43,10 @@ pub(super) fn verdict(sound: bool, read_data: bool, keyless: bool, keyed: bool) 
         (true, false, false) => {
             "what was looked at is sound; half of the check was not run, and --read-data reads the contents, too"
         }
-        (false, ..) => "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again",
+        (false, ..) => {
+            "DAMAGED: back the sources up again and collect, which heals what is unchanged, and check again; what has changed since \
+             cannot be healed: 'holdfast expire POINT --purge' and 'holdfast collect' end the report of a point that is no use any more"
+        }
     }
 }
 
@@ -64,10 +67,10 @@ fn bytes_read(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>) -> u64
 
 fn print_keyless(keyless: &CheckReport, bytes_read: u64, started: Instant) {
     say!(
-        "{} points, {} packs, {} blobs; {} read in {}",
-        keyless.points,
-        keyless.packs,
-        keyless.blobs,
+        "{}, {}, {}; {} read in {}",
+        terminal::counted(keyless.points, "point", "points"),
+        terminal::counted(keyless.packs, "pack", "packs"),
+        terminal::counted(keyless.blobs, "blob", "blobs"),
         terminal::bytes(bytes_read),
         terminal::seconds(started.elapsed())
     );

@@ -3,9 +3,10 @@
 use super::report::{exit_of, print, short};
 use crate::cli::Global;
 use crate::commands::at_service::{AtService, span};
+use crate::commands::interrupt::{cancel_on_signals, unless_cancelled};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::terminal::{self, JobProgress, note};
-use api::{AgentBody, Job, JobState};
+use api::{AgentBody, Job, JobOrigin, JobState, JobsQuery};
 use clap::Args;
 use format::{DomainId, JobId};
 use std::time::{Duration, Instant};
@@ -61,8 +62,22 @@ pub(super) fn note_away(agents: &[AgentBody], job: &Job) {
     note!("'holdfast job show {id}' shows the job, 'holdfast job cancel {id}' ends it, 'holdfast agent list' the agents");
 }
 
-/// Follows a job to its end, across streams that break and a service that is away for a while.
+/// Follows a job to its end, or until somebody stops that: the job goes on then.
 pub(super) async fn until_over(at: &AtService, domain: DomainId, job: JobId, progress: Option<&JobProgress>) -> Outcome<Job> {
+    let cancel = cancel_on_signals();
+    let over = unless_cancelled(&cancel, until_over_or_away(at, domain, job, progress)).await;
+    over.map_err(|failure| match failure.exit {
+        Exit::Interrupted => {
+            let id = short(job);
+            Failure::new(Exit::Interrupted, "nobody waits for the job any more, and it goes on")
+                .with_hint(format!("'holdfast job follow {id}' waits for it again, 'holdfast job cancel {id}' ends it"))
+        }
+        _ => failure,
+    })
+}
+
+/// Follows it across streams that break and a service that is away for a while.
+async fn until_over_or_away(at: &AtService, domain: DomainId, job: JobId, progress: Option<&JobProgress>) -> Outcome<Job> {
     let mut away_since: Option<Instant> = None;
     loop {
         match follow(at, domain, job, progress).await {
@@ -86,13 +101,37 @@ async fn follow(at: &AtService, domain: DomainId, job: JobId, progress: Option<&
     let mut events = at.service.follow_job(domain, job).await?;
     while let Some(job) = events.next().await? {
         if let Some(progress) = progress {
-            progress.show(&job);
+            progress.show(&job, behind(at, &job).await.map(|first| words_behind(&first)).as_deref());
         }
         if job.state.is_over() {
             return Ok(Some(job));
         }
     }
     Ok(None)
+}
+
+/// The job that the machine's agent does before it takes this one, if this one waits for that.
+pub(super) async fn behind(at: &AtService, job: &Job) -> Option<Job> {
+    if job.state != JobState::Waiting || job.work.item().is_none() {
+        return None;
+    }
+    let query = JobsQuery { domain: Some(job.domain), state: Some(JobState::Running), ..JobsQuery::default() };
+    // Who may not know of other jobs waits without a word of them.
+    let running = at.service.jobs(&query).await.ok()?.jobs;
+    first_of(&running, job).cloned()
+}
+
+/// Of an item there is one job at a time, and of all that somebody asked for one.
+pub(super) fn first_of<'a>(running: &'a [Job], waiting: &Job) -> Option<&'a Job> {
+    let is_same_item = |job: &&Job| job.work.item() == waiting.work.item();
+    let mut running = running.iter().filter(|job| job.domain == waiting.domain && job.work.item().is_some());
+    running.clone().find(is_same_item).or_else(|| running.find(|job| job.origin == JobOrigin::Person))
+}
+
+/// Why a job waits behind another one.
+pub(super) fn words_behind(first: &Job) -> String {
+    let item = first.work.item().map(|item| format!(" of {item}")).unwrap_or_default();
+    format!("waits until the agent is done with job {} ({}{item})", short(first.job), first.work.kind().as_str())
 }
 
 /// Exits that failures of a followed job have in common with the command itself.

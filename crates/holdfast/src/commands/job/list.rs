@@ -1,6 +1,6 @@
 //! `holdfast job list`, `show`, `follow` and `cancel`
 
-use super::follow::{not_found, note_away, until_over};
+use super::follow::{first_of, not_found, note_away, until_over};
 use super::report::{exit_of, json_of, outcome, print, short, took};
 use crate::cli::Global;
 use crate::commands::at_service::{AtService, open_service};
@@ -94,6 +94,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         note!("no jobs");
         return Ok(Exit::Clean);
     }
+    let running = running(&at, &jobs).await;
     let mut table = Table::new(&["JOB", "WORK", "ITEM", "DOMAIN", "STATE", "STARTED", "TOOK", "OUTCOME"]);
     for job in &jobs {
         table.row(vec![
@@ -104,7 +105,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
             job.state.as_str().to_owned(),
             job.started_ms.map(terminal::local).unwrap_or_default(),
             took(job),
-            outcome(job),
+            outcome(job, first_of(&running, job).filter(|_| job.state == JobState::Waiting)),
         ]);
     }
     table.print();
@@ -112,6 +113,16 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         note!("there are more; --limit lists them");
     }
     Ok(Exit::Clean)
+}
+
+/// Jobs that run, if one of these may wait for them.
+async fn running(at: &AtService, listed: &[Job]) -> Vec<Job> {
+    if !listed.iter().any(|job| job.state == JobState::Waiting && job.work.item().is_some()) {
+        return Vec::new();
+    }
+    let query = JobsQuery { state: Some(JobState::Running), ..JobsQuery::default() };
+    // Without them it is less clear why a job waits, and no more.
+    jobs(at, query, LISTED_MAX).await.map(|(running, _)| running).unwrap_or_default()
 }
 
 /// As many jobs as are wanted, page by page, and whether there are more.

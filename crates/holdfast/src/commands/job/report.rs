@@ -1,5 +1,6 @@
 //! A job as users see it: one line, the whole of it, and its exit code.
 
+use super::follow::{behind, words_behind};
 use crate::cli::Global;
 use crate::commands::at_service::{AtService, span};
 use crate::failure::{Exit, Outcome};
@@ -25,8 +26,8 @@ pub(super) fn short(id: impl ToString) -> String {
     id.to_string()[..8].to_owned()
 }
 
-/// What came of it, in one line.
-pub(super) fn outcome(job: &Job) -> String {
+/// What came of it, in one line; of one that waits, perhaps behind which.
+pub(super) fn outcome(job: &Job, behind: Option<&Job>) -> String {
     let warnings = match job.warnings_count {
         0 => String::new(),
         1 => "; 1 warning".to_owned(),
@@ -36,52 +37,63 @@ pub(super) fn outcome(job: &Job) -> String {
         return format!("{}{warnings}", terminal::printable(problem.message.as_bytes()));
     }
     let text = match &job.result {
-        None => job.progress.as_ref().map_or_else(|| no_progress(job).to_owned(), progress),
+        None => match (&job.progress, behind) {
+            (Some(told), _) => progress(told),
+            (None, Some(first)) => words_behind(first),
+            (None, None) => no_progress(job).to_owned(),
+        },
         Some(JobResult::Backup(made)) => format!(
-            "point {}: {} files, {}; {} read, {} stored",
+            "point {}: {}, {}; {} read, {} stored",
             short(made.point),
-            made.files,
+            terminal::counted(made.files, "file", "files"),
             terminal::bytes(made.bytes),
             terminal::bytes(made.bytes_read),
             terminal::bytes(made.bytes_stored)
         ),
         Some(JobResult::Restore(receipt)) => format!(
-            "{} files, {} to {}; {} differences",
-            receipt.files,
+            "{}, {} to {}; {}",
+            terminal::counted(receipt.files, "file", "files"),
             terminal::bytes(receipt.bytes_written),
             terminal::printable(receipt.to.as_bytes()),
-            receipt.differences_count
+            terminal::counted(receipt.differences_count, "difference", "differences")
         ),
         Some(JobResult::Retention(done)) => {
-            let reviews =
-                if done.reviews > 0 { format!("; {} items wait for a person to look", done.reviews) } else { String::new() };
-            format!("{} items, {} points expired, {} purged{reviews}", done.items, done.expired, done.purged)
-        }
-        Some(JobResult::Collection(done)) => {
-            let freed = terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten));
-            let waits = match done.waiting_for_sessions {
+            let reviews = match done.reviews {
                 0 => String::new(),
-                sessions => {
-                    let backups =
-                        terminal::counted(sessions, "backup that began before it has", "backups that began before it have");
-                    format!("; {backups} not ended: a later collection frees the rest")
-                }
+                count => format!("; {} for a person to look", terminal::counted(count, "item waits", "items wait")),
             };
-            let spared = match done.bytes_spared {
-                0 => String::new(),
-                bytes => format!("; {} of interrupted backups spared until the next one", terminal::bytes(bytes)),
-            };
-            format!("{freed} freed, {} packs deleted, {} rewritten{waits}{spared}", done.packs_deleted, done.packs_rewritten)
+            let (items, expired) =
+                (terminal::counted(done.items, "item", "items"), terminal::counted(done.expired, "point", "points"));
+            format!("{items}, {expired} expired, {} purged{reviews}", done.purged)
         }
+        Some(JobResult::Collection(done)) => freed(done),
         Some(JobResult::Scrub(found)) => format!(
-            "{}; {} packs, {} read; {} mended",
+            "{}; {}, {} read; {} mended",
             if found.sound { "sound" } else { "DAMAGED" },
-            found.packs,
+            terminal::counted(found.packs, "pack", "packs"),
             terminal::bytes(found.bytes_read),
             found.mended
         ),
     };
     format!("{text}{warnings}")
+}
+
+/// What a collection freed, and what it left for a later one.
+fn freed(done: &api::CollectResult) -> String {
+    let bytes = terminal::bytes(done.bytes_deleted.saturating_sub(done.bytes_rewritten));
+    let waits = match done.waiting_for_sessions {
+        0 => String::new(),
+        sessions => {
+            let backups = terminal::counted(sessions, "backup that began before it has", "backups that began before it have");
+            format!("; {backups} not ended: a later collection frees the rest")
+        }
+    };
+    let spared = match done.bytes_spared {
+        0 => String::new(),
+        bytes => format!("; {} of interrupted backups spared until the next one", terminal::bytes(bytes)),
+    };
+    let packs = terminal::counted(done.packs_deleted, "pack", "packs");
+    format!("{bytes} freed, {packs} deleted, {} rewritten{waits}{spared}", done.packs_rewritten)
 }
 
 /// How far a job is that has told nothing of it yet.
@@ -136,7 +148,7 @@ pub(super) async fn print(global: &Global, at: &AtService, job: &Job, with_log: 
     if let Some(started) = job.started_ms {
         say!("started   {}, {}", terminal::local(started), took(job));
     }
-    let outcome = outcome(job);
+    let outcome = outcome(job, behind(at, job).await.as_ref());
     if !outcome.is_empty() {
         say!("outcome   {outcome}");
     }
@@ -156,10 +168,10 @@ fn print_receipt(receipt: &api::RestoreReceipt) {
     say!("receipt   point {}", receipt.point);
     say!("          to {}", terminal::printable(receipt.to.as_bytes()));
     say!(
-        "          {} files, {} directories, {} others, {} left as they were",
-        receipt.files,
-        receipt.directories,
-        receipt.others,
+        "          {}, {}, {}, {} left as they were",
+        terminal::counted(receipt.files, "file", "files"),
+        terminal::counted(receipt.directories, "directory", "directories"),
+        terminal::counted(receipt.others, "other", "others"),
         receipt.skipped
     );
     let time = Duration::from_millis(receipt.milliseconds);
@@ -169,8 +181,9 @@ fn print_receipt(receipt: &api::RestoreReceipt) {
         terminal::seconds(time),
         terminal::rate(receipt.bytes_written, time)
     );
-    say!("          {} blobs verified, {}", receipt.blobs_verified, terminal::bytes(receipt.bytes_verified));
-    say!("          {} differences", receipt.differences_count);
+    let blobs = terminal::counted(receipt.blobs_verified, "blob", "blobs");
+    say!("          {blobs} verified, {}", terminal::bytes(receipt.bytes_verified));
+    say!("          {}", terminal::counted(receipt.differences_count, "difference", "differences"));
 }
 
 fn print_log(log: &JobLog, with_log: bool) {
@@ -186,11 +199,16 @@ fn print_log(log: &JobLog, with_log: bool) {
     }
 }
 
+/// Kinds of warnings that are about no path, but about the item or its run.
+const ABOUT_THE_ITEM: [&str; 5] = ["scope_changed", "point_gone", "hook_failed", "not_remembered", "warnings_lost"];
+
 /// All of it is what an agent says.
 fn warning_text(warning: &JobWarning) -> String {
     let JobWarning { path, kind, detail, .. } = warning;
+    let is_about_item = matches!(path.as_str(), "" | "/") && ABOUT_THE_ITEM.contains(&kind.as_str());
+    let path = if is_about_item { String::new() } else { format!("{path}: ") };
     let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-    terminal::printable(format!("{path}: {kind}{detail}").as_bytes())
+    terminal::printable(format!("{path}{kind}{detail}").as_bytes())
 }
 
 fn origin(job: &Job) -> String {
@@ -209,13 +227,54 @@ fn origin(job: &Job) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::warning_text;
-    use api::JobWarning;
+    use super::{Job, JobOrigin, JobState, JobWarning, outcome, warning_text};
+    use crate::commands::job::follow::first_of;
 
     #[test]
     fn nothing_that_an_agent_says_of_a_warning_moves_the_cursor() {
         let word = || "\x1b[2J".to_owned();
         let text = warning_text(&JobWarning { path: word(), path_b64: None, kind: word(), detail: word() });
         assert_eq!(text, "\\u{1b}[2J: \\u{1b}[2J: \\u{1b}[2J");
+    }
+
+    #[test]
+    fn a_warning_about_an_item_names_no_path() {
+        let text = |kind: &str| {
+            warning_text(&JobWarning { path: "/".to_owned(), path_b64: None, kind: kind.to_owned(), detail: "why".to_owned() })
+        };
+        assert_eq!((text("scope_changed").as_str(), text("unreadable").as_str()), ("scope_changed: why", "/: unreadable: why"));
+    }
+
+    #[test]
+    fn a_job_that_waits_behind_another_one_says_which() {
+        let item = |name: &str| format::ItemName::new(name).unwrap();
+        let job = |id: u8, name: &str, state, origin| Job {
+            job: format::JobId([id; 16]),
+            domain: format::DomainId([7; 16]),
+            work: api::Work::Backup { item: item(name), reread: false },
+            origin,
+            state,
+            fence: 0,
+            attempt: 1,
+            cancelling: false,
+            created_ms: 0,
+            started_ms: None,
+            ended_ms: None,
+            progress: None,
+            warnings_count: 0,
+            result: None,
+            problem: None,
+        };
+        let scheduled = JobOrigin::Schedule { slot_ms: 0, missed: 0 };
+        let running = [
+            job(1, "other", JobState::Running, scheduled.clone()),
+            job(2, "asked", JobState::Running, JobOrigin::Person),
+            job(3, "files", JobState::Running, scheduled),
+        ];
+        let waiting = |name: &str| job(9, name, JobState::Waiting, JobOrigin::Person);
+        let text = |name: &str| outcome(&waiting(name), first_of(&running, &waiting(name)));
+        assert_eq!(text("files"), "waits until the agent is done with job 03030303 (backup of files)");
+        assert_eq!(text("third"), "waits until the agent is done with job 02020202 (backup of asked)");
+        assert_eq!(outcome(&waiting("files"), first_of(&[], &waiting("files"))), "waits for the machine's agent");
     }
 }

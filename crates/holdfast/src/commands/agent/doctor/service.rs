@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::failure::Failure;
-use crate::local::Protector;
+use crate::local::{LET_IN_AGAIN, Protector};
 use crate::terminal;
 use agent::Trust;
 use api::{AgentHello, Scope, ServiceVault};
@@ -86,8 +86,7 @@ async fn token(findings: &mut Findings, protector: &Protector, client: &ServiceV
         Err(error) => {
             let denied = error.kind() == ErrorKind::Denied;
             let failure = Failure::from(error);
-            let hint = "it was ended, the agent was retired, or the service lost its database: 'holdfast agent enroll --again' for the last";
-            findings.failed("token", &if denied { failure.with_hint(hint) } else { failure });
+            findings.failed("token", &if denied { failure.with_hint(LET_IN_AGAIN) } else { failure });
             false
         }
     }
@@ -133,7 +132,10 @@ async fn clock(findings: &mut Findings, protector: &Protector, client: &ServiceV
                     findings.look("clock", format!("{off} {side} the service's: runs start at the wrong time"), mend);
                 }
             }
-            findings.well("commands", format!("the stream of commands works; {} jobs wait", notice.waiting));
+            findings.well(
+                "commands",
+                format!("the stream of commands works; {}", terminal::counted(notice.waiting, "job waits", "jobs wait")),
+            );
         }
         Ok(Ok(None)) | Err(_) => {
             let mend = "does something between this machine and the service hold answers back, or end long ones?";
