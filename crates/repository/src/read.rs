@@ -154,7 +154,8 @@ impl Inner {
         }
         let mut transaction = self.ledger.begin().await?;
         for (pack, rows) in news {
-            if transaction.pack_state(self.domain, pack).await? != Some(PackState::Proven) {
+            let state = transaction.pack_alone(self.domain, pack).await?.map(|row| row.state);
+            if state != Some(PackState::Proven) {
                 continue; // rewritten meanwhile
             }
             for row in rows {

@@ -151,8 +151,8 @@ impl Inner {
     async fn still_valid(&self, transaction: &mut dyn Transaction, rewritten: Vec<Rewritten>) -> Outcome<Vec<Rewritten>> {
         let mut valid = Vec::with_capacity(rewritten.len());
         for pack in rewritten {
-            let new = transaction.pack_state(self.domain, pack.new.name).await?;
-            let old = transaction.pack_state(self.domain, pack.old.name).await?;
+            let new = transaction.pack_alone(self.domain, pack.new.name).await?.map(|row| row.state);
+            let old = transaction.pack_alone(self.domain, pack.old.name).await?.map(|row| row.state);
             let is_valid = new == Some(PackState::Issued) && old == Some(pack.old.state);
             if is_valid || sabotaged(Sabotage::DeletedPacksAreSwappedIn) {
                 valid.push(pack);

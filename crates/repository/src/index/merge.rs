@@ -264,7 +264,7 @@ impl Inner {
     ) -> Outcome<u64> {
         let mut moved = 0;
         for name in packs {
-            let row = transaction.pack(self.domain, *name).await?;
+            let row = transaction.pack_alone(self.domain, *name).await?;
             let row = row.filter(|row| matches!(row.state, PackState::Registered | PackState::Proven));
             if let Some(row) = row.filter(|row| row.segment.is_some_and(|id| small.contains(&id))) {
                 transaction.update_pack(&PackRow { segment: Some(segment), ..row }).await?;

@@ -10,7 +10,7 @@ use super::files::SegmentBytes;
 use super::merge::{Replaced, cannot_merge, to_merge};
 use crate::fault::Outcome;
 use crate::heavy::compute;
-use crate::ledger::PackRow;
+use crate::ledger::PackState;
 use crate::repository::Inner;
 use crate::simulated::in_tests;
 use crate::view::SessionView;
@@ -66,8 +66,9 @@ impl Inner {
         let mut transaction = self.ledger.begin().await?;
         let mut tails = Vec::new();
         for (name, table) in view.own_tails() {
-            let row = transaction.pack(self.domain, name).await?.filter(|row| row.footer.is_some());
-            tails.extend(row.map(|row| (PackRow { footer: None, ..row }, table)));
+            let row = transaction.pack_alone(self.domain, name).await?;
+            let row = row.filter(|row| row.segment.is_none() && matches!(row.state, PackState::Registered | PackState::Proven));
+            tails.extend(row.map(|row| (row, table)));
         }
         let merged = self.merge_rows(transaction.as_mut(), tails).await?;
         transaction.commit().await?;
@@ -86,7 +87,7 @@ impl Inner {
         let gone = &known.segments - &there;
         let mut holders = BTreeSet::new();
         for name in known.tails.into_iter().chain(view.own_packs_in(&gone)) {
-            holders.extend(transaction.pack(self.domain, name).await?.and_then(|row| row.segment));
+            holders.extend(transaction.pack_alone(self.domain, name).await?.and_then(|row| row.segment));
         }
         drop(transaction);
         let tables = holders.into_iter().map(|segment| Ok((segment, compute(|| self.cache.segment(&self.files, segment))?)));

@@ -22,6 +22,8 @@ pub(crate) struct Tail {
     pub(crate) footer: Footer,
     /// The leading bytes of the ids as numbers: they stand closer together than the entries.
     prefixes: Vec<u64>,
+    /// Bytes that both take in memory.
+    bytes: usize,
 }
 
 /// An entry of a table.
@@ -71,7 +73,9 @@ impl Table {
     /// One pack that no segment covers.
     pub(crate) fn tail(footer: Footer) -> Self {
         let prefixes = footer.entries.iter().map(|entry| prefix(&entry.id)).collect();
-        Self::Tail(Tail { footer, prefixes })
+        let entry = |entry: &FooterEntry| size_of::<FooterEntry>() + size_of::<u64>() + size_of_val(entry.links.as_slice());
+        let bytes = footer.entries.iter().map(entry).sum();
+        Self::Tail(Tail { footer, prefixes, bytes })
     }
 
     /// The segment that it is.
@@ -92,8 +96,10 @@ impl Table {
 
     /// Bytes that it takes in memory, which a segment does not.
     pub(crate) fn tail_bytes(&self) -> usize {
-        let entry = |entry: &FooterEntry| size_of::<FooterEntry>() + size_of::<u64>() + size_of_val(entry.links.as_slice());
-        self.tail_footer().map_or(0, |footer| footer.entries.iter().map(entry).sum())
+        match self {
+            Self::Segment(_) => 0,
+            Self::Tail(tail) => tail.bytes,
+        }
     }
 
     /// Names of its packs.

@@ -308,8 +308,8 @@ impl Transaction for MemoryTransaction {
         Ok(self.views.packs.get(&(domain, pack)))
     }
 
-    async fn pack_state(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackState>> {
-        Ok(self.views.packs.get(&(domain, pack)).map(|row| row.state))
+    async fn pack_alone(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackRow>> {
+        Ok(self.views.packs.get(&(domain, pack)).map(|row| PackRow { footer: None, ..row }))
     }
 
     async fn put_pack(&mut self, row: &PackRow) -> LedgerResult<()> {

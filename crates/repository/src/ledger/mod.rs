@@ -86,8 +86,8 @@ pub trait Transaction: Send {
 
     /// One pack, with its footer if that is still here.
     async fn pack(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackRow>>;
-    /// State of one pack: without its footer, which may be large.
-    async fn pack_state(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackState>>;
+    /// One pack, its footer left out (`footer` is `None`), which may be large.
+    async fn pack_alone(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackRow>>;
     /// Inserts or replaces one, footer included.
     async fn put_pack(&mut self, row: &PackRow) -> LedgerResult<()>;
     /// Replaces everything of a pack's row but its footer.

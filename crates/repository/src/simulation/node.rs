@@ -207,7 +207,7 @@ macro_rules! pass_on {
 }
 
 use crate::ledger::{
-    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PackState, PointRow, SegmentRow, SessionRow,
+    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, PackRow, PointRow, SegmentRow, SessionRow,
     SessionState,
 };
 use bytes::Bytes;
@@ -222,7 +222,7 @@ pass_on! {
     sessions(domain: DomainId, state: SessionState) -> Vec<SessionRow>;
     remove_session(domain: DomainId, session: SessionId) -> ();
     pack(domain: DomainId, pack: PackName) -> Option<PackRow>;
-    pack_state(domain: DomainId, pack: PackName) -> Option<PackState>;
+    pack_alone(domain: DomainId, pack: PackName) -> Option<PackRow>;
     put_pack(row: &PackRow) -> ();
     update_pack(row: &PackRow) -> ();
     move_packs(domain: DomainId, from: &BTreeSet<u64>, to: u64) -> u64;

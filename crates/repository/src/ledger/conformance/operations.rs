@@ -126,7 +126,7 @@ pub(in crate::ledger) async fn answers(transaction: &mut dyn Transaction) -> Vec
         for key in 0..KEYS {
             ask!(session(domain, session_id(key)));
             ask!(pack(domain, pack_name(key)));
-            ask!(pack_state(domain, pack_name(key)));
+            ask!(pack_alone(domain, pack_name(key)));
             ask!(packs_of_session(domain, session_id(key)));
             ask!(point(domain, point_id(key)));
             ask!(points_of_item(domain, &item(key)));

@@ -5,8 +5,8 @@ use super::connection::failed;
 use super::{IDLE_READERS_MAX, Shared, statements as sql};
 use crate::ledger::bounds::{Refusal, ascending, integer};
 use crate::ledger::{
-    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, LedgerError, LedgerResult, PackRow, PackState,
-    PointRow, SegmentRow, SessionRow, SessionState, Transaction,
+    CondemnedRow, DamageRow, DomainRow, HeadRow, JournalRow, JournalState, LedgerError, LedgerResult, PackRow, PointRow,
+    SegmentRow, SessionRow, SessionState, Transaction,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -218,10 +218,8 @@ impl Transaction for SqliteTransaction {
         self.one("read a pack", query(sql::PACK).bind(&domain.0[..]).bind(&pack.0[..])).await
     }
 
-    async fn pack_state(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackState>> {
-        let statement = query(sql::PACK_ALONE).bind(&domain.0[..]).bind(&pack.0[..]);
-        let row: Option<PackRow> = self.one("read a pack", statement).await?;
-        Ok(row.map(|row| row.state))
+    async fn pack_alone(&mut self, domain: DomainId, pack: PackName) -> LedgerResult<Option<PackRow>> {
+        self.one("read a pack", query(sql::PACK_ALONE).bind(&domain.0[..]).bind(&pack.0[..])).await
     }
 
     async fn put_pack(&mut self, row: &PackRow) -> LedgerResult<()> {
