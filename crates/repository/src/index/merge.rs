@@ -24,8 +24,10 @@ use std::sync::Arc;
 const TAILS_MAX: usize = in_tests(6, 64);
 /// The same of bytes of their footers.
 const TAILS_BYTES_MAX: usize = in_tests(600, 32 << 20);
-/// Segments that are left before the smaller ones are merged.
+/// Segments that are left before the smaller ones are merged, while somebody waits for a commit.
 const SEGMENTS_MAX: usize = in_tests(3, 12);
+/// The same for a collection: its markings look for each link in each of them.
+const MARKED_SEGMENTS_MAX: usize = in_tests(3, 4);
 /// Entries that are merged while somebody waits for a commit: less than a second's work. Larger merges are left to collections.
 const WAITED_FOR_ENTRIES_MAX: u64 = 1 << 20;
 /// A pack counts as so many entries at least, since its row is written anew.
@@ -37,7 +39,7 @@ impl Inner {
     /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much.
     pub(crate) async fn merge_some(&self) -> Outcome<()> {
         self.merge_some_tails().await?;
-        self.merge_segments(WAITED_FOR_ENTRIES_MAX).await?;
+        self.merge_segments(SEGMENTS_MAX, WAITED_FOR_ENTRIES_MAX).await?;
         Ok(())
     }
 
@@ -46,7 +48,7 @@ impl Inner {
         self.merge_tails(0).await?;
         for _ in 0..MERGES_MAX {
             // One of two small ones may be large enough for the next.
-            if !self.merge_segments(u64::MAX).await? {
+            if !self.merge_segments(MARKED_SEGMENTS_MAX, u64::MAX).await? {
                 break;
             }
         }
@@ -150,14 +152,14 @@ impl Inner {
     /// Merges the smaller segments, packs that are gone left out. The file is made while others write to the ledger; in one
     /// transaction it then takes the place of the segments that it was made of, if they are still there. False if there was nothing to merge
     /// or it came to nothing.
-    async fn merge_segments(&self, entries_max: u64) -> Outcome<bool> {
+    async fn merge_segments(&self, most: usize, entries_max: u64) -> Outcome<bool> {
         let mut transaction = self.ledger.snapshot().await?;
-        if to_merge(sizes(&transaction.segments(self.domain).await?), SEGMENTS_MAX, entries_max).is_empty() {
+        if to_merge(sizes(&transaction.segments(self.domain).await?), most, entries_max).is_empty() {
             return Ok(false);
         }
         drop(transaction);
         let (mut transaction, index) = self.snapshot_with_index().await?;
-        let small = to_merge(sizes(&transaction.segments(self.domain).await?), SEGMENTS_MAX, entries_max);
+        let small = to_merge(sizes(&transaction.segments(self.domain).await?), most, entries_max);
         let Some(domain) = transaction.domain(self.domain).await? else { return Ok(false) };
         drop(transaction);
         let bytes = segments_of(&index, &small).iter().map(|segment| segment.bytes().as_ref().len() as u64).sum();
