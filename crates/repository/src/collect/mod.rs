@@ -66,7 +66,10 @@ impl Inner {
         }
         self.condemn(&mut report, progress).await?;
         self.sweep(options, &mut report, progress).await?;
-        let merged = self.merge_all().await;
+        let merged = match self.merge_all().await {
+            Ok(()) => self.remove_left_files().await,
+            failed => failed,
+        };
         // Packs went, whatever became of the merge.
         self.forget_index();
         if let Err(fault) = merged {

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 /// Packs whose rows are swapped in one transaction.
 const SWAP_PACKS: usize = in_tests(2, 16);
 /// The same of bytes of their footers, which wait in memory for it.
-const SWAP_FOOTER_BYTES: usize = 32 << 20;
+const SWAP_FOOTER_BYTES: usize = in_tests(400, 32 << 20);
 
 /// A pack that was written anew and waits for the swap.
 struct Rewritten {

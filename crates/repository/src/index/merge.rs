@@ -43,7 +43,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Merges all tails, and segments as there are too many, and removes files that no segment has.
+    /// Merges all tails, and segments as there are too many.
     pub(crate) async fn merge_all(&self) -> Outcome<()> {
         self.merge_tails(0).await?;
         for _ in 0..MERGES_MAX {
@@ -52,7 +52,7 @@ impl Inner {
                 break;
             }
         }
-        self.remove_left_files().await
+        Ok(())
     }
 
     /// Merges tails, if there are many.
@@ -62,7 +62,7 @@ impl Inner {
 
     /// Removes files of segments that were replaced by a process that died before it removed them. In a transaction, since a file is there
     /// before the row that names it.
-    async fn remove_left_files(&self) -> Outcome<()> {
+    pub(crate) async fn remove_left_files(&self) -> Outcome<()> {
         let Some(domain) = self.ledger.snapshot().await?.domain(self.domain).await? else { return Ok(()) };
         self.fence(domain.incarnation).await?;
         let mut transaction = self.ledger.begin().await?;

@@ -361,15 +361,13 @@ impl TreeTarget for RestoreTarget {
 
 /// Whether what is made in a destination may be made elsewhere in it: nothing is in it yet from which other things might be inherited.
 fn may_have_nursery(destination: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut is_empty = true;
-    match platform::open_directory(destination, b".") {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(false),
-        listed => platform::list_names(listed?.as_fd(), |_| {
-            is_empty = false;
-            Ok(())
-        })?,
+    let listed = platform::open_directory(destination, b".");
+    // The first name ends it.
+    match listed.and_then(|listed| platform::list_names(listed.as_fd(), |_| Err(ErrorKind::DirectoryNotEmpty.into()))) {
+        Ok(()) => Ok(!platform::has_default_acl(destination)),
+        Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::PermissionDenied) => Ok(false),
+        Err(error) => Err(error),
     }
-    Ok(is_empty && !platform::has_default_acl(destination))
 }
 
 fn in_the_way(stat: &Stat) -> io::Error {
