@@ -5,6 +5,11 @@
 
 use crate::items::FileScope;
 
+/// Braces within braces, at most: what compiles a pattern does not go deeper than some 250.
+const BRACES_MAX: usize = 100;
+/// Bytes of all patterns of an item together, at most: compiled together they take some hundred times as many, of ten megabytes.
+const BYTES_MAX: usize = 64 << 10;
+
 impl FileScope {
     /// Fails with the first pattern that no agent could use, and why.
     pub fn check_patterns(&self) -> Result<(), String> {
@@ -16,6 +21,10 @@ impl FileScope {
         });
         for (line, checked) in excludes.chain(includes) {
             checked.map_err(|why| format!("malformed pattern {line:?}: {why}"))?;
+        }
+        let bytes: usize = self.excludes.iter().chain(&self.includes).map(String::len).sum();
+        if bytes > BYTES_MAX {
+            return Err(format!("the patterns are {bytes} bytes together, and an item may have {BYTES_MAX}"));
         }
         Ok(())
     }
@@ -46,6 +55,7 @@ fn check_glob(glob: &str) -> Result<(), &'static str> {
     while let Some(character) = characters.next() {
         match character {
             '[' => check_class(&mut characters)?,
+            '{' if open == BRACES_MAX => return Err("it has too many braces within braces"),
             '{' => open += 1,
             '}' => open = open.checked_sub(1).ok_or("a '}' has no '{' before it")?,
             '\\' => drop(characters.next().ok_or("nothing follows the '\\' at its end")?),
@@ -99,5 +109,11 @@ mod tests {
             assert!(refused.contains(why) && refused.contains("malformed pattern"), "{exclude}: {refused}");
         }
         assert!(check(&[], &["["]).is_err() && check(&[], &["!a"]).is_err());
+        let nested = |depth: usize| ["{".repeat(depth), "a".to_owned(), "}".repeat(depth)].concat();
+        check(&[&nested(BRACES_MAX)], &[]).unwrap();
+        assert!(check(&[&nested(BRACES_MAX + 1)], &[]).unwrap_err().contains("within braces"));
+        let long = "x".repeat(4000);
+        check(&[long.as_str(); 16], &[]).unwrap();
+        assert!(check(&[long.as_str(); 17], &[]).unwrap_err().contains("together"));
     }
 }

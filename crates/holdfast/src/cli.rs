@@ -46,16 +46,17 @@ fn is_written(matches: &ArgMatches, option: &str) -> bool {
 
 /// The error's usage line is that of the command: left alone, it names as required what the environment says.
 fn with_usage_of_command(mut error: clap::Error) -> clap::Error {
-    if error.get(ContextKind::Usage).is_none() {
-        return error;
-    }
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return error };
+    let usage = usage.to_string();
     let mut root = Cli::command();
     root.build();
     let mut command = &mut root;
-    for word in std::env::args_os().skip(1) {
-        if command.find_subcommand(&word).is_some() {
-            command = command.find_subcommand_mut(&word).expect("it was found just now");
+    // "Usage: holdfast", the words of the command, and what it takes.
+    for word in usage.split_whitespace().skip(2) {
+        if command.find_subcommand(word).is_none() {
+            break;
         }
+        command = command.find_subcommand_mut(word).expect("it was found just now");
     }
     error.insert(ContextKind::Usage, ContextValue::StyledStr(command.render_usage()));
     error

@@ -9,6 +9,7 @@ use crate::view::OwnTables;
 use format::blob::BlobKind;
 use format::{BlobId, PackName};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Links that are looked up together, at least while there are more.
 const LINKS_TOGETHER: usize = in_tests(8, 128 << 10);
@@ -102,23 +103,33 @@ impl<V: Fn(&[BlobId]) -> Vec<bool>> Proof<'_, V> {
     }
 }
 
-/// A bit for each blob that the session sent.
-struct Bits(Vec<Vec<u64>>);
+/// A bit for each blob that the session sent: of each table, runs of ordinals and their bits.
+struct Bits(Vec<Vec<(Range<u32>, Vec<u64>)>>);
 
 impl Bits {
     fn of(own: &OwnTables) -> Self {
-        Self(own.lengths().map(|entries| vec![0; entries.div_ceil(64)]).collect())
+        let bits = |run: Range<u32>| (run.clone(), vec![0; run.len().div_ceil(64)]);
+        Self(own.ordinals().map(|runs| runs.into_iter().map(bits).collect()).collect())
+    }
+
+    /// In which word a bit is, and where.
+    fn place(&self, slot: Slot) -> (usize, usize, u32) {
+        let run = self.0[slot.table as usize].partition_point(|(run, _)| run.end <= slot.ordinal);
+        let bit = slot.ordinal - self.0[slot.table as usize][run].0.start;
+        (run, bit as usize / 64, bit % 64)
     }
 
     fn has(&self, slot: Slot) -> bool {
-        self.0[slot.table as usize][slot.ordinal as usize / 64] >> (slot.ordinal % 64) & 1 == 1
+        let (run, word, bit) = self.place(slot);
+        self.0[slot.table as usize][run].1[word] >> bit & 1 == 1
     }
 
     /// True if it was not set before.
     fn set(&mut self, slot: Slot) -> bool {
-        let word = &mut self.0[slot.table as usize][slot.ordinal as usize / 64];
+        let (run, word, bit) = self.place(slot);
+        let word = &mut self.0[slot.table as usize][run].1[word];
         let before = *word;
-        *word |= 1 << (slot.ordinal % 64);
+        *word |= 1 << bit;
         *word != before
     }
 }
@@ -126,8 +137,9 @@ impl Bits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{Index, Table, samples};
+    use crate::index::{Index, SegmentFiles, Table, samples};
     use crate::view::SessionView;
+    use format::pack::Footer;
     use std::cell::Cell;
     use std::sync::Arc;
 
@@ -159,6 +171,30 @@ mod tests {
         assert_eq!(unreached(id(1)), in_pack(&[2]));
         assert_eq!(unreached(id(2)), in_pack(&[0, 2]));
         assert_eq!(unreached(id(7)), in_pack(&[0, 1, 2]));
+    }
+
+    #[test]
+    fn what_is_remembered_does_not_grow_with_packs_of_others_that_were_merged_with_the_sessions() {
+        let rows = [1, 2, 3].map(|number| samples::pack_row(number, 100));
+        let ids = |number: u32| -> Vec<BlobId> { (0..100).map(|each| id(number * 1000 + each)).collect() };
+        let footers: Vec<Footer> = (1..).zip(&rows).map(|(number, row)| samples::footer(row, &ids(number))).collect();
+        let files = SegmentFiles::Memory(Arc::default());
+        let packs: Vec<(u64, u64, &Footer)> = (1..).zip(&footers).map(|(number, footer)| (number, 1, footer)).collect();
+        files.store(1, &format::segment::build(&packs).unwrap()).unwrap();
+        let table = Arc::new(Table::Segment(format::segment::Segment::open(files.open(1).unwrap()).unwrap()));
+        let view = SessionView::new(Index::default());
+        let is_own: Vec<bool> = table.pack_names().iter().map(|name| *name != rows[1].name).collect();
+        view.add_merged(1, table, is_own);
+        let own = view.own_tables();
+        let mut bits = Bits::of(&own);
+        assert_eq!(bits.0.iter().flatten().map(|(run, words)| (run.len(), words.len())).collect::<Vec<_>>(), [(100, 2); 2]);
+        let wanted = [ids(1), ids(3)].concat();
+        let (mut found, mut set) = (0, 0);
+        own.find_batch(&wanted, |_, slot, _| {
+            found += 1;
+            set += usize::from(!bits.has(slot) && bits.set(slot) && bits.has(slot) && !bits.set(slot));
+        });
+        assert_eq!((found, set), (200, 200), "each blob has a bit of its own");
     }
 
     #[test]

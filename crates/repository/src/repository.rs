@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) views: Mutex<HashMap<SessionId, Arc<SessionView>>>,
     /// The index that readers use, until it turns out to be old.
     pub(crate) current: Mutex<Option<Arc<Index>>>,
+    /// Held while segments are merged: two merges of the same ones would be one in vain.
+    pub(crate) merging: tokio::sync::Mutex<()>,
     /// A successor has claimed the domain.
     pub(crate) fenced: AtomicBool,
 }
@@ -58,6 +60,7 @@ impl Repository {
             cache: TableCache::default(),
             views: Mutex::default(),
             current: Mutex::default(),
+            merging: tokio::sync::Mutex::default(),
             fenced: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }

@@ -203,6 +203,15 @@ impl OwnTable {
         self.packs().map(|(_, name)| name)
     }
 
+    fn ordinals(&self) -> Vec<Range<u32>> {
+        if self.own.is_none() {
+            return vec![0..self.table.len() as u32];
+        }
+        let mut ordinals: Vec<Range<u32>> = self.packs().map(|(pack, _)| self.table.ordinals(pack)).collect();
+        ordinals.sort_unstable_by_key(|range| range.start);
+        ordinals
+    }
+
     /// Places and names of the session's packs.
     fn packs(&self) -> impl Iterator<Item = (u32, PackName)> {
         (0..).zip(self.table.pack_names()).filter(|(pack, _)| self.is_own(*pack))
@@ -236,9 +245,9 @@ impl OwnTables {
         self.0.iter().flat_map(OwnTable::names).collect()
     }
 
-    /// Entries of the tables, with those of others in them.
-    pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().map(|own| own.table.len())
+    /// Of each table the ordinals of the session's blobs, in order.
+    pub(crate) fn ordinals(&self) -> impl Iterator<Item = Vec<Range<u32>>> {
+        self.0.iter().map(OwnTable::ordinals)
     }
 
     /// Calls `found` with an id's place in `ids`, which are sorted, and with slot and kind of each of its copies, one table after the other.
@@ -310,7 +319,7 @@ mod tests {
         // And once more.
         assert_eq!(view.own_packs_in(&BTreeSet::from([8])).len(), 3);
         view.follow(&BTreeSet::from([8]), vec![(9, segment(&[1, 2, 3, 50, 51]))]);
-        assert_eq!((names(&view), view.own_tables().lengths().count()), (vec![1, 2, 3], 1));
+        assert_eq!((names(&view), view.own_tables().ordinals().count()), (vec![1, 2, 3], 1));
     }
 
     #[test]
@@ -332,12 +341,12 @@ mod tests {
         // The database had it already when this one asked.
         view.follow(&(&known.segments - &BTreeSet::from([7, 8])), vec![(8, segment(&[3]))]);
         assert_eq!(view.own_segments().into_keys().collect::<Vec<_>>(), [7, 8]);
-        assert_eq!(view.own_tables().lengths().count(), 2);
+        assert_eq!(view.own_tables().ordinals().count(), 2);
         // The other way round: found before it was told.
         let view = self::view(&[1]);
         view.follow(&BTreeSet::new(), vec![(5, segment(&[1]))]);
         view.merge_own(5, segment(&[1]));
-        assert_eq!((view.own_segments().len(), view.own_tables().lengths().count()), (1, 1));
+        assert_eq!((view.own_segments().len(), view.own_tables().ordinals().count()), (1, 1));
     }
 
     #[test]

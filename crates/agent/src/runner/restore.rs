@@ -7,7 +7,7 @@ use api::limits::{SCOPE_LINE_BYTES_MAX, SCOPE_LINES_MAX};
 use api::{Overwriting, RestoreReceipt, RestoreWork};
 use contract::{Domain, PointFilter, PointInfo, Vault};
 use engine::ReadKeys;
-use engine::restore::{self, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
+use engine::restore::{self, AbsentRequest, RestoreOptions, RestoreReport, RestoreRequest, Troubles};
 use engine::target::Overwrite;
 use format::PointId;
 use std::path::Path;
@@ -15,6 +15,10 @@ use std::sync::Arc;
 use std::time::Instant;
 use workloads::WorkloadError;
 use workloads::files::{RestoreOptions as TargetOptions, RestoreTarget};
+
+const NOT_IN_THE_POINT: &str = "not_in_the_point";
+const NO_SUCH_PATH: &str = "the point has no such path";
+const HINT_AT_LISTS: &str = "'holdfast ls' lists what is in a point, 'holdfast find' finds a name in all of them";
 
 pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Trouble> {
     let started = Instant::now();
@@ -36,17 +40,28 @@ pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Tr
     let domain = client.domain(agent.domain).await?;
     let point = find(domain.as_ref(), work).await?;
     doing.check()?;
+    let keys = ReadKeys::new(secret, agent.domain);
+    let paths: Vec<Vec<u8>> = work.paths.iter().map(|path| tree_path(path)).collect();
+    let looked_for = AbsentRequest {
+        domain: domain.clone(),
+        descriptor: descriptor.clone(),
+        keys: keys.clone(),
+        point: point.clone(),
+        paths: paths.clone(),
+        cancel: doing.control.cancel.clone(),
+    };
+    refuse_nothing(doing, looked_for).await?;
     let destination = destination(doing, work)?;
     doing.record.say(format!("restoring point {} to '{}'", point.id, destination.name.display()));
     let target = target(doing, work, &destination).await?;
     let request = RestoreRequest {
         domain,
         descriptor,
-        keys: ReadKeys::new(secret, agent.domain),
+        keys,
         point,
         target: Arc::new(target),
         options: RestoreOptions {
-            paths: work.paths.iter().map(|path| tree_path(path)).collect(),
+            paths,
             strip: work.strip as usize,
             resume: doing.task == Task::GoOn,
             ..RestoreOptions::default()
@@ -58,6 +73,20 @@ pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Tr
     let report = restore::run(request).await?;
     let receipt = receipt(work.point, &destination.name, &report, started);
     Ok(tell(doing, &report, receipt))
+}
+
+/// Refuses a restore of paths none of which the point has, before anything is made for it.
+async fn refuse_nothing(doing: &Doing, request: AbsentRequest) -> Result<(), Trouble> {
+    let wanted = request.paths.len();
+    if wanted == 0 {
+        return Ok(());
+    }
+    let absent = restore::absent(request).await?;
+    if absent.len() < wanted {
+        return Ok(());
+    }
+    absent.iter().for_each(|path| doing.record.warn(path, NOT_IN_THE_POINT, NO_SUCH_PATH));
+    Err(Trouble::new(TroubleKind::Failed, "the point has none of the paths that are wanted").with_hint(HINT_AT_LISTS))
 }
 
 async fn find(domain: &dyn Domain, work: &RestoreWork) -> Result<PointInfo, Trouble> {
@@ -142,7 +171,7 @@ fn tell(doing: &Doing, report: &RestoreReport, receipt: RestoreReceipt) -> Outco
         doing.record.warn_more(troubles.count.saturating_sub(troubles.first.len() as u64));
     }
     for path in &report.not_found {
-        doing.record.warn(path, "not_in_the_point", "the point has no such path");
+        doing.record.warn(path, NOT_IN_THE_POINT, NO_SUCH_PATH);
     }
     if report.resumed > 0 {
         doing.record.say(format!("{} entries were finished before the agent was interrupted", report.resumed));
@@ -163,7 +192,7 @@ fn hint(report: &RestoreReport) -> &'static str {
     } else if report.failed.count > 0 {
         "what cannot be written: look at the agent's rights and the room there"
     } else {
-        "'holdfast ls' lists what is in a point, 'holdfast find' finds a name in all of them"
+        HINT_AT_LISTS
     }
 }
 

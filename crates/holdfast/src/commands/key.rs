@@ -3,13 +3,14 @@
 use crate::cli::Global;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::local::{
-    Login, Opened, VaultPlace, WriteOnly, exists, new_passphrase, open_keyless, open_with_keys, secret_bytes, write_private,
+    Login, Opened, TestedSecret, VaultPlace, WriteOnly, exists, new_passphrase, open_keyless, open_with_keys, secret_bytes,
+    write_private,
 };
 use crate::terminal::{self, Json, Table, note, say};
 use api::{JobState, JobsQuery, Scope};
 use clap::{Args, Subcommand};
 use contract::ErrorKind;
-use format::descriptor::{Certificate, Descriptor, Recipient};
+use format::descriptor::{Certificate, Descriptor, DomainEntry, Recipient};
 use format::{AgentKey, DomainId, ItemName, limits};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
@@ -30,9 +31,9 @@ pub(crate) enum Command {
     List,
     /// Test that a secret opens the vault, and changes nothing.
     ///
-    /// Takes the secret as every command does that needs one: --recovery-kit, --recipient-key, or the passphrase. Exit code 0 if it opens
-    /// the vault and every domain in it, 3 if a domain is sealed to somebody else, 6 if it opens nothing. Do it before you need it; then
-    /// restore something.
+    /// Takes the secret as every command does that needs one: --recovery-kit, --recipient-key, or the passphrase, which is tried on this
+    /// machine's wrap and on the vault's. Exit code 0 if it opens the vault and every domain in it, 3 if a domain is sealed to somebody else
+    /// or one of two wraps does not open, 6 if it opens nothing. Do it before you need it; then restore something.
     Test,
     WriteOnly(WriteOnlyArguments),
     Retire(RetireArguments),
@@ -198,25 +199,47 @@ async fn kit(global: &Global, arguments: KitArguments) -> Outcome<Exit> {
 
 async fn test(global: &Global) -> Outcome<Exit> {
     let opened = open_keyless(global).await?;
-    let (seed, secret) = opened.proven_seed(global).await?;
-    let sealed: BTreeSet<DomainId> = seed.unopened(&opened.descriptor).into_iter().collect();
-    let opens = opened.descriptor.domains.len().saturating_sub(sealed.len());
+    let tested = opened.test_secret(global).await?;
+    let opens = |entry: &&DomainEntry| tested.seed.domain_secret(entry).is_ok();
+    let (opened_domains, sealed): (Vec<_>, Vec<_>) = opened.descriptor.domains.iter().partition(opens);
     if global.json {
         let mut json = Json::new("key");
-        json.set("secret", secret);
+        json.set("secret", tested.secret);
         json.set("vault", opened.descriptor.vault.to_string());
         json.set("owner_fingerprint", opened.descriptor.owner.fingerprint());
-        json.set("domains_opened", opens);
-        json.set("domains_not_opened", sealed.iter().map(ToString::to_string).collect::<Vec<_>>());
+        json.set("domains_opened", opened_domains.len());
+        json.set("domains_not_opened", sealed.iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>());
+        json.set("opens_wrap_on_machine", tested.machine);
+        json.set("opens_wrap_in_vault", tested.vault);
         json.print();
     } else {
-        let domains = terminal::counted(opens as u64, "domain", "domains");
-        say!("the {secret} opens vault {}: {domains}", opened.descriptor.vault);
-        for domain in &sealed {
-            note!("warning: the enrolled domain {domain} is sealed to somebody else: 'holdfast key list' lists who writes there");
+        let domains = terminal::counted(opened_domains.len() as u64, "domain", "domains");
+        say!("the {} opens vault {}: {domains}", tested.secret, opened.descriptor.vault);
+        for DomainEntry { id, .. } in &sealed {
+            note!("warning: the domain {id} is sealed to somebody else: 'holdfast key list' lists who writes there");
         }
+        tell_of_wraps(&tested);
     }
-    Ok(if sealed.is_empty() { Exit::Clean } else { Exit::Warnings })
+    let is_whole = sealed.is_empty() && tested.machine != Some(false) && tested.vault != Some(false);
+    Ok(if is_whole { Exit::Clean } else { Exit::Warnings })
+}
+
+/// What a passphrase opens decides from where it opens the vault.
+fn tell_of_wraps(tested: &TestedSecret) {
+    match (tested.machine, tested.vault) {
+        (Some(true), None) => {
+            say!(
+                "it does so on this machine alone, whose wrap it opens: elsewhere a recovery kit or a recipient's key is needed"
+            );
+        }
+        (Some(true), Some(false)) => {
+            note!("warning: it opens the wrap on this machine, but not the vault's: elsewhere it opens nothing");
+        }
+        (Some(false), Some(true)) => {
+            note!("warning: it opens the vault's wrap, but not the one on this machine, which comes first here")
+        }
+        _ => {}
+    }
 }
 
 fn generate(global: &Global, arguments: &GenerateArguments) -> Outcome<Exit> {

@@ -23,7 +23,7 @@ use format::wrap::Wrap;
 use format::{DomainId, VaultId};
 use repository::{EmbeddedOptions, EmbeddedVault, RebuildReport};
 use seal::{AgentKeys, AgentSigner, DomainSecret, DomainWriter, OwnerSeed, RecipientSecret};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -61,6 +61,17 @@ impl From<DomainKeys> for ReadKeys {
     fn from(keys: DomainKeys) -> Self {
         Self::new(keys.secret, keys.domain)
     }
+}
+
+/// A secret that opened the vault, and what of it.
+pub(crate) struct TestedSecret {
+    pub(crate) seed: OwnerSeed,
+    /// What it is.
+    pub(crate) secret: &'static str,
+    /// Of a passphrase: whether it opens this machine's wrap, if there is one.
+    pub(crate) machine: Option<bool>,
+    /// The same of the vault's.
+    pub(crate) vault: Option<bool>,
 }
 
 /// Keys that can add points and open nothing.
@@ -220,7 +231,7 @@ impl Opened {
 
     /// The owner seed, by whichever secret the user has.
     pub(crate) async fn seed(&self, global: &Global) -> Outcome<OwnerSeed> {
-        let (seed, _) = self.proven_seed(global).await?;
+        let seed = self.proven_seed(global).await?;
         if self.home.owner()?.is_none() {
             self.home.pin_owner(self.descriptor.owner)?;
         }
@@ -234,19 +245,40 @@ impl Opened {
         Ok(seed)
     }
 
-    /// The owner seed and by what it was opened, without anything that follows from that.
-    pub(crate) async fn proven_seed(&self, global: &Global) -> Outcome<(OwnerSeed, &'static str)> {
-        let (seed, secret) = if let Some(path) = &global.recovery_kit {
-            (self.seed_of_kit(&read_secret(path)?)?, "recovery kit")
-        } else if let Some(path) = &global.recipient_key {
-            (self.seed_of_recipient(&read_secret(path)?)?, "recipient's key")
-        } else {
-            (self.seed_of_passphrase(global).await?, "passphrase")
+    /// The owner seed, without anything that follows from having it.
+    async fn proven_seed(&self, global: &Global) -> Outcome<OwnerSeed> {
+        let seed = match self.seed_of_file(global)? {
+            Some((seed, _)) => seed,
+            None => self.seed_of_passphrase(global).await?,
         };
-        if !seed.commits_to(&self.descriptor) {
-            return Err(Failure::new(Exit::WrongKey, "the secret belongs to another vault or owner"));
+        self.is_owners(&seed)?;
+        Ok(seed)
+    }
+
+    /// Tries the secret on all that it may open, and changes nothing.
+    pub(crate) async fn test_secret(&self, global: &Global) -> Outcome<TestedSecret> {
+        let tested = match self.seed_of_file(global)? {
+            Some((seed, secret)) => TestedSecret { seed, secret, machine: None, vault: None },
+            None => self.test_passphrase(global).await?,
+        };
+        self.is_owners(&tested.seed)?;
+        Ok(tested)
+    }
+
+    fn is_owners(&self, seed: &OwnerSeed) -> Outcome<()> {
+        match seed.commits_to(&self.descriptor) {
+            true => Ok(()),
+            false => Err(Failure::new(Exit::WrongKey, "the secret belongs to another vault or owner")),
         }
-        Ok((seed, secret))
+    }
+
+    /// The owner seed by a file that is named, and what that is.
+    fn seed_of_file(&self, global: &Global) -> Outcome<Option<(OwnerSeed, &'static str)>> {
+        if let Some(path) = &global.recovery_kit {
+            return Ok(Some((self.seed_of_kit(&read_secret(path)?)?, "recovery kit")));
+        }
+        let Some(path) = &global.recipient_key else { return Ok(None) };
+        Ok(Some((self.seed_of_recipient(&read_secret(path)?)?, "recipient's key")))
     }
 
     /// For commands that need no keys: a kit or a recipient's key that is named opens this vault, and so does a passphrase that the
@@ -259,17 +291,43 @@ impl Opened {
     }
 
     async fn seed_of_passphrase(&self, global: &Global) -> Outcome<OwnerSeed> {
-        let wrap = match VaultHome::read(&self.home.passphrase_wrap())? {
+        let wrap = match self.machine_wrap()? {
             Some(wrap) => Some(wrap),
-            None => self.vault.passphrase_wrap().await?.map(|wrap| Zeroizing::new(wrap.to_vec())),
+            None => self.vault_wrap().await?,
         };
-        let wrap = wrap.ok_or_else(|| {
-            Failure::new(Exit::WrongKey, "this machine has no passphrase wrap of the vault, and the vault keeps none")
-                .with_hint("give the recovery kit with --recovery-kit FILE; 'holdfast key passphrase' then sets a passphrase for this machine")
-        })?;
-        let wrap = Wrap::parse(&wrap)?;
+        self.unwrap(&wrap.ok_or_else(no_wrap)?, &passphrase(global)?)
+    }
+
+    /// Tries a passphrase on both wraps that there may be.
+    async fn test_passphrase(&self, global: &Global) -> Outcome<TestedSecret> {
+        let (machine, vault) = (self.machine_wrap()?, self.vault_wrap().await?);
+        if machine.is_none() && vault.is_none() {
+            return Err(no_wrap());
+        }
+        let passphrase = passphrase(global)?;
+        let [machine, vault] = [machine, vault].map(|wrap| wrap.map(|wrap| self.unwrap(&wrap, &passphrase)));
+        let opens = |tried: &Option<Outcome<OwnerSeed>>| tried.as_ref().map(Result::is_ok);
+        let (machine_opens, vault_opens) = (opens(&machine), opens(&vault));
+        let seed = match (machine, vault) {
+            (Some(Ok(seed)), _) | (_, Some(Ok(seed))) => seed,
+            (Some(Err(failure)), _) | (_, Some(Err(failure))) => return Err(failure),
+            (None, None) => return Err(no_wrap()),
+        };
+        Ok(TestedSecret { seed, secret: "passphrase", machine: machine_opens, vault: vault_opens })
+    }
+
+    fn machine_wrap(&self) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
+        VaultHome::read(&self.home.passphrase_wrap())
+    }
+
+    async fn vault_wrap(&self) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
+        Ok(self.vault.passphrase_wrap().await?.map(|wrap| Zeroizing::new(wrap.to_vec())))
+    }
+
+    fn unwrap(&self, wrap: &[u8], passphrase: &SecretString) -> Outcome<OwnerSeed> {
+        let wrap = Wrap::parse(wrap)?;
         self.same_vault(wrap.vault)?;
-        seal::unwrap_with_passphrase(&wrap, &passphrase(global)?).map_err(|error| {
+        seal::unwrap_with_passphrase(&wrap, passphrase).map_err(|error| {
             Failure::from(error).with_hint("look for a typing error; the recovery kit opens the vault, too: --recovery-kit FILE")
         })
     }
@@ -434,7 +492,7 @@ fn names_of(domains: &[DomainEntry]) -> String {
 }
 
 /// A secret as bytes on its way to a file.
-pub(crate) fn secret_bytes(secret: &secrecy::SecretString) -> Zeroizing<Vec<u8>> {
+pub(crate) fn secret_bytes(secret: &SecretString) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(secret.expose_secret().as_bytes().to_vec())
 }
 
@@ -457,4 +515,10 @@ mod tests {
         assert_eq!(named(&domains, &domains[1].id.to_string()).unwrap().id, domains[1].id);
         assert!(named(&domains, "web-3").is_err());
     }
+}
+
+fn no_wrap() -> Failure {
+    Failure::new(Exit::WrongKey, "this machine has no passphrase wrap of the vault, and the vault keeps none").with_hint(
+        "give the recovery kit with --recovery-kit FILE; 'holdfast key passphrase' then sets a passphrase for this machine",
+    )
 }

@@ -16,7 +16,7 @@ pub(crate) use directories::Directories;
 pub(crate) use files::{exists, write_private};
 pub(crate) use incomplete::Incomplete;
 pub(crate) use keyring::{
-    Keys, Opened, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes, what_it_lacks,
+    Keys, Opened, TestedSecret, WriteOnly, open_keyless, open_rebuilt, open_to_read, open_with_keys, secret_bytes, what_it_lacks,
 };
 pub(crate) use login::Login;
 pub(crate) use passphrase::{new_passphrase, text_of, token};

@@ -229,6 +229,11 @@ fn machines_whose_secrets_are_sealed_to_somebody_else_are_named_and_not_adopted(
     let agents = ["laptop", "desktop"].map(|name| enrolled_with_a_thief(&owner, name));
     let error = owner.ends(4, &["key", "write-only"]);
     assert!(error["error"]["message"].to_string().contains("sealed to somebody else"), "{error}");
+    let not_opened = |machine: &Machine| {
+        let tested = machine.ends(3, &["key", "test"]);
+        (tested["domains_opened"].as_u64().unwrap(), tested["domains_not_opened"].as_array().unwrap().len())
+    };
+    assert_eq!(not_opened(&owner), (1, 2));
     for agent in &agents {
         assert!(error["error"]["hint"].as_str().unwrap().contains(agent), "{error}");
     }
@@ -239,6 +244,8 @@ fn machines_whose_secrets_are_sealed_to_somebody_else_are_named_and_not_adopted(
     // One alone would leave the other in the way.
     owner.ends(4, &["key", "retire", &agents[0]]);
     owner.ok(&["key", "retire", &agents[0], &agents[1]]);
+    // Nobody writes there any more, and what was written opens as little as before.
+    assert_eq!(not_opened(&owner), (1, 2));
     owner.ok(&["key", "write-only"]);
 }
 

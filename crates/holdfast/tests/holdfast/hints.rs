@@ -106,6 +106,8 @@ fn a_usage_line_names_what_the_command_takes_and_not_what_the_environment_says()
     assert!(wrong.err.contains("\nUsage: holdfast restore [OPTIONS] --to <DIR> <POINT>\n"), "{}", wrong.err);
     let nested = machine.run(&["item", "set"]);
     assert!(nested.err.contains("\nUsage: holdfast item set [OPTIONS] <ITEM> <PATH>...\n"), "{}", nested.err);
+    let named_like_a_command = machine.run(&["--domain", "backup", "restore", "latest"]);
+    assert!(named_like_a_command.err.contains("\nUsage: holdfast restore [OPTIONS]"), "{}", named_like_a_command.err);
     assert_eq!(machine.run(&["--help"]).code, 0);
 }
 
@@ -198,7 +200,11 @@ fn a_secret_can_be_tested_and_one_that_is_given_is_looked_at() {
     }
     let machine = Machine::with_passphrase();
     let right = machine.text("passphrase");
-    assert_eq!(machine.ok(&["key", "test"])["secret"], "passphrase");
+    let tested = machine.ok(&["key", "test"]);
+    assert_eq!((&tested["secret"], &tested["opens_wrap_on_machine"]), (&"passphrase".into(), &true.into()));
+    assert!(tested["opens_wrap_in_vault"].is_null(), "it keeps none: {tested}");
+    let said = machine.run(&["key", "test"]);
+    assert!(said.out.contains("on this machine alone"), "{}", said.out);
     for command in [["points"].as_slice(), &["status"], &["key", "test"]] {
         machine.ok(&[command, &["--passphrase-file", &right]].concat());
         let written = machine.private("wrong", "another passphrase");

@@ -61,12 +61,12 @@ impl Inner {
             self.check_not_behind().await?;
         }
         // Two markings look for every link in every segment. Without room for a merge they take longer.
-        if let Err(fault) = self.merge_all().await {
+        if let Err(fault) = self.merge_for_marking().await {
             tracing::warn!(%fault, "cannot merge the index before the collection");
         }
         self.condemn(&mut report, progress).await?;
         self.sweep(options, &mut report, progress).await?;
-        let merged = match self.merge_all().await {
+        let merged = match self.merge_for_marking().await {
             Ok(()) => self.remove_left_files().await,
             failed => failed,
         };

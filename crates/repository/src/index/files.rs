@@ -3,7 +3,7 @@
 use format::segment::{Segment, SegmentPack, merge};
 use memmap2::Mmap;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,13 @@ impl MemoryFiles {
     }
 }
 
+/// A segment that is not one yet. While this is there nobody takes its file for left behind.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    name: [u8; 16],
+    _file: Option<File>,
+}
+
 impl SegmentFiles {
     /// Stores a segment durably under its id. A file of that id that is there from an attempt that failed is replaced: no
     /// row of the ledger names it.
@@ -82,7 +89,7 @@ impl SegmentFiles {
         }
     }
 
-    /// Removes drafts that a process left behind. Whoever is still at one begins again some other time.
+    /// Removes drafts that a process left behind when it died.
     pub(crate) fn remove_drafts(&self) {
         match self {
             Self::Directory(directory) => remove_drafts(directory),
@@ -90,24 +97,28 @@ impl SegmentFiles {
         }
     }
 
-    /// Merges segments, of the packs for which `keep` answers true, into a draft of one. What is in memory does not grow with
-    /// their entries.
+    /// Merges segments, of the packs for which `keep` answers true, into a draft of one, named by a random number. What is in memory does
+    /// not grow with their entries.
     pub(crate) fn merge(
         &self,
-        draft: [u8; 16],
+        name: [u8; 16],
         segments: &[&Segment<SegmentBytes>],
         keep: impl Fn(&SegmentPack) -> bool,
-    ) -> io::Result<()> {
-        match self {
-            Self::Directory(directory) => write_file(directory, &draft_path(directory, draft), |file| {
+    ) -> io::Result<Draft> {
+        let file = match self {
+            Self::Directory(directory) => Some(write_file(directory, &draft_path(directory, name), |file| {
+                // Where there are no locks, drafts are left behind by age.
+                let _ = file.lock();
                 merge(segments, keep, &mut Steady::new(file)).map(drop)
-            }),
+            })?),
             Self::Memory(files) => {
                 let mut bytes = Cursor::new(Vec::new());
                 merge(segments, keep, &mut bytes)?;
-                files.lock().expect("no panic under this lock").store(draft_id(draft), bytes.into_inner())
+                files.lock().expect("no panic under this lock").store(draft_id(name), bytes.into_inner())?;
+                None
             }
-        }
+        };
+        Ok(Draft { name, _file: file })
     }
 
     /// Whether so many bytes fit twice. Where that cannot be told, writing them tells.
@@ -122,15 +133,15 @@ impl SegmentFiles {
     }
 
     /// Makes a draft the segment of this id.
-    pub(crate) fn adopt(&self, draft: [u8; 16], id: u64) -> io::Result<()> {
+    pub(crate) fn adopt(&self, draft: &Draft, id: u64) -> io::Result<()> {
         match self {
             Self::Directory(directory) => {
-                fs::rename(draft_path(directory, draft), path(directory, id))?;
+                fs::rename(draft_path(directory, draft.name), path(directory, id))?;
                 File::open(directory)?.sync_all()
             }
             Self::Memory(files) => {
                 let files = &mut files.lock().expect("no panic under this lock").files;
-                let bytes = files.remove(&draft_id(draft)).ok_or(io::ErrorKind::NotFound)?;
+                let bytes = files.remove(&draft_id(draft.name)).ok_or(io::ErrorKind::NotFound)?;
                 files.insert(id, bytes);
                 Ok(())
             }
@@ -138,10 +149,10 @@ impl SegmentFiles {
     }
 
     /// Removes a draft, if it is there.
-    pub(crate) fn remove_draft(&self, draft: [u8; 16]) {
+    pub(crate) fn remove_draft(&self, draft: &Draft) {
         match self {
-            Self::Directory(directory) => drop(fs::remove_file(draft_path(directory, draft))),
-            Self::Memory(files) => drop(files.lock().expect("no panic under this lock").files.remove(&draft_id(draft))),
+            Self::Directory(directory) => drop(fs::remove_file(draft_path(directory, draft.name))),
+            Self::Memory(files) => drop(files.lock().expect("no panic under this lock").files.remove(&draft_id(draft.name))),
         }
     }
 
@@ -154,14 +165,14 @@ impl SegmentFiles {
     }
 
     /// Opens a draft's bytes, which stay what they are when it is adopted.
-    pub(crate) fn open_draft(&self, draft: [u8; 16]) -> io::Result<SegmentBytes> {
+    pub(crate) fn open_draft(&self, draft: &Draft) -> io::Result<SegmentBytes> {
         match self {
-            Self::Directory(directory) => open_file(&draft_path(directory, draft)),
-            Self::Memory(files) => files.lock().expect("no panic under this lock").open(draft_id(draft)),
+            Self::Directory(directory) => open_file(&draft_path(directory, draft.name)),
+            Self::Memory(files) => files.lock().expect("no panic under this lock").open(draft_id(draft.name)),
         }
     }
 
-    /// Removes segments that are not among these, and what was written halfway, if it has been there for long: a process that a rebuild
+    /// Removes segments that are not among these, and those that were stored halfway, if they have been there for long: a process that a rebuild
     /// has fenced off meanwhile, and does not know, must not remove what that has made.
     pub(crate) fn remove_left(&self, named: &BTreeSet<u64>) {
         match self {
@@ -222,8 +233,23 @@ fn is_draft(id: u64) -> bool {
 
 fn remove_drafts(directory: &Path) {
     let Ok(files) = fs::read_dir(directory) else { return };
-    let drafts = files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|ending| ending == DRAFT));
-    drafts.for_each(|path| drop(fs::remove_file(path)));
+    let drafts = files.flatten().filter(|file| file.path().extension().is_some_and(|ending| ending == DRAFT));
+    for draft in drafts {
+        let Ok(file) = File::open(draft.path()) else { continue };
+        let is_left = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(_)) => is_old(&draft),
+        };
+        if is_left {
+            let _ = fs::remove_file(draft.path());
+        }
+    }
+}
+
+fn is_old(file: &DirEntry) -> bool {
+    let age = file.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|modified| modified.elapsed().ok());
+    age.is_some_and(|age| age >= LEFT)
 }
 
 fn remove_left(directory: &Path, named: &BTreeSet<u64>) {
@@ -233,8 +259,7 @@ fn remove_left(directory: &Path, named: &BTreeSet<u64>) {
         let id = path.file_stem().and_then(|stem| u64::from_str_radix(stem.to_str()?, 16).ok());
         let is_named = id.is_some_and(|id| named.contains(&id));
         let is_left = path.extension().is_some_and(|ending| ending == NEW || ending == SEGMENT && id.is_some() && !is_named);
-        let age = file.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|modified| modified.elapsed().ok());
-        if is_left && age.is_some_and(|age| age >= LEFT) {
+        if is_left && is_old(&file) {
             let _ = fs::remove_file(path);
         }
     }
@@ -251,14 +276,14 @@ fn store_file(directory: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// A file that is whole and durable, or not there.
-fn write_file(directory: &Path, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+fn write_file(directory: &Path, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
     fs::create_dir_all(directory)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let written = write(&mut file).and_then(|()| file.sync_all());
     if written.is_err() {
         let _ = fs::remove_file(path);
     }
-    written
+    written.map(|()| file)
 }
 
 /// Writes what others wait behind if it all goes to the disk at once.
@@ -371,14 +396,16 @@ mod tests {
         files.store(2, &bytes(2)).unwrap();
         let segments = [1, 2].map(|id| Segment::open(files.open(id).unwrap()).unwrap());
         let both: Vec<_> = segments.iter().collect();
-        files.merge([1; 16], &both, |_| true).unwrap();
+        let in_the_making = files.merge([1; 16], &both, |_| true).unwrap();
+        drop(files.merge([2; 16], &both, |_| true).unwrap());
+        // Nobody else is at the second one.
         files.remove_drafts();
-        files.merge([2; 16], &both, |_| true).unwrap();
-        assert_eq!(files.adopt([1; 16], 3).unwrap_err().kind(), io::ErrorKind::NotFound);
-        files.adopt([2; 16], 3).unwrap();
+        let left = Draft { name: [2; 16], _file: None };
+        assert_eq!(files.adopt(&left, 3).unwrap_err().kind(), io::ErrorKind::NotFound);
+        files.adopt(&in_the_making, 3).unwrap();
         assert_eq!(packs(&files, 3), 2);
-        files.merge([3; 16], &both, |pack| pack.number == 2).unwrap();
-        files.remove_draft([3; 16]);
+        let unwanted = files.merge([3; 16], &both, |pack| pack.number == 2).unwrap();
+        files.remove_draft(&unwanted);
         let left = ["0000000000000001.segment", "0000000000000002.segment", "0000000000000003.segment"];
         assert_eq!(names(directory.path()), left);
     }

@@ -3,7 +3,7 @@
 //! A set of segments replaces another in one transaction, and only if it covers the same packs with the same numbers of
 //! entries: a pack's `segment` field moves with it.
 
-use super::files::SegmentBytes;
+use super::files::{Draft, SegmentBytes};
 use super::load::damaged;
 use super::{Index, Pack, Table};
 use crate::fault::{Fault, Outcome};
@@ -13,9 +13,9 @@ use crate::repository::Inner;
 use crate::simulated::in_tests;
 use bytes::Bytes;
 use contract::{Error, ErrorKind};
+use format::PackName;
 use format::pack::Footer;
 use format::segment::{self, Segment};
-use format::{ClaimNonce, PackName};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const TAILS_MAX: usize = in_tests(6, 64);
 const TAILS_BYTES_MAX: usize = in_tests(600, 32 << 20);
 /// Segments that are left before the smaller ones are merged, while somebody waits for a commit.
 const SEGMENTS_MAX: usize = in_tests(3, 12);
-/// The same for a collection: its markings look for each link in each of them.
+/// The same before a marking, which looks for each link in each of them: entries are written more often for it.
 const MARKED_SEGMENTS_MAX: usize = in_tests(3, 4);
 /// Entries that are merged while somebody waits for a commit: less than a second's work. Larger merges are left to collections.
 const WAITED_FOR_ENTRIES_MAX: u64 = 1 << 20;
@@ -36,19 +36,32 @@ const PACK_ENTRIES_MIN: u64 = in_tests(1, 64) as u64;
 const MERGES_MAX: usize = 16;
 
 impl Inner {
-    /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much.
+    /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much. Those are left to whoever merges
+    /// segments already.
     pub(crate) async fn merge_some(&self) -> Outcome<()> {
         self.merge_some_tails().await?;
-        self.merge_segments(SEGMENTS_MAX, WAITED_FOR_ENTRIES_MAX).await?;
+        if let Ok(_merging) = self.merging.try_lock() {
+            self.merge_segments(SEGMENTS_MAX, WAITED_FOR_ENTRIES_MAX).await?;
+        }
         Ok(())
     }
 
+    /// Merges all tails, and segments until a marking has few to look into.
+    pub(crate) async fn merge_for_marking(&self) -> Outcome<()> {
+        self.merge_all(MARKED_SEGMENTS_MAX).await
+    }
+
     /// Merges all tails, and segments as there are too many.
-    pub(crate) async fn merge_all(&self) -> Outcome<()> {
+    pub(crate) async fn merge_most(&self) -> Outcome<()> {
+        self.merge_all(SEGMENTS_MAX).await
+    }
+
+    async fn merge_all(&self, most: usize) -> Outcome<()> {
         self.merge_tails(0).await?;
+        let _merging = self.merging.lock().await;
         for _ in 0..MERGES_MAX {
             // One of two small ones may be large enough for the next.
-            if !self.merge_segments(MARKED_SEGMENTS_MAX, u64::MAX).await? {
+            if let Merging::Nothing = self.merge_segments(most, u64::MAX).await? {
                 break;
             }
         }
@@ -150,30 +163,36 @@ impl Inner {
     }
 
     /// Merges the smaller segments, packs that are gone left out. The file is made while others write to the ledger; in one
-    /// transaction it then takes the place of the segments that it was made of, if they are still there. False if there was nothing to merge
-    /// or it came to nothing.
-    async fn merge_segments(&self, most: usize, entries_max: u64) -> Outcome<bool> {
+    /// transaction it then takes the place of the segments that it was made of, if they are still there.
+    async fn merge_segments(&self, most: usize, entries_max: u64) -> Outcome<Merging> {
         let mut transaction = self.ledger.snapshot().await?;
         if to_merge(sizes(&transaction.segments(self.domain).await?), most, entries_max).is_empty() {
-            return Ok(false);
+            return Ok(Merging::Nothing);
         }
         drop(transaction);
         let (mut transaction, index) = self.snapshot_with_index().await?;
         let small = to_merge(sizes(&transaction.segments(self.domain).await?), most, entries_max);
-        let Some(domain) = transaction.domain(self.domain).await? else { return Ok(false) };
+        let Some(domain) = transaction.domain(self.domain).await? else { return Ok(Merging::Nothing) };
         drop(transaction);
         let bytes = segments_of(&index, &small).iter().map(|segment| segment.bytes().as_ref().len() as u64).sum();
         if small.is_empty() || !self.has_room_for_merge(bytes) {
-            return Ok(false);
+            return Ok(Merging::Nothing);
         }
-        let draft = self.environment.random();
-        let write = || self.write_merged(&index, &small, draft);
-        if entries_max > WAITED_FOR_ENTRIES_MAX { compute_aside(write) } else { compute(write) }?;
-        Ok(!matches!(self.replace_segments(&small, &domain, draft, None).await?, Replaced::Not))
+        let name = self.environment.random();
+        let write = || self.write_merged(&index, &small, name);
+        let draft = if entries_max > WAITED_FOR_ENTRIES_MAX { compute_aside(write) } else { compute(write) }?;
+        match self.replace_segments(&Replacing { small: &small, domain: &domain, draft, packs: None }).await? {
+            Replaced::Not => {
+                tracing::debug!(segments = small.len(), "another process merged index segments meanwhile");
+                Ok(Merging::InVain)
+            }
+            Replaced::ByNothing | Replaced::By(..) => Ok(Merging::Done),
+        }
     }
 
     /// Merging only makes look-ups faster: it must not fill a disk that others need, least of all in a collection that is to free it.
     pub(super) fn has_room_for_merge(&self, bytes: u64) -> bool {
+        self.files.remove_drafts();
         let has_room = self.files.has_room(bytes);
         if !has_room {
             tracing::warn!(bytes, "no room to merge index segments: look-ups stay slower until there is");
@@ -182,50 +201,32 @@ impl Inner {
     }
 
     /// A draft takes the place of the segments that it was made of, behind the fence: a rebuild that set this database aside has other segments
-    /// in the same directory by now. Their packs are those named, or have to be looked for among all.
-    pub(super) async fn replace_segments(
-        &self,
-        small: &BTreeSet<u64>,
-        domain: &DomainRow,
-        draft: [u8; 16],
-        packs: Option<&[PackName]>,
-    ) -> Outcome<Replaced> {
-        let replaced = self.replace_behind_fence(small, domain, draft, packs).await;
-        self.files.remove_draft(draft);
+    /// in the same directory by now.
+    pub(super) async fn replace_segments(&self, replacing: &Replacing<'_>) -> Outcome<Replaced> {
+        let replaced = self.replace_behind_fence(replacing).await;
+        self.files.remove_draft(&replacing.draft);
         let replaced = replaced?;
         if !matches!(replaced, Replaced::Not) {
-            small.iter().for_each(|id| self.files.remove(*id));
+            replacing.small.iter().for_each(|id| self.files.remove(*id));
         }
         Ok(replaced)
     }
 
-    async fn replace_behind_fence(
-        &self,
-        small: &BTreeSet<u64>,
-        domain: &DomainRow,
-        draft: [u8; 16],
-        packs: Option<&[PackName]>,
-    ) -> Outcome<Replaced> {
-        self.fence(domain.incarnation).await?;
-        let opened = match self.files.open_draft(draft) {
+    async fn replace_behind_fence(&self, replacing: &Replacing<'_>) -> Outcome<Replaced> {
+        self.fence(replacing.domain.incarnation).await?;
+        let opened = match self.files.open_draft(&replacing.draft) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Replaced::Not),
             opened => opened.map_err(|error| cannot_store(&error))?,
         };
         let segment = compute(|| Segment::open(opened))?;
-        self.swap_segments(small, domain.nonce, draft, segment, packs).await
+        self.swap_segments(replacing, segment).await
     }
 
     /// The transaction for which others wait: whatever takes long was done before.
-    async fn swap_segments(
-        &self,
-        small: &BTreeSet<u64>,
-        nonce: ClaimNonce,
-        draft: [u8; 16],
-        segment: Segment<SegmentBytes>,
-        packs: Option<&[PackName]>,
-    ) -> Outcome<Replaced> {
+    async fn swap_segments(&self, replacing: &Replacing<'_>, segment: Segment<SegmentBytes>) -> Outcome<Replaced> {
+        let Replacing { small, domain, draft, packs } = replacing;
         let mut transaction = self.ledger.begin().await?;
-        let is_same = transaction.domain(self.domain).await?.is_some_and(|domain| domain.nonce == nonce);
+        let is_same = transaction.domain(self.domain).await?.is_some_and(|now| now.nonce == domain.nonce);
         let there: BTreeSet<u64> = transaction.segments(self.domain).await?.iter().map(|row| row.id).collect();
         if !is_same || !small.is_subset(&there) {
             return Ok(Replaced::Not);
@@ -249,7 +250,7 @@ impl Inner {
             self.put_segment(transaction.as_mut(), id, moved, &segment).await?;
             Replaced::By(id, Arc::new(Table::Segment(segment)))
         };
-        for id in small {
+        for id in *small {
             transaction.remove_segment(self.domain, *id).await?;
         }
         transaction.commit().await?;
@@ -278,7 +279,7 @@ impl Inner {
 
     /// One file of what these segments cover, footer by footer and section by section: their entries never stand in memory
     /// together.
-    fn write_merged(&self, index: &Index, small: &BTreeSet<u64>, draft: [u8; 16]) -> Outcome<()> {
+    fn write_merged(&self, index: &Index, small: &BTreeSet<u64>, name: [u8; 16]) -> Outcome<Draft> {
         for (table, place, pack) in covered(index, small) {
             if Footer::hash(&table.footer(place, self.domain).encode()) != pack.row.footer_hash {
                 return Err(damaged(format!(
@@ -289,15 +290,34 @@ impl Inner {
         }
         let kept: HashSet<PackName> = covered(index, small).map(|(_, _, pack)| pack.row.name).collect();
         let segments = segments_of(index, small);
-        self.files.remove_drafts();
-        let merged = self.files.merge(draft, &segments, |pack| kept.contains(&pack.name));
+        let merged = self.files.merge(name, &segments, |pack| kept.contains(&pack.name));
         merged.map_err(|error| cannot_merge(&error))
     }
 }
 
+/// What came of looking for segments to merge.
+enum Merging {
+    /// There are none, or no room.
+    Nothing,
+    /// Another process merged some of them first.
+    InVain,
+    Done,
+}
+
+/// A draft that is to take the place of segments.
+pub(super) struct Replacing<'a> {
+    /// The segments.
+    pub(super) small: &'a BTreeSet<u64>,
+    /// The domain when they were read.
+    pub(super) domain: &'a DomainRow,
+    pub(super) draft: Draft,
+    /// Their packs, where they are known: otherwise they have to be looked for among all.
+    pub(super) packs: Option<&'a [PackName]>,
+}
+
 /// What came of putting a draft in the place of segments.
 pub(super) enum Replaced {
-    /// Somebody else merged them, or made the database anew, or took the draft for left over.
+    /// Somebody else merged them, or made the database anew, or took the draft for left behind.
     Not,
     /// All their packs are gone.
     ByNothing,
@@ -311,8 +331,8 @@ fn sizes(segments: &[SegmentRow]) -> impl Iterator<Item = (u64, u64)> {
 }
 
 /// Segments (ids and sizes) that are to be merged: none as long as there are few. Then the two smallest, and each larger one that is no
-/// larger than those before it together: so an entry is written anew as often as the number of entries doubles, and not for each small
-/// segment. Together they are no larger than that.
+/// larger than those before it together: so where twelve are left an entry is written anew a few times, and not for each small segment.
+/// Together they are no larger than that.
 pub(super) fn to_merge(segments: impl Iterator<Item = (u64, u64)>, most: usize, size_max: u64) -> BTreeSet<u64> {
     let mut merged = BTreeSet::new();
     let mut by_size: Vec<(u64, u64)> = segments.map(|(id, size)| (size, id)).collect();
@@ -408,21 +428,31 @@ mod tests {
         assert_eq!((steps, segments), (vec![4, 1], vec![125]));
     }
 
-    #[test]
-    fn merging_writes_an_entry_as_often_as_their_number_doubles() {
+    /// Entries written where so many segments of one entry are merged after each, until no more than `most` are left.
+    fn written(number: u64, most: usize) -> u64 {
         let (mut segments, mut written) = (Vec::new(), 0);
-        const SEGMENTS: u64 = 4096;
-        const MOST: usize = 12;
-        for _ in 0..SEGMENTS {
+        for _ in 0..number {
             segments.push(1);
-            let gone = to_merge(sizes(&rows(&segments)), MOST, u64::MAX);
-            let together: u64 = gone.iter().map(|id| segments[*id as usize - 1]).sum();
-            written += together;
-            segments = (1..).zip(segments).filter(|(id, _)| !gone.contains(id)).map(|(_, entries)| entries).collect();
-            segments.extend(Some(together).filter(|together| *together > 0));
-            assert!(segments.len() <= MOST);
+            loop {
+                let gone = to_merge(sizes(&rows(&segments)), most, u64::MAX);
+                if gone.is_empty() {
+                    break;
+                }
+                let together: u64 = gone.iter().map(|id| segments[*id as usize - 1]).sum();
+                written += together;
+                segments = (1..).zip(segments).filter(|(id, _)| !gone.contains(id)).map(|(_, entries)| entries).collect();
+                segments.push(together);
+            }
+            assert!(segments.len() <= most);
         }
-        assert_eq!(segments.iter().sum::<u64>(), SEGMENTS);
-        assert!(written <= SEGMENTS * u64::from(SEGMENTS.ilog2()), "{written}");
+        assert_eq!(segments.iter().sum::<u64>(), number);
+        written
+    }
+
+    #[test]
+    fn an_entry_is_written_a_few_times_where_twelve_segments_are_left_and_more_often_where_a_marking_wants_four() {
+        assert!(written(4096, 12) < 4 * 4096);
+        assert!(written(365, 4) < 10 * 365, "of a collection every day");
+        assert!(written(4096, 4) < 60 * 4096);
     }
 }

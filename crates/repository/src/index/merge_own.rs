@@ -7,7 +7,7 @@
 
 use super::Table;
 use super::files::SegmentBytes;
-use super::merge::{Replaced, cannot_merge, to_merge};
+use super::merge::{Replaced, Replacing, cannot_merge, to_merge};
 use crate::fault::Outcome;
 use crate::heavy::compute;
 use crate::ledger::PackState;
@@ -97,6 +97,8 @@ impl Inner {
     }
 
     async fn merge_own_segments(&self, view: &SessionView) -> Outcome<()> {
+        // A collection may be at these.
+        let Ok(_merging) = self.merging.try_lock() else { return Ok(()) };
         let own = view.own_segments();
         let sizes = own.iter().map(|(id, table)| (*id, size(table))).filter(|(_, size)| *size <= SIZE_MAX / 2);
         let ids = to_merge(sizes, SEGMENTS_MAX, SIZE_MAX);
@@ -107,10 +109,11 @@ impl Inner {
             return Ok(());
         }
         let Some(domain) = self.ledger.snapshot().await?.domain(self.domain).await? else { return Ok(()) };
-        let draft = self.environment.random();
-        compute(|| self.files.merge(draft, &segments, |_| true)).map_err(|error| cannot_merge(&error))?;
+        let name = self.environment.random();
+        let draft = compute(|| self.files.merge(name, &segments, |_| true)).map_err(|error| cannot_merge(&error))?;
         let packs: Vec<PackName> = small.values().flat_map(|table| table.pack_names()).collect();
-        if let Replaced::By(segment, table) = self.replace_segments(&ids, &domain, draft, Some(&packs)).await? {
+        let replacing = Replacing { small: &ids, domain: &domain, draft, packs: Some(&packs) };
+        if let Replaced::By(segment, table) = self.replace_segments(&replacing).await? {
             view.merge_own_segments(&small, segment, table);
         }
         Ok(())

@@ -114,6 +114,6 @@ impl Inner {
         }
         transaction.put_domain(&row).await?;
         transaction.commit().await?;
-        self.merge_all().await
+        self.merge_most().await
     }
 }

@@ -20,7 +20,7 @@ async fn take_sessions_over(stage: &Stage) -> Result<()> {
     session.send_missing(&stage.graph(&part)).await?;
     let mut another = stage.session(&others, 1).await?;
     another.send_missing(&stage.graph(&beside)).await?;
-    others.inner.merge_all().await.map_err(Error::from)?;
+    others.inner.merge_for_marking().await.map_err(Error::from)?;
     // One pack at a time, so that some are left that no merge took.
     let more = session.missing(&stage.graph(&tree(&[&[&[6, 7]]]))).await?;
     for blob in more.into_values().filter(|blob| blob.kind == BlobKind::Data) {

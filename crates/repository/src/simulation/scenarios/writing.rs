@@ -145,7 +145,7 @@ async fn many_segments(stage: &Stage) -> contract::Result<()> {
     let others = stage.others();
     for chunk in [40, 41, 42] {
         stage.back_up(&others, 1, &tree(&[&[&[chunk]]])).await?;
-        others.inner.merge_all().await.map_err(Error::from)?;
+        others.inner.merge_for_marking().await.map_err(Error::from)?;
     }
     Ok(())
 }
@@ -164,12 +164,12 @@ async fn long_session(stage: &Stage) -> contract::Result<()> {
         most = most.max(view.own_segments().len());
         if number == 13 {
             let before = view.own_segments().len();
-            stage.others().inner.merge_all().await.map_err(Error::from)?;
+            stage.others().inner.merge_for_marking().await.map_err(Error::from)?;
             ensure(before == 2, format!("there is something to merge: {before}"))?;
         }
     }
     ensure(most == 2, format!("segments are merged while there are more than two: {most}"))?;
-    let tables = view.own_tables().lengths().count();
+    let tables = view.own_tables().ordinals().count();
     ensure(tables <= 6, format!("few tables are looked up in: {tables}"))?;
     stage.finish(&mut session, &whole).await.map(drop)
 }
@@ -189,11 +189,11 @@ async fn overtaken_merges(stage: &Stage) -> contract::Result<()> {
             session.send(vec![blob]).await?;
             packs += 1;
             if number % every == 0 {
-                stage.others().inner.merge_all().await.map_err(Error::from)?;
+                stage.others().inner.merge_for_marking().await.map_err(Error::from)?;
             }
             ensure(view.own_tables().packs().len() == packs, "a pack is in no table that the session looks in")?;
         }
-        let (tails, tables) = (view.own_tails().len(), view.own_tables().lengths().count());
+        let (tails, tables) = (view.own_tails().len(), view.own_tables().ordinals().count());
         ensure(
             tails <= 3 && tables <= 6,
             format!("{tails} packs and {tables} tables are left, others merged after every {every}"),

@@ -56,6 +56,17 @@ impl Nursery {
         Self { destination, effort: Effort::default(), state: Mutex::new(state) }
     }
 
+    /// As if making directories were much work from now on.
+    #[cfg(test)]
+    pub(super) fn much_work(&self) {
+        (0..200).for_each(|_| self.effort.note(1_000_000, 1_100_000));
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*self.state.lock().unwrap(), State::Open(_))
+    }
+
     /// Makes a directory that nobody else can enter: elsewhere, where that is less work.
     pub(super) fn make_directory(&self, names: &TemporaryNames, parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,18 +195,9 @@ mod tests {
             Self { nursery: Nursery::new(destination, true), names: TemporaryNames::new(), place }
         }
 
-        /// As if making directories were much work from now on.
-        fn much_work(&self) {
-            (0..200).for_each(|_| self.nursery.effort.note(1_000_000, 1_100_000));
-        }
-
         fn make(&self, parent: &Path, name: &str) -> io::Result<()> {
             let parent = platform::open_trusted_directory(parent).unwrap();
             self.nursery.make_directory(&self.names, parent.as_fd(), name.as_bytes())
-        }
-
-        fn is_open(&self) -> bool {
-            matches!(*self.nursery.state.lock().unwrap(), State::Open(_))
         }
 
         /// Whether the file system takes the mark that spreads directories, as ext4 does.
@@ -219,12 +221,12 @@ mod tests {
         ground.make(top, "before").unwrap();
         assert_eq!(names_in(top), ["before"]);
         let can_spread = ground.can_spread();
-        ground.much_work();
+        ground.nursery.much_work();
         for number in 0..100 {
             ground.make(&top.join("before"), &number.to_string()).unwrap();
             fs::write(top.join(format!("before/{number}/file")), "x").unwrap();
         }
-        assert_eq!(ground.is_open(), can_spread);
+        assert_eq!(ground.nursery.is_open(), can_spread);
         assert_eq!(names_in(top).len(), 1 + usize::from(can_spread));
         assert_eq!(fs::metadata(top.join("before/7")).unwrap().permissions().mode() & 0o7777, 0o700);
         let Ground { place, nursery, .. } = ground;
@@ -238,9 +240,9 @@ mod tests {
         let ground = Ground::new();
         let top = ground.place.path();
         fs::write(top.join("file"), "somebody's").unwrap();
-        ground.much_work();
+        ground.nursery.much_work();
         assert_eq!(ground.make(top, "file").unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(ground.is_open(), ground.can_spread());
+        assert_eq!(ground.nursery.is_open(), ground.can_spread());
         assert_eq!(fs::read(top.join("file")).unwrap(), b"somebody's");
         let Ground { place, nursery, .. } = ground;
         drop(nursery);
@@ -251,14 +253,14 @@ mod tests {
     fn places_that_are_no_better_are_given_up_and_so_is_one_that_nothing_can_be_moved_from() {
         let ground = Ground::new();
         for number in 0..(FRUITLESS_MAX + 2) * JUDGED {
-            ground.much_work();
+            ground.nursery.much_work();
             ground.make(ground.place.path(), &number.to_string()).unwrap();
         }
         assert!(matches!(*ground.nursery.state.lock().unwrap(), State::GivenUp));
         assert_eq!(names_in(ground.place.path()).len() as u32, (FRUITLESS_MAX + 2) * JUDGED);
 
         let ground = Ground::new();
-        ground.much_work();
+        ground.nursery.much_work();
         let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
         ground.make(elsewhere.path(), "of another file system").unwrap();
         assert!(matches!(*ground.nursery.state.lock().unwrap(), State::GivenUp));

@@ -383,6 +383,7 @@ mod tests {
     use super::*;
     use format::page::Owner;
     use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::Path;
 
     fn metadata(size: u64) -> Metadata {
@@ -408,6 +409,56 @@ mod tests {
         let file = target.create_file(path, metadata.size).unwrap();
         file.write_at(content, 0).unwrap();
         file.finish(&metadata, &[]).unwrap();
+    }
+
+    /// Directories within directories, with files, of all that an entry has; in order what was made of it.
+    fn restore_tree(destination: &Path, elsewhere: bool) -> Vec<(String, u32, u32, i64, String)> {
+        // Another group, which is inherited, for those who may.
+        let _ = std::os::unix::fs::chown(destination, None, Some(4711));
+        fs::set_permissions(destination, fs::Permissions::from_mode(0o2755)).unwrap();
+        let options = RestoreOptions { owners: false, ..RestoreOptions::new(destination) };
+        let target = RestoreTarget::new(options).unwrap();
+        let directories: Vec<String> =
+            (0..3).flat_map(|top| [format!("{top}"), format!("{top}/a"), format!("{top}/a/b")]).collect();
+        if elsewhere {
+            target.nursery.much_work();
+        }
+        for directory in &directories {
+            target.make_directory(directory.as_bytes(), DirectoryRole::Restored).unwrap();
+            write(&target, format!("{directory}/file").as_bytes(), directory.as_bytes());
+            target.make_link(format!("{directory}/file").as_bytes(), format!("{directory}/link").as_bytes()).unwrap();
+        }
+        assert_eq!(target.nursery.is_open(), elsewhere);
+        for directory in directories.iter().rev() {
+            let metadata = Metadata { kind: EntryKind::Directory, mode: 0o751, ..metadata(0) };
+            target.finish_directory(directory.as_bytes(), &metadata, &[]).unwrap();
+        }
+        drop(target);
+        let mut made = Vec::new();
+        let mut folders = vec![destination.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+                let (stat, path) = (entry.metadata().unwrap(), entry.path());
+                let content = if stat.is_dir() { String::new() } else { fs::read_to_string(&path).unwrap() };
+                let name = path.strip_prefix(destination).unwrap().to_str().unwrap().to_owned();
+                made.push((name, stat.mode(), stat.gid(), stat.mtime(), content));
+                folders.extend(stat.is_dir().then_some(path));
+            }
+        }
+        made.sort();
+        made
+    }
+
+    #[test]
+    fn directories_that_were_made_elsewhere_are_as_those_that_were_made_in_their_places() {
+        let [plain, moved] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        if platform::spread_directories(fs::File::open(moved.path()).unwrap().as_fd()).is_err() {
+            println!("not tested: the file system of '{}' does not spread directories", moved.path().display());
+            return;
+        }
+        let made = restore_tree(plain.path(), false);
+        assert_eq!(made.len(), 27);
+        assert_eq!(restore_tree(moved.path(), true), made);
     }
 
     /// A restore that goes on after the machine was started anew.
