@@ -24,6 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("many packs, many segments", nothing, |stage| Box::pin(many_packs(stage)), nothing),
     scenario("a long session", |stage| Box::pin(many_segments(stage)), |stage| Box::pin(long_session(stage)), nothing),
     scenario("merges that others do", nothing, |stage| Box::pin(overtaken_merges(stage)), nothing),
+    scenario("commits beside a merge", nothing, |stage| Box::pin(left_segments(stage)), nothing),
     scenario("an index disk that is full", nothing, |stage| Box::pin(full_index(stage)), nothing),
     scenario("sessions that leave packs", nothing, |stage| Box::pin(left_packs(stage)), nothing),
     scenario("a page with many links", nothing, |stage| Box::pin(many_links(stage)), nothing),
@@ -127,13 +128,19 @@ async fn abandon(stage: &Stage) -> contract::Result<()> {
     ensure(status.copies_condemned == 0 && status.sessions_open == 0, format!("nothing is left over: {status:?}"))
 }
 
-async fn many_packs(stage: &Stage) -> contract::Result<()> {
+async fn many_points(stage: &Stage) -> contract::Result<()> {
     let own = stage.own();
     for first in [0, 12, 24] {
         let leaves: Vec<Vec<u64>> = (first..first + 12).map(|chunk| vec![chunk]).collect();
         let leaves: Vec<&[u64]> = leaves.iter().map(Vec::as_slice).collect();
         stage.back_up(&own, 0, &tree(&[&leaves])).await?;
     }
+    Ok(())
+}
+
+async fn many_packs(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    many_points(stage).await?;
     let status = own.status().await?;
     ensure(status.segments > 0, "there are segments")?;
     stage.collect(&own).await?;
@@ -201,6 +208,19 @@ async fn overtaken_merges(stage: &Stage) -> contract::Result<()> {
         stage.finish(&mut session, &whole).await?;
     }
     Ok(())
+}
+
+/// While somebody in the process merges segments, its commits and sessions leave them to him: one of two merges would be in vain.
+async fn left_segments(stage: &Stage) -> contract::Result<()> {
+    let own = stage.own();
+    let merging = own.inner.merging.lock().await;
+    many_points(stage).await?;
+    let left = own.status().await?.segments;
+    ensure(left > 4, format!("nobody merges segments: {left} are there"))?;
+    drop(merging);
+    stage.back_up(&own, 0, &tree(&[&[&[40]]])).await?;
+    let merged = own.status().await?.segments;
+    ensure(merged < left, format!("the next commit merges: {merged} of {left} segments are left"))
 }
 
 /// An index disk that is full until this is dropped.
