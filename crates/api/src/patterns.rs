@@ -5,8 +5,8 @@
 
 use crate::items::FileScope;
 
-/// Braces within braces, at most: what compiles a pattern does not go deeper than some 250.
-const BRACES_MAX: usize = 100;
+/// Braces within braces, at most: what compiles a pattern goes 250 steps deep, and each may take three.
+const BRACES_MAX: usize = 80;
 /// Bytes of all patterns of an item together, at most: compiled together they take some hundred times as many, of ten megabytes.
 const BYTES_MAX: usize = 64 << 10;
 

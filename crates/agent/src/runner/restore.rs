@@ -158,7 +158,7 @@ fn receipt(point: PointId, to: &Path, report: &RestoreReport, started: Instant) 
     }
 }
 
-/// Every difference is a warning; what is not there at all is a failure with a receipt.
+/// Every difference is a warning; of paths that are wanted and are not there it is a failure with a receipt.
 fn tell(doing: &Doing, report: &RestoreReport, receipt: RestoreReceipt) -> Outcome {
     let kinds: [(&str, &Troubles); 4] = [
         ("damaged", &report.damaged),

@@ -317,7 +317,7 @@ fn print_json(item: &ItemName, report: &BackupReport, started: Instant) {
     json.set("item", item.as_str());
     json.set("sequence", report.sequence.0);
     json.set("time", terminal::utc(report.point.time_ms));
-    json.set("seconds", started.elapsed().as_secs_f64());
+    json.set("seconds", terminal::json_seconds(started.elapsed()));
     json.set("files", counts.files);
     json.set("directories", counts.directories);
     json.set("symlinks", counts.symlinks);

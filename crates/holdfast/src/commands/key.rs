@@ -216,30 +216,40 @@ async fn test(global: &Global) -> Outcome<Exit> {
         let domains = terminal::counted(opened_domains.len() as u64, "domain", "domains");
         say!("the {} opens vault {}: {domains}", tested.secret, opened.descriptor.vault);
         for DomainEntry { id, .. } in &sealed {
-            note!("warning: the domain {id} is sealed to somebody else: 'holdfast key list' lists who writes there");
+            note!("warning: the domain {id} is sealed to somebody else: 'holdfast key list' lists who may write there");
         }
         tell_of_wraps(&tested);
     }
-    let is_whole = sealed.is_empty() && tested.machine != Some(false) && tested.vault != Some(false);
+    // Whose token may not ask, an agent's, has no use for the vault's wrap.
+    let is_known = tested.unasked.as_ref().is_none_or(is_not_allowed);
+    let is_whole = sealed.is_empty() && tested.machine != Some(false) && tested.vault != Some(false) && is_known;
     Ok(if is_whole { Exit::Clean } else { Exit::Warnings })
 }
 
 /// What a passphrase opens decides from where it opens the vault.
 fn tell_of_wraps(tested: &TestedSecret) {
-    match (tested.machine, tested.vault) {
-        (Some(true), None) => {
+    match (tested.machine, tested.vault, &tested.unasked) {
+        (Some(true), _, Some(failure)) if is_not_allowed(failure) => {
+            say!("it opens the wrap on this machine; whether the vault keeps one is not told to this machine's agent");
+        }
+        (_, _, Some(failure)) => note!("warning: whether it opens the vault's own wrap is not known: {}", failure.heading()),
+        (Some(true), None, None) => {
             say!(
                 "it does so on this machine alone, whose wrap it opens: elsewhere a recovery kit or a recipient's key is needed"
             );
         }
-        (Some(true), Some(false)) => {
+        (Some(true), Some(false), None) => {
             note!("warning: it opens the wrap on this machine, but not the vault's: elsewhere it opens nothing");
         }
-        (Some(false), Some(true)) => {
-            note!("warning: it opens the vault's wrap, but not the one on this machine, which comes first here")
+        (Some(false), Some(true), None) => {
+            note!("warning: it opens the vault's wrap, but not the one on this machine, which comes first here");
         }
         _ => {}
     }
+}
+
+fn is_not_allowed(failure: &Failure) -> bool {
+    failure.exit == Exit::Refused
 }
 
 fn generate(global: &Global, arguments: &GenerateArguments) -> Outcome<Exit> {

@@ -281,7 +281,7 @@ fn print_json(point: &PointInfo, completeness: Option<Completeness>, report: &Re
     json.set("point", point.id.to_string());
     json.set("item", point.item.as_str());
     json.set("completeness", completeness.map(Completeness::as_str));
-    json.set("seconds", started.elapsed().as_secs_f64());
+    json.set("seconds", terminal::json_seconds(started.elapsed()));
     json.set("files", report.files);
     json.set("directories", report.directories);
     json.set("others", report.others);

@@ -72,6 +72,8 @@ pub(crate) struct TestedSecret {
     pub(crate) machine: Option<bool>,
     /// The same of the vault's.
     pub(crate) vault: Option<bool>,
+    /// Why nobody knows whether that has one.
+    pub(crate) unasked: Option<Failure>,
 }
 
 /// Keys that can add points and open nothing.
@@ -258,7 +260,7 @@ impl Opened {
     /// Tries the secret on all that it may open, and changes nothing.
     pub(crate) async fn test_secret(&self, global: &Global) -> Outcome<TestedSecret> {
         let tested = match self.seed_of_file(global)? {
-            Some((seed, secret)) => TestedSecret { seed, secret, machine: None, vault: None },
+            Some((seed, secret)) => TestedSecret { seed, secret, machine: None, vault: None, unasked: None },
             None => self.test_passphrase(global).await?,
         };
         self.is_owners(&tested.seed)?;
@@ -298,14 +300,22 @@ impl Opened {
         self.unwrap(&wrap.ok_or_else(no_wrap)?, &passphrase(global)?)
     }
 
-    /// Tries a passphrase on both wraps that there may be.
+    /// Tries a passphrase on both wraps that there may be. Not everybody may ask for the vault's.
     async fn test_passphrase(&self, global: &Global) -> Outcome<TestedSecret> {
-        let (machine, vault) = (self.machine_wrap()?, self.vault_wrap().await?);
+        let machine = self.machine_wrap()?;
+        let (vault, unasked) = match self.vault_wrap().await {
+            Err(failure) if machine.is_some() => (None, Some(failure)),
+            asked => (asked?, None),
+        };
         if machine.is_none() && vault.is_none() {
             return Err(no_wrap());
         }
         let passphrase = passphrase(global)?;
-        let [machine, vault] = [machine, vault].map(|wrap| wrap.map(|wrap| self.unwrap(&wrap, &passphrase)));
+        let open = |wrap: Zeroizing<Vec<u8>>| {
+            let seed = self.unwrap(&wrap, &passphrase)?;
+            self.is_owners(&seed).map(|()| seed)
+        };
+        let [machine, vault] = [machine, vault].map(|wrap| wrap.map(open));
         let opens = |tried: &Option<Outcome<OwnerSeed>>| tried.as_ref().map(Result::is_ok);
         let (machine_opens, vault_opens) = (opens(&machine), opens(&vault));
         let seed = match (machine, vault) {
@@ -313,7 +323,7 @@ impl Opened {
             (Some(Err(failure)), _) | (_, Some(Err(failure))) => return Err(failure),
             (None, None) => return Err(no_wrap()),
         };
-        Ok(TestedSecret { seed, secret: "passphrase", machine: machine_opens, vault: vault_opens })
+        Ok(TestedSecret { seed, secret: "passphrase", machine: machine_opens, vault: vault_opens, unasked })
     }
 
     fn machine_wrap(&self) -> Outcome<Option<Zeroizing<Vec<u8>>>> {

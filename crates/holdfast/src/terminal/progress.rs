@@ -135,7 +135,7 @@ fn print_json(what: &str, counters: &Progress, took: Duration) {
     let line = json!({
         "schema": "holdfast.progress/1",
         "phase": what,
-        "seconds": took.as_secs_f64(),
+        "seconds": text::json_seconds(took),
         "entries_done": counters.entries_done.get(),
         "entries_total": entries_total,
         "bytes_done": done,
@@ -145,7 +145,7 @@ fn print_json(what: &str, counters: &Progress, took: Duration) {
         "points_done": counters.points_done.get(),
         "points_total": counters.points_expected.get(),
         "warnings": counters.warnings.get(),
-        "seconds_left": time_left(done, bytes_total, took).map(|left| left.as_secs_f64()),
+        "seconds_left": time_left(done, bytes_total, took).map(text::json_seconds),
     });
     note!("{line}");
 }
@@ -179,7 +179,7 @@ impl VaultProgress {
                 let line = json!({
                     "schema": "holdfast.progress/1",
                     "phase": progress.phase,
-                    "seconds": started.elapsed().as_secs_f64(),
+                    "seconds": text::json_seconds(started.elapsed()),
                     "done": progress.done,
                     "total": progress.total,
                     "bytes_done": progress.bytes,
@@ -238,7 +238,7 @@ impl JobProgress {
                 "job": job.job.to_string(),
                 "state": job.state.as_str(),
                 "phase": phase,
-                "seconds": self.started.elapsed().as_secs_f64(),
+                "seconds": text::json_seconds(self.started.elapsed()),
                 "done": done,
                 "total": total,
                 "bytes_done": bytes,

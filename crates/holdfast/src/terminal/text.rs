@@ -41,6 +41,11 @@ pub(crate) fn seconds(took: Duration) -> String {
     }
 }
 
+/// Seconds of a duration, to the millisecond: what JSON has.
+pub(crate) fn json_seconds(took: Duration) -> f64 {
+    took.as_millis() as f64 / 1000.0
+}
+
 /// RFC 3339 in UTC.
 pub(crate) fn utc(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| "invalid time".to_owned(), |time| time.to_string())

@@ -55,6 +55,18 @@ fn an_enrolled_machine_needs_no_passphrase_and_its_owner_opens_what_it_makes() {
 }
 
 #[test]
+fn a_passphrase_can_be_tested_where_an_agents_token_may_not_ask_for_the_vaults_wrap() {
+    let owner = Machine::with_service();
+    let laptop = enrolled(&owner, "laptop");
+    let new = laptop.private("new", "a passphrase for the laptop").to_str().unwrap().to_owned();
+    laptop.ok(&["key", "passphrase", "--recovery-kit", &owner.text("kit"), "--domain", "laptop", "--new-passphrase-file", &new]);
+    let tested = laptop.ok(&["key", "test", "--passphrase-file", &new]);
+    assert_eq!((&tested["opens_wrap_on_machine"], &tested["opens_wrap_in_vault"]), (&true.into(), &serde_json::Value::Null));
+    let said = laptop.run(&["key", "test", "--passphrase-file", &new]);
+    assert!(said.out.contains("not told to this machine's agent"), "{}{}", said.out, said.err);
+}
+
+#[test]
 fn a_machine_whose_agent_was_retired_enrols_anew_in_the_place_of_the_old_enrolment() {
     let owner = Machine::with_service();
     let laptop = enrolled(&owner, "laptop");

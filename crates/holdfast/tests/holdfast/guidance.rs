@@ -223,6 +223,13 @@ fn a_restore_of_a_path_that_the_point_does_not_have_says_how_to_find_it() {
     let job = protected.ends(protected.ask(work), JobState::Failed);
     let hint = job.problem.unwrap().hint.unwrap();
     assert!(hint.contains("holdfast ls") && hint.contains("holdfast find") && !hint.contains("check"), "{hint}");
+    assert!(job.result.is_none(), "nothing was restored: {:?}", job.result);
+    let log = protected.log(job.job);
+    let told: Vec<_> = log.warnings.iter().map(|warning| (warning.kind.as_str(), warning.path.as_str())).collect();
+    assert_eq!(told, [("not_in_the_point", "/no/such/path")]);
+    let staged = Command::new("find").arg(protected.laptop.path(".")).args(["-name", &job.job.to_string()]).output();
+    let staged = String::from_utf8(staged.unwrap().stdout).unwrap();
+    assert!(!staged.contains("restores"), "nothing was made: {staged}");
     drop(agent);
 }
 

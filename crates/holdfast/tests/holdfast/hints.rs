@@ -237,6 +237,17 @@ fn the_service_refuses_the_patterns_that_an_agent_would_fail_with() {
             assert_eq!(checked(excludes, includes), expected, "{line:?}");
         }
     }
+    // What the limits let through compiles, and so does the most of it.
+    for step in ["{b,a", "{", "{,", "{a*,[!b]?"] {
+        let deepest = (1..200).map(|depth| [step.repeat(depth), "}".repeat(depth)].concat());
+        let deepest = deepest.take_while(|line| checked(vec![line.clone()], Vec::new())).last().unwrap();
+        assert!(deepest.matches('{').count() >= 80 && compiles(vec![deepest.clone()], Vec::new()), "{deepest}");
+    }
+    for unit in ["?", "*", "**/", "[!a-z]", "é", "{a,b}"] {
+        let lines = |number: usize| vec![unit.repeat(4000 / unit.len()); number];
+        let most = (1..200).take_while(|number| checked(lines(*number), Vec::new())).last().unwrap();
+        assert!(most >= 16 && compiles(lines(most), Vec::new()), "{most} lines of {unit:?}");
+    }
     let protected = Protected::new();
     let files = FileScope { paths: vec!["/etc".to_owned()], excludes: vec!["[".to_owned()], ..FileScope::default() };
     let request = ItemRequest { files, policy: None, weaken: false };

@@ -211,3 +211,24 @@ fn setting_a_passphrase_leaves_the_domain_that_this_machine_writes() {
     machine.ok(&["key", "passphrase", "--domain", "laptop", "--new-passphrase-file", new.to_str().unwrap()]);
     assert_eq!(machine.ok(&["status"])["domain_name"], "machine");
 }
+
+#[test]
+fn a_passphrase_is_tested_on_this_machines_wrap_and_on_the_vaults() {
+    let machine = Machine::with_passphrase();
+    let both = machine.ok(&["key", "passphrase", "--in-vault"])["passphrase"].as_str().unwrap().to_owned();
+    let both = machine.private("of both", &both).to_str().unwrap().to_owned();
+    let opens = |code: i32, file: &str| {
+        let arguments = ["key", "test", "--passphrase-file", file];
+        let tested = if code == 0 { machine.ok(&arguments) } else { machine.ends(code, &arguments) };
+        (tested["opens_wrap_on_machine"].as_bool(), tested["opens_wrap_in_vault"].as_bool())
+    };
+    assert_eq!(opens(0, &both), (Some(true), Some(true)));
+    let new = machine.private("of this machine", "another passphrase altogether").to_str().unwrap().to_owned();
+    machine.ok(&["key", "passphrase", "--passphrase-file", &both, "--new-passphrase-file", &new]);
+    assert_eq!(opens(3, &new), (Some(true), Some(false)));
+    assert_eq!(opens(3, &both), (Some(false), Some(true)));
+    let said = machine.run(&["key", "test", "--passphrase-file", &new]);
+    assert!(said.err.contains("elsewhere it opens nothing"), "{}", said.err);
+    machine.ok(&["key", "passphrase", "--passphrase-file", &new, "--out-of-vault"]);
+    assert_eq!(opens(0, &new), (Some(true), None));
+}

@@ -5,7 +5,7 @@ use memmap2::Mmap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -106,11 +106,11 @@ impl SegmentFiles {
         keep: impl Fn(&SegmentPack) -> bool,
     ) -> io::Result<Draft> {
         let file = match self {
-            Self::Directory(directory) => Some(write_file(directory, &draft_path(directory, name), |file| {
-                // Where there are no locks, drafts are left behind by age.
-                let _ = file.lock();
-                merge(segments, keep, &mut Steady::new(file)).map(drop)
-            })?),
+            Self::Directory(directory) => {
+                let path = draft_path(directory, name);
+                let file = create_locked(directory, &path)?;
+                Some(write_whole(file, &path, |file| merge(segments, keep, &mut Steady::new(file)).map(drop))?)
+            }
             Self::Memory(files) => {
                 let mut bytes = Cursor::new(Vec::new());
                 merge(segments, keep, &mut bytes)?;
@@ -277,8 +277,27 @@ fn store_file(directory: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
 
 /// A file that is whole and durable, or not there.
 fn write_file(directory: &Path, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
+    write_whole(create(directory, path)?, path, write)
+}
+
+fn create(directory: &Path, path: &Path) -> io::Result<File> {
     fs::create_dir_all(directory)?;
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// A draft's file. Whoever looks for drafts left behind may see it before it is locked.
+fn create_locked(directory: &Path, path: &Path) -> io::Result<File> {
+    loop {
+        let file = create(directory, path)?;
+        // Where there are no locks, it is left behind when it is old.
+        let _ = file.lock();
+        if file.metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
+}
+
+fn write_whole(mut file: File, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
     let written = write(&mut file).and_then(|()| file.sync_all());
     if written.is_err() {
         let _ = fs::remove_file(path);

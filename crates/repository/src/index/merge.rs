@@ -34,6 +34,8 @@ const WAITED_FOR_ENTRIES_MAX: u64 = 1 << 20;
 const PACK_ENTRIES_MIN: u64 = in_tests(1, 64) as u64;
 /// Merges of one collection before it goes on, each of which leaves fewer segments: sessions that send meanwhile make new ones.
 const MERGES_MAX: usize = 16;
+/// Those of them that come to nothing, since another process merges at the same time.
+const IN_VAIN_MAX: usize = 3;
 
 impl Inner {
     /// Merges what somebody waits for: tails, if there are many, and segments of which there is not much. Those are left to whoever merges
@@ -59,9 +61,16 @@ impl Inner {
     async fn merge_all(&self, most: usize) -> Outcome<()> {
         self.merge_tails(0).await?;
         let _merging = self.merging.lock().await;
+        let mut in_vain = 0;
         for _ in 0..MERGES_MAX {
-            // One of two small ones may be large enough for the next.
-            if let Merging::Nothing = self.merge_segments(most, u64::MAX).await? {
+            match self.merge_segments(most, u64::MAX).await? {
+                Merging::Nothing => break,
+                // One of two small ones may be large enough for the next.
+                Merging::Done => {}
+                Merging::InVain => in_vain += 1,
+            }
+            if in_vain == IN_VAIN_MAX {
+                tracing::warn!("another process merges the same index segments: look-ups stay slower until the next collection");
                 break;
             }
         }
@@ -84,6 +93,7 @@ impl Inner {
         if is_same {
             compute(|| self.files.remove_left(&named));
         }
+        self.files.remove_drafts();
         Ok(())
     }
 
@@ -182,10 +192,7 @@ impl Inner {
         let write = || self.write_merged(&index, &small, name);
         let draft = if entries_max > WAITED_FOR_ENTRIES_MAX { compute_aside(write) } else { compute(write) }?;
         match self.replace_segments(&Replacing { small: &small, domain: &domain, draft, packs: None }).await? {
-            Replaced::Not => {
-                tracing::debug!(segments = small.len(), "another process merged index segments meanwhile");
-                Ok(Merging::InVain)
-            }
+            Replaced::Not => Ok(Merging::InVain),
             Replaced::ByNothing | Replaced::By(..) => Ok(Merging::Done),
         }
     }

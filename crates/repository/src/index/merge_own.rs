@@ -97,9 +97,12 @@ impl Inner {
     }
 
     async fn merge_own_segments(&self, view: &SessionView) -> Outcome<()> {
-        // A collection may be at these.
-        let Ok(_merging) = self.merging.try_lock() else { return Ok(()) };
         let own = view.own_segments();
+        // A collection may be at these. One that takes very long is not waited for: one of both merges is in vain then.
+        let merging = self.merging.try_lock();
+        if merging.is_err() && own.len() <= 4 * SEGMENTS_MAX {
+            return Ok(());
+        }
         let sizes = own.iter().map(|(id, table)| (*id, size(table))).filter(|(_, size)| *size <= SIZE_MAX / 2);
         let ids = to_merge(sizes, SEGMENTS_MAX, SIZE_MAX);
         let small: BTreeMap<u64, Arc<Table>> = own.into_iter().filter(|(id, _)| ids.contains(id)).collect();

@@ -69,7 +69,10 @@ impl Inner {
         let (history, nonce) = self.claim_and_open(&mut report).await?;
         let keys = self.stored_keys(&history).await?;
         self.read_inventory(&history, nonce, &mut report).await?;
-        self.merge_for_marking().await?;
+        if let Err(fault) = self.merge_for_marking().await {
+            // The marking takes longer.
+            tracing::warn!(%fault, "cannot merge the index of a rebuild");
+        }
         self.hide_unproven(&keys, nonce).await?;
         self.restore_points(&history, &keys.sound, nonce, &mut report).await?;
         self.become_ready(&history, nonce, &report).await?;

@@ -91,7 +91,7 @@ fn print_keyless(keyless: &CheckReport, bytes_read: u64, started: Instant) {
 pub(super) fn print_json(keyless: Option<&CheckReport>, keyed: Option<&KeyedReport>, sound: bool, started: Instant) {
     let mut report = Json::new("check");
     report.set("sound", sound);
-    report.set("seconds", started.elapsed().as_secs_f64());
+    report.set("seconds", terminal::json_seconds(started.elapsed()));
     report.set("keyless", keyless.is_some());
     report.set("keyed", keyed.is_some());
     report.set("bytes_read", bytes_read(keyless, keyed));

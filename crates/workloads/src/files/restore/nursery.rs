@@ -63,6 +63,11 @@ impl Nursery {
     }
 
     #[cfg(test)]
+    pub(super) fn give_up(&self) {
+        *self.state.lock().unwrap() = State::GivenUp;
+    }
+
+    #[cfg(test)]
     pub(super) fn is_open(&self) -> bool {
         matches!(*self.state.lock().unwrap(), State::Open(_))
     }
