@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, Outcome};
 use crate::index::Index;
-use crate::ledger::{DamageRow, DamageSource, PackState, PointRowState, SessionKind, SessionState};
+use crate::ledger::{DamageRow, DamageSource, PackRow, PackState, PointRowState, SessionKind, SessionState};
 use crate::repository::Inner;
 use crate::{Sabotage, sabotaged};
 use bytes::Bytes;
@@ -101,9 +101,24 @@ impl Inner {
             Ok(parts) => Ok(parts),
             Err(error) => {
                 self.forget_index();
+                if error.kind() == storage::ErrorKind::Invalid {
+                    return Err(self.outside(pack, ranges).await?);
+                }
                 Err(error.into())
             }
         }
+    }
+
+    /// Why ranges lie outside a pack in storage: it is no longer as long as it was, which is its damage, or they always did.
+    async fn outside(&self, pack: PackName, ranges: &[Range<u64>]) -> Outcome<Fault> {
+        let row = self.ledger.snapshot().await?.pack_alone(self.domain, pack).await?;
+        let lay_inside = |row: &PackRow| ranges.iter().all(|range| range.start <= range.end && range.end <= row.length);
+        Ok(match row.filter(lay_inside) {
+            Some(row) => {
+                Fault::answer(ErrorKind::Corrupt, format!("pack {pack} is shorter in storage than its {} bytes", row.length))
+            }
+            None => Fault::answer(ErrorKind::Invalid, format!("what is to be read of pack {pack} lies outside of it")),
+        })
     }
 
     /// A footer: from the index if it is there, otherwise from storage.

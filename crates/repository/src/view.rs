@@ -205,7 +205,8 @@ impl OwnTable {
 
     fn ordinals(&self) -> Vec<Range<u32>> {
         if self.own.is_none() {
-            return vec![0..self.table.len() as u32];
+            let all = 0..self.table.len() as u32;
+            return Vec::from([all]);
         }
         let mut ordinals: Vec<Range<u32>> = self.packs().map(|(pack, _)| self.table.ordinals(pack)).collect();
         ordinals.sort_unstable_by_key(|range| range.start);

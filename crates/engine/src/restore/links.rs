@@ -11,6 +11,7 @@ const TOGETHER: usize = 256;
 #[derive(Default)]
 pub(crate) struct Links {
     first: SpillMap,
+    left: SpillMap,
     last: Vec<(Vec<u8>, Vec<u8>)>,
     before: SpillList,
 }
@@ -23,6 +24,16 @@ impl Links {
 
     pub(crate) fn set_first(&mut self, group: &[u8; 16], path: &[u8]) -> Result<()> {
         self.first.insert(group, path.to_vec())
+    }
+
+    /// Notes that what stands at one of a group's paths stays as it is.
+    pub(crate) fn leave(&mut self, group: &[u8; 16], path: &[u8]) -> Result<()> {
+        self.left.insert(group, path.to_vec())
+    }
+
+    /// One of a group's paths where something else was left.
+    pub(crate) fn left(&self, group: &[u8; 16]) -> Result<Option<Vec<u8>>> {
+        self.left.get(group)
     }
 
     /// Notes that `path` is to be made a further name of `existing`.

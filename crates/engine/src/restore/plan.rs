@@ -6,12 +6,12 @@ use super::links::Links;
 use super::report::concerns_entry_only;
 use super::selection::{Selected, Selection};
 use super::window::{Piece, Window};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, printable};
 use crate::path;
 use crate::progress::Progress;
 use crate::read::{ContentReader, LeafStream, PageReader, is_damage, read_attributes};
 use crate::stop::Stop;
-use crate::target::{DirectoryRole, Placement};
+use crate::target::{DirectoryRole, Placement, Shortfall};
 use crossbeam_channel::Sender;
 use format::page::{Attribute, EntryKind, Extent, TreeEntry};
 use std::collections::BTreeSet;
@@ -142,6 +142,9 @@ impl Planner<'_> {
             Placement::Conflict => self.writing.tally.in_the_way(origin),
         }
         if placement != Placement::Write {
+            if let Some(group) = &entry.link_group {
+                self.links.leave(group, &path)?;
+            }
             self.progress.bytes_done.add(entry.metadata.size);
             return Ok(());
         }
@@ -151,6 +154,12 @@ impl Planner<'_> {
             self.progress.bytes_done.add(entry.metadata.size);
             self.links.push(existing, path)?;
             return Ok(());
+        }
+        if let Some(group) = &entry.link_group
+            && let Some(left) = self.links.left(group)?
+        {
+            let why = format!("'/{}' was left as it was: this is a file of its own now", printable(&left));
+            self.writing.tally.shortfalls(origin, vec![Shortfall { what: "hard link".to_owned(), why }]);
         }
         let attributes = self.attributes(origin, &entry.attributes)?;
         let shortfalls = match entry.metadata.kind {

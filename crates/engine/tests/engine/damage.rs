@@ -37,6 +37,28 @@ async fn files_that_need_a_damaged_blob_are_not_restored_and_the_others_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pack_that_was_cut_off_costs_the_files_in_it_and_no_others() {
+    for left in [0, 10, 100, 500_000] {
+        let vault = TestVault::new().await;
+        let source = tree();
+        vault.backup(source.shared()).await;
+        let cut = vault.packs(1)[0].clone();
+        std::fs::File::options().write(true).open(&cut).unwrap().set_len(left).unwrap();
+        let (target, report) = vault.restore(vault.latest().await).await;
+        assert!(report.damaged.count > 0 && report.files > 0, "{left} bytes are left: {report:?}");
+        assert_eq!(report.damaged.count + report.files, 304);
+        assert_eq!(target.differences(&source).len() as u64, report.damaged.count, "{left} bytes are left");
+        let checked = vault.check(true).await;
+        assert!(!checked.is_sound());
+        assert_eq!(checked.affected_count, report.damaged.count, "{left} bytes are left: what is affected is what is lost");
+        assert!(vault.backup(source.shared()).await.bytes_stored > 0);
+        let (target, report) = vault.restore(vault.latest().await).await;
+        assert!(report.is_clean(), "the next backup heals it: {report:?}");
+        assert_eq!(target.differences(&source), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_check_with_content_maps_damage_to_paths() {
     let vault = TestVault::new().await;
     let source = tree();

@@ -506,6 +506,12 @@ pub(crate) fn secret_bytes(secret: &SecretString) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(secret.expose_secret().as_bytes().to_vec())
 }
 
+fn no_wrap() -> Failure {
+    Failure::new(Exit::WrongKey, "this machine has no passphrase wrap of the vault, and the vault keeps none").with_hint(
+        "give the recovery kit with --recovery-kit FILE; 'holdfast key passphrase' then sets a passphrase for this machine",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::{DomainEntry, DomainId, named};
@@ -525,10 +531,4 @@ mod tests {
         assert_eq!(named(&domains, &domains[1].id.to_string()).unwrap().id, domains[1].id);
         assert!(named(&domains, "web-3").is_err());
     }
-}
-
-fn no_wrap() -> Failure {
-    Failure::new(Exit::WrongKey, "this machine has no passphrase wrap of the vault, and the vault keeps none").with_hint(
-        "give the recovery kit with --recovery-kit FILE; 'holdfast key passphrase' then sets a passphrase for this machine",
-    )
 }

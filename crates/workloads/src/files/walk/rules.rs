@@ -48,16 +48,16 @@ impl Rules {
         let mut builder = GitignoreBuilder::new("/");
         builder.allow_unclosed_class(false);
         let includes = options.includes.iter().filter(|line| !line.trim().is_empty()).map(|line| format!("!{line}"));
-        for line in options.excludes.iter().cloned().chain(includes) {
+        let lines: Vec<String> = options.excludes.iter().cloned().chain(includes).collect();
+        for line in &lines {
             let malformed = |why: String| WorkloadError::Pattern { pattern: line.clone(), why };
             if line.starts_with("!!") {
                 return Err(malformed("an include starts with `!`".into()));
             }
-            builder.add_line(None, &line).map_err(|error| malformed(error.to_string()))?;
+            builder.add_line(None, line).map_err(|error| malformed(error.to_string()))?;
         }
-        let malformed = |error: ignore::Error| WorkloadError::Pattern { pattern: String::new(), why: error.to_string() };
         Ok(Self {
-            patterns: builder.build().map_err(malformed)?,
+            patterns: builder.build().map_err(|error| too_large(&lines, &error))?,
             skip: options.skip,
             one_file_system: options.one_file_system,
             exclude_caches: options.exclude_caches,
@@ -109,6 +109,23 @@ impl Skipped {
     }
 }
 
+/// Which of these patterns, each of which is well formed, cannot be compiled.
+fn too_large(lines: &[String], error: &ignore::Error) -> WorkloadError {
+    let compiles = |line: &&String| {
+        let mut alone = GitignoreBuilder::new("/");
+        alone.add_line(None, line).is_ok() && alone.build().is_ok()
+    };
+    match lines.iter().find(|line| !compiles(line)) {
+        Some(line) => {
+            WorkloadError::Pattern { pattern: line.clone(), why: "its braces are nested too deep, or it is too long".into() }
+        }
+        None => WorkloadError::Pattern {
+            pattern: format!("{} and {} more", lines.first().map_or("", String::as_str), lines.len().saturating_sub(1)),
+            why: format!("they are too large together ({error})"),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +155,9 @@ mod tests {
         assert!(bad.unwrap_err().to_string().contains("a["));
         let bad = Rules::new(RuleOptions { includes: vec!["!x".into()], ..RuleOptions::default() });
         assert!(bad.is_err());
+        let deep = ["{a,".repeat(150), "}".repeat(150)].concat();
+        let bad = Rules::new(RuleOptions { excludes: vec!["fine".into(), deep.clone()], ..RuleOptions::default() });
+        let said = bad.unwrap_err().to_string();
+        assert!(said.contains(&deep) && said.contains("nested too deep"), "{said}");
     }
 }
