@@ -187,25 +187,26 @@ fn a_job_that_waits_for_an_agent_says_so_at_once() {
         let waiting = protected.owner.start(arguments);
         protected.until_local("it says why it waits", || waiting.said().contains("holdfast agent list").then_some(()));
         let said = waiting.said();
+        // Not 'latest': the service may have begun a job of its own meanwhile.
         let job = protected.jobs().last().unwrap().job.to_string();
         for words in [format!("'holdfast job show {}'", &job[..8]), format!("'holdfast job cancel {}'", &job[..8])] {
             assert!(said.contains(&words), "{words}: {said}");
         }
-        (waiting, said)
+        (waiting, said, job)
     };
-    let (first, said) = follows(&["job", "backup", "files", "--wait"]);
+    let (first, said, job) = follows(&["job", "backup", "files", "--wait"]);
     assert!(said.contains("has never spoken to the service"), "{said}");
-    let (second, _) = follows(&["job", "follow", "latest"]);
-    protected.owner.ok(&["job", "cancel", "latest"]);
+    let (second, ..) = follows(&["job", "follow", &job]);
+    protected.owner.ok(&["job", "cancel", &job]);
     assert_eq!([first.end().code, second.end().code], [130, 130]);
     // It was there, and is no more.
     let agent = protected.agent();
     protected.until("it has spoken", || protected.wait(protected.admin.agents()).agents.first().map(|_| ()));
     agent.terminate();
     protected.until("it is away", || (!protected.wait(protected.admin.agents()).agents[0].connected).then_some(()));
-    let (third, said) = follows(&["job", "backup", "files", "--follow"]);
+    let (third, said, job) = follows(&["job", "backup", "files", "--follow"]);
     assert!(said.contains("has been away for ") && said.contains(", since 2"), "{said}");
-    protected.owner.ok(&["job", "cancel", "latest"]);
+    protected.owner.ok(&["job", "cancel", &job]);
     assert_eq!(third.end().code, 130);
 }
 
