@@ -22,8 +22,6 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let opened = open_keyless(global).await?;
     let domain = opened.domain(global).await?;
     opened.note_domain(global, domain.id()).await?;
-    // Nothing is freed for ever in a vault that shows less than it had.
-    opened.check_items(domain.as_ref()).await?;
     let progress = VaultProgress::new(global);
     let report = domain.collect(CollectOptions { repack_dead_percent: arguments.repack }, progress.sink()).await;
     progress.finish();

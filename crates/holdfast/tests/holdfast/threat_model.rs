@@ -139,8 +139,8 @@ fn a_head_that_nobody_signed_does_not_hide_that_the_newest_point_is_gone() {
     let newest = machine.backup("item");
     change_database(&machine, &format!("DELETE FROM points WHERE id = x'{newest}'"));
     let source = machine.text("source");
-    let backups = ["item", "other"].map(|item| ["backup", &source, "--item", item]);
-    for command in [&["points"][..], &["check"], &["collect"], &backups[0], &backups[1]] {
+    for command in [&["points"][..], &["check"], &["backup", &source, "--item", "item"], &["backup", &source, "--item", "other"]]
+    {
         let error = machine.ends(4, command);
         assert!(error["error"]["hint"].as_str().unwrap().contains("--accept-rollback"), "{error}");
     }
