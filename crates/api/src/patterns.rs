@@ -7,7 +7,7 @@ use crate::items::FileScope;
 
 /// Braces within braces, at most: what compiles a pattern goes 250 steps deep, and each may take three.
 const BRACES_MAX: usize = 80;
-/// Bytes of all patterns of an item together, at most: compiled together they take some hundred times as many, of ten megabytes.
+/// Bytes of all patterns of an item together, at most: what compiles them refuses more than ten megabytes of programs.
 const BYTES_MAX: usize = 64 << 10;
 
 impl FileScope {

@@ -50,7 +50,7 @@ pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Tr
         paths: paths.clone(),
         cancel: doing.control.cancel.clone(),
     };
-    refuse_nothing(doing, looked_for).await?;
+    refuse_restore_of_nothing(doing, looked_for).await?;
     let destination = destination(doing, work)?;
     doing.record.say(format!("restoring point {} to '{}'", point.id, destination.name.display()));
     let target = target(doing, work, &destination).await?;
@@ -76,7 +76,7 @@ pub(super) async fn run(doing: &Doing, work: &RestoreWork) -> Result<Outcome, Tr
 }
 
 /// Refuses a restore of paths none of which the point has, before anything is made for it.
-async fn refuse_nothing(doing: &Doing, request: AbsentRequest) -> Result<(), Trouble> {
+async fn refuse_restore_of_nothing(doing: &Doing, request: AbsentRequest) -> Result<(), Trouble> {
     let wanted = request.paths.len();
     if wanted == 0 {
         return Ok(());
@@ -158,7 +158,7 @@ fn receipt(point: PointId, to: &Path, report: &RestoreReport, started: Instant) 
     }
 }
 
-/// Every difference is a warning; of paths that are wanted and are not there it is a failure with a receipt.
+/// Every difference is a warning. Where some of the paths that are wanted are not there, it is a failure with a receipt.
 fn tell(doing: &Doing, report: &RestoreReport, receipt: RestoreReceipt) -> Outcome {
     let kinds: [(&str, &Troubles); 4] = [
         ("damaged", &report.damaged),

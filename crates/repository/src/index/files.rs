@@ -285,16 +285,17 @@ fn create(directory: &Path, path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-/// A draft's file. Whoever looks for drafts left behind may see it before it is locked.
+/// A draft's file. Whoever looks for drafts left behind may see and remove it before it is locked: then it is made once more.
 fn create_locked(directory: &Path, path: &Path) -> io::Result<File> {
-    loop {
+    let create = || {
         let file = create(directory, path)?;
         // Where there are no locks, it is left behind when it is old.
         let _ = file.lock();
-        if file.metadata()?.nlink() > 0 {
-            return Ok(file);
-        }
-    }
+        Ok(file)
+    };
+    let file: File = create()?;
+    // Not for as long as it takes: some file systems tell of no names.
+    if file.metadata()?.nlink() > 0 { Ok(file) } else { create() }
 }
 
 fn write_whole(mut file: File, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {

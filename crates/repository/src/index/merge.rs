@@ -34,7 +34,7 @@ const WAITED_FOR_ENTRIES_MAX: u64 = 1 << 20;
 const PACK_ENTRIES_MIN: u64 = in_tests(1, 64) as u64;
 /// Merges of one collection before it goes on, each of which leaves fewer segments: sessions that send meanwhile make new ones.
 const MERGES_MAX: usize = 16;
-/// Those of them that come to nothing, since another process merges at the same time.
+/// Those of them that come to nothing, since others merge the same segments.
 const IN_VAIN_MAX: usize = 3;
 
 impl Inner {
@@ -70,7 +70,7 @@ impl Inner {
                 Merging::InVain => in_vain += 1,
             }
             if in_vain == IN_VAIN_MAX {
-                tracing::warn!("another process merges the same index segments: look-ups stay slower until the next collection");
+                tracing::warn!("others merge the same index segments: look-ups stay slower until the next collection");
                 break;
             }
         }
@@ -93,7 +93,9 @@ impl Inner {
         if is_same {
             compute(|| self.files.remove_left(&named));
         }
-        self.files.remove_drafts();
+        // Nobody waits for the others.
+        drop(transaction);
+        compute(|| self.files.remove_drafts());
         Ok(())
     }
 
@@ -185,7 +187,7 @@ impl Inner {
         let Some(domain) = transaction.domain(self.domain).await? else { return Ok(Merging::Nothing) };
         drop(transaction);
         let bytes = segments_of(&index, &small).iter().map(|segment| segment.bytes().as_ref().len() as u64).sum();
-        if small.is_empty() || !self.has_room_for_merge(bytes) {
+        if small.is_empty() || !self.make_room_for_merge(bytes) {
             return Ok(Merging::Nothing);
         }
         let name = self.environment.random();
@@ -197,8 +199,9 @@ impl Inner {
         }
     }
 
-    /// Merging only makes look-ups faster: it must not fill a disk that others need, least of all in a collection that is to free it.
-    pub(super) fn has_room_for_merge(&self, bytes: u64) -> bool {
+    /// Removes drafts left behind, and answers whether there is room for one. Merging only makes look-ups faster: it must not fill a disk that
+    /// others need, least of all in a collection that is to free it.
+    pub(super) fn make_room_for_merge(&self, bytes: u64) -> bool {
         self.files.remove_drafts();
         let has_room = self.files.has_room(bytes);
         if !has_room {
@@ -306,7 +309,7 @@ impl Inner {
 enum Merging {
     /// There are none, or no room.
     Nothing,
-    /// Another process merged some of them first.
+    /// Others merged some of them first.
     InVain,
     Done,
 }

@@ -108,7 +108,7 @@ impl Inner {
         let small: BTreeMap<u64, Arc<Table>> = own.into_iter().filter(|(id, _)| ids.contains(id)).collect();
         let segments: Vec<&Segment<SegmentBytes>> = small.values().filter_map(|table| table.segment()).collect();
         let bytes = segments.iter().map(|segment| segment.bytes().as_ref().len() as u64).sum();
-        if small.is_empty() || !self.has_room_for_merge(bytes) {
+        if small.is_empty() || !self.make_room_for_merge(bytes) {
             return Ok(());
         }
         let Some(domain) = self.ledger.snapshot().await?.domain(self.domain).await? else { return Ok(()) };
