@@ -120,6 +120,11 @@ pub trait TreeSource: Send + Sync {
     /// Starts a walk. An error of the walk as a whole (a root that does not exist) comes as `Err`.
     fn walk(&self) -> io::Result<Walk>;
 
+    /// How many of its files may be open at once.
+    fn open_files_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// What has changed since the walk of which this point was made; none where that is not known for certain.
     fn changes(&self, since: PointId) -> Option<Arc<dyn Changes>> {
         let _ = since;
@@ -195,6 +200,11 @@ pub trait SourceFile: Send {
 
     /// Fills `buffer` from `offset`; fewer bytes only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Says that all of it, so many bytes, is read soon: whoever can fetch it meanwhile does. Does not wait.
+    fn will_read(&self, bytes: u64) {
+        let _ = bytes;
+    }
 
     /// Its attributes, where what is open can be asked for them; otherwise its directory is.
     fn details(&self) -> Option<Details> {

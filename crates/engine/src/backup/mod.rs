@@ -379,6 +379,7 @@ impl Backup {
         let keys = &self.request.keys;
         let chunker = Chunker::new(&keys.writer.chunking_key(), CutParameters::default());
         let (results, done_leaves) = unbounded();
+        let BackupOptions { readers, gate, .. } = &self.request.options;
         let shared = Arc::new(Shared {
             store: store.clone(),
             writer: keys.writer.clone(),
@@ -387,7 +388,8 @@ impl Backup {
             progress: self.request.progress.clone(),
             totals: self.totals.clone(),
             stop: self.stop.clone(),
-            gate: self.request.options.gate.clone(),
+            gate: gate.clone(),
+            open_ahead: reading::open_ahead(self.request.source.open_files_max(), *readers),
             links: LinkCache::default(),
             results,
         });
@@ -398,7 +400,7 @@ impl Backup {
         };
         let walk = walk.map_err(EngineError::source("walk the source"))?;
         let staying = changes.map(|since| Staying::new(since.changes));
-        let (queue, readers) = reading::start(&shared, self.request.options.readers, LARGE_READERS);
+        let (queue, readers) = reading::start(&shared, *readers, LARGE_READERS);
         let checkpoints = Checkpoints::new(self, store.clone());
         let builder = TreeBuilder::new(store.clone(), boundaries.clone());
         let (sender, built) = bounded(1);

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) totals: Arc<Totals>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) gate: ReadGate,
+    /// Small files that each reading thread opens before their turn.
+    pub(crate) open_ahead: usize,
     pub(crate) links: LinkCache,
     pub(crate) results: Sender<LeafResult>,
 }

@@ -110,4 +110,8 @@ impl TreeSource for FileSet {
     fn walk(&self) -> io::Result<source::Walk> {
         Ok(Box::new(Walk::start(self.inspector()?, self.readers)?))
     }
+
+    fn open_files_max(&self) -> usize {
+        self.machine.files_max()
+    }
 }

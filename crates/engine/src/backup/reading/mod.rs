@@ -1,5 +1,6 @@
 //! The threads that read what is new or changed.
 
+mod ahead;
 mod details;
 mod own;
 mod run;
@@ -12,6 +13,7 @@ use own::OwnReader;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub(crate) use ahead::open_ahead;
 pub(crate) use details::is_linked;
 
 /// Files of less than this are run together into shared blobs.

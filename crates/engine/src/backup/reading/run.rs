@@ -1,5 +1,6 @@
 //! Small files whose content goes together into one blob.
 
+use super::ahead::Ahead;
 use super::details::{Read, keep, read_details};
 use crate::backup::leaf_job::{LeafJob, Task};
 use crate::backup::shared::{Shared, now_ns, same_state};
@@ -23,10 +24,10 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
     let mut buffer = shared.store.buffer(bytes);
     let mut pieces = Vec::with_capacity(tasks.len());
     let mut grown = Vec::new();
-    for task in tasks {
+    let mut files = Ahead::new(shared, tasks);
+    while let Some((task, file)) = files.next()? {
         let start = buffer.len();
-        shared.gate.pass(1, &shared.stop)?;
-        match read_file(&task, &mut buffer, bytes) {
+        match file.and_then(|file| read_file(&task, file.as_ref(), &mut buffer, bytes)) {
             Ok(Outcome::Read { metadata, begun_ns, extents, details, changed }) => {
                 let Some(details) = details.or_else(|| read_details(shared, &task)) else {
                     buffer.truncate(start);
@@ -88,14 +89,13 @@ enum Outcome {
 }
 
 /// Reads a file behind what is in the buffer, a second time if it changed meanwhile.
-fn read_file(task: &Task, buffer: &mut Buffer, fits: usize) -> io::Result<Outcome> {
-    let file = task.handle.open(&task.found.name)?;
+fn read_file(task: &Task, file: &dyn SourceFile, buffer: &mut Buffer, fits: usize) -> io::Result<Outcome> {
     let start = buffer.len();
     let mut before = task.found.metadata.clone();
     for attempt in 0..2 {
         buffer.truncate(start);
         let begun_ns = now_ns();
-        let extents = read_segments(file.as_ref(), before.size, buffer)?;
+        let extents = read_segments(file, before.size, buffer)?;
         let mut metadata = file.metadata()?;
         let same = same_state(&before, &metadata);
         if metadata.kind != EntryKind::File {

@@ -1,17 +1,37 @@
 //! Room for plaintext, and what is on its way: the one place where threads of a backup wait for each other.
 
 use crate::error::{EngineError, Result};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 struct State {
     room: usize,
     /// Those who wait for room get it in the order in which they came, so that much room is not waited for in vain.
-    next: u64,
+    waiting: VecDeque<Waiting>,
+    /// The turns that were served so far, of those who ever waited.
     served: u64,
     passages: usize,
     packs: usize,
     held: bool,
     stopped: bool,
+}
+
+/// Who waits for room. Each has a signal of its own: thirty readers wait most of the time, and to wake them all for each that
+/// may go on takes the processors from those who make room.
+struct Waiting {
+    bytes: usize,
+    served: Arc<Condvar>,
+}
+
+impl State {
+    /// Takes room for those whose turn it is, as far as there is some, and wakes them.
+    fn serve(&mut self) {
+        while let Some(first) = self.waiting.pop_front_if(|first| first.bytes <= self.room) {
+            self.room -= first.bytes;
+            self.served += 1;
+            first.served.notify_one();
+        }
+    }
 }
 
 /// Bounds and counts what is on its way.
@@ -23,7 +43,8 @@ pub(crate) struct Flow {
 
 impl Flow {
     pub(super) fn new(capacity: usize) -> Arc<Self> {
-        let state = State { room: capacity, next: 0, served: 0, passages: 0, packs: 0, held: false, stopped: false };
+        let (waiting, served, passages, packs) = (VecDeque::new(), 0, 0, 0);
+        let state = State { room: capacity, waiting, served, passages, packs, held: false, stopped: false };
         Arc::new(Self { capacity, state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -31,25 +52,28 @@ impl Flow {
     pub(super) fn room(self: &Arc<Self>, bytes: usize) -> Result<Room> {
         let bytes = bytes.min(self.capacity);
         let mut state = self.lock();
-        let turn = state.next;
-        state.next += 1;
-        let mut state = self.wait(state, |state| state.served == turn && state.room >= bytes)?;
-        state.room -= bytes;
-        state.served += 1;
-        self.changed.notify_all();
+        if state.waiting.is_empty() && state.room >= bytes {
+            state.room -= bytes;
+        } else {
+            let turn = state.served + state.waiting.len() as u64;
+            let served = Arc::new(Condvar::new());
+            state.waiting.push_back(Waiting { bytes, served: served.clone() });
+            state = self.wait(state, &served, |state| state.served > turn)?;
+        }
+        drop(state);
         Ok(Room { flow: self.clone(), bytes })
     }
 
     /// Counts a blob that is put on its way; waits while all are held back.
     pub(super) fn enter(self: &Arc<Self>) -> Result<Passage> {
-        let mut state = self.wait(self.lock(), |state| !state.held)?;
+        let mut state = self.wait(self.lock(), &self.changed, |state| !state.held)?;
         state.passages += 1;
         Ok(Passage { flow: self.clone(), pack: false })
     }
 
     /// Counts a blob that is put on its way although others are held back.
     pub(super) fn enter_ahead(self: &Arc<Self>) -> Result<Passage> {
-        let mut state = self.wait(self.lock(), |_| true)?;
+        let mut state = self.wait(self.lock(), &self.changed, |_| true)?;
         state.passages += 1;
         Ok(Passage { flow: self.clone(), pack: false })
     }
@@ -66,20 +90,27 @@ impl Flow {
     }
 
     pub(super) fn wait_for_passages(&self) -> Result<()> {
-        self.wait(self.lock(), |state| state.passages == 0).map(drop)
+        self.wait(self.lock(), &self.changed, |state| state.passages == 0).map(drop)
     }
 
     pub(super) fn wait_for_packs(&self) -> Result<()> {
-        self.wait(self.lock(), |state| state.packs == 0).map(drop)
+        self.wait(self.lock(), &self.changed, |state| state.packs == 0).map(drop)
     }
 
     /// Ends all waiting with an error.
     pub(crate) fn stop(&self) {
-        self.lock().stopped = true;
+        let mut state = self.lock();
+        state.stopped = true;
+        state.waiting.iter().for_each(|waiting| waiting.served.notify_one());
         self.changed.notify_all();
     }
 
-    fn wait<'a>(&self, mut state: MutexGuard<'a, State>, ready: impl Fn(&State) -> bool) -> Result<MutexGuard<'a, State>> {
+    fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        changed: &Condvar,
+        ready: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'a, State>> {
         loop {
             if state.stopped {
                 return Err(EngineError::Cancelled);
@@ -87,7 +118,7 @@ impl Flow {
             if ready(&state) {
                 return Ok(state);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -107,8 +138,9 @@ impl Room {
     pub(crate) fn shrink(&mut self, bytes: usize) {
         if let Some(spare) = self.bytes.checked_sub(bytes) {
             self.bytes = bytes;
-            self.flow.lock().room += spare;
-            self.flow.changed.notify_all();
+            let mut state = self.flow.lock();
+            state.room += spare;
+            state.serve();
         }
     }
 }
@@ -155,7 +187,7 @@ mod tests {
                 drop(room);
             }
         });
-        while flow.lock().next < 2 {
+        while flow.lock().waiting.is_empty() {
             thread::yield_now();
         }
         // there is room for this one, but it came later
@@ -166,7 +198,7 @@ mod tests {
                 sender.send("small").unwrap();
             }
         });
-        while flow.lock().next < 3 {
+        while flow.lock().waiting.len() < 2 {
             thread::yield_now();
         }
         drop(first);
@@ -190,7 +222,7 @@ mod tests {
             let flow = flow.clone();
             move || flow.room(1).is_err()
         });
-        while flow.lock().next < 2 {
+        while flow.lock().waiting.is_empty() {
             thread::yield_now();
         }
         flow.stop();

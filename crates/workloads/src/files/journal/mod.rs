@@ -354,6 +354,10 @@ impl TreeSource for Followed {
         *lock(&self.why_not) = Some(why_not);
         None
     }
+
+    fn open_files_max(&self) -> usize {
+        self.files.open_files_max()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -21,6 +21,7 @@ pub(crate) struct Machine {
     /// Directories that keep their descriptor now.
     kept: AtomicUsize,
     kept_max: usize,
+    files_max: usize,
 }
 
 /// A directory of a file set.
@@ -56,7 +57,13 @@ impl Machine {
             owners: Owners::of_this_machine(),
             kept: AtomicUsize::new(0),
             kept_max: (open_files / 4).clamp(8, 2048) as usize,
+            files_max: (open_files / 4) as usize,
         })
+    }
+
+    /// How many files may be open at once: as large a share of the descriptors as directories have.
+    pub(crate) fn files_max(&self) -> usize {
+        self.files_max
     }
 
     /// The directory `/`.

@@ -87,6 +87,13 @@ impl SourceFile for File {
         platform::read_at(self.file.as_fd(), buffer, offset)
     }
 
+    fn will_read(&self, bytes: u64) {
+        // of a hole the kernel would make pages of zeros
+        if self.dense.is_some() {
+            platform::will_need(self.file.as_fd(), 0..bytes);
+        }
+    }
+
     /// One call, where its name would have to be looked up again.
     fn details(&self) -> Option<Details> {
         let (attributes, unreadable) = platform::read_open_attributes(self.file.as_fd());

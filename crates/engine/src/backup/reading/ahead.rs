@@ -1,0 +1,53 @@
+//! Small files opened before their turn, so that the disk is asked for several at once and nobody waits for each of them.
+
+use crate::backup::leaf_job::Task;
+use crate::backup::shared::Shared;
+use crate::error::Result;
+use crate::source::SourceFile;
+use std::collections::VecDeque;
+use std::io;
+use std::vec;
+
+/// Files that a reading thread opens ahead of the one that it reads.
+const OPEN_AHEAD: usize = 32;
+
+/// How many each of so many threads opens, where no more than so many files may be open.
+pub(crate) fn open_ahead(open_files_max: usize, readers: usize) -> usize {
+    (open_files_max / readers.max(1)).saturating_sub(1).min(OPEN_AHEAD)
+}
+
+/// Files in their order, each opened some turns before its own.
+pub(super) struct Ahead<'a> {
+    shared: &'a Shared,
+    tasks: vec::IntoIter<Task>,
+    opened: VecDeque<(Task, io::Result<Box<dyn SourceFile>>)>,
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) fn new(shared: &'a Shared, tasks: Vec<Task>) -> Self {
+        Self { shared, tasks: tasks.into_iter(), opened: VecDeque::with_capacity(shared.open_ahead + 1) }
+    }
+
+    /// The next file, or why it cannot be opened.
+    pub(super) fn next(&mut self) -> Result<Option<(Task, io::Result<Box<dyn SourceFile>>)>> {
+        while self.opened.len() <= self.shared.open_ahead
+            && let Some(task) = self.tasks.next()
+        {
+            self.shared.gate.pass(1, &self.shared.stop)?;
+            let file = task.handle.open(&task.found.name);
+            if let Ok(file) = &file {
+                file.will_read(task.found.metadata.size);
+            }
+            self.opened.push_back((task, file));
+        }
+        let next = self.opened.pop_front();
+        Ok(next.map(|(task, file)| match file {
+            // it may have been one too many: those before it are closed by now
+            Err(_) => {
+                let file = task.handle.open(&task.found.name);
+                (task, file)
+            }
+            opened => (task, opened),
+        }))
+    }
+}
