@@ -2,6 +2,7 @@
 
 use format::page::{Attribute, Metadata};
 use std::io;
+use std::ops::Range;
 
 /// What to do with what is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,6 +90,12 @@ pub trait TreeTarget: Send + Sync {
 
 /// A regular file being restored; dropped before it is finished, it is gone.
 pub trait TargetFile: Send + Sync {
+    /// These ranges are written next, in any order: whoever gains by making room for all of them at once does. Large files only.
+    fn reserve(&self, ranges: &[Range<u64>]) -> io::Result<()> {
+        let _ = ranges;
+        Ok(())
+    }
+
     /// Writes at a place.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 

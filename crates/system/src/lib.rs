@@ -1,8 +1,9 @@
-//! What both programs ask of the operating system for themselves: settings of the allocator, large buffers, open files,
+//! What both programs ask of the operating system for themselves: settings of the allocator, large and aligned buffers, open files,
 //! randomness, priorities of threads.
 
 #![deny(unsafe_code)]
 
+mod aligned;
 mod allocator;
 mod buffers;
 mod crew;
@@ -11,6 +12,7 @@ mod open_files;
 mod priority;
 mod random;
 
+pub use aligned::{Aligned, AlignedPool, BLOCK_BYTES};
 pub use allocator::configure_allocator;
 pub use buffers::{Buffer, Buffers};
 pub use crew::{Crew, Membership, Priorities, Priority, spawn};

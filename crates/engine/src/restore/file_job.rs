@@ -6,6 +6,7 @@ use crate::spill::SpillMap;
 use crate::target::{TargetFile, TreeTarget};
 use format::page::{Attribute, Entry, Metadata};
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,6 +66,17 @@ impl FileJob {
     /// Counts a piece that is to be written.
     pub(crate) fn add_piece(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Makes room for what is written next. An error of this file is noted, one of the target as a whole is answered.
+    pub(crate) fn reserve(&self, writing: &Writing, ranges: &[Range<u64>]) -> Result<()> {
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        match self.file(writing).and_then(|file| file.map_or(Ok(()), |file| file.reserve(ranges))) {
+            Ok(()) => Ok(()),
+            Err(error) => self.fail(writing, error),
+        }
     }
 
     /// Writes a piece. An error of this file is noted, one of the target as a whole is answered.

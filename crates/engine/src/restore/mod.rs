@@ -62,7 +62,8 @@ pub struct RestoreOptions {
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+        // more than there are processors, since some of them wait for the disk
+        let workers = (3 * std::thread::available_parallelism().map_or(2, usize::from)).clamp(4, 8);
         Self { paths: Vec::new(), strip: 0, resume: false, workers, window_bytes: 128 << 20 }
     }
 }

@@ -16,6 +16,10 @@ use crossbeam_channel::Sender;
 use format::page::{Attribute, EntryKind, Extent, TreeEntry};
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
+
+/// For smaller files no room is made beforehand.
+const RESERVE_BYTES_MIN: u64 = 16 << 20;
 
 /// Plans a restore and does what is no file content.
 pub(crate) struct Planner<'a> {
@@ -191,6 +195,7 @@ impl Planner<'_> {
         let content = entry.content.clone();
         let job = FileJob::new(path, origin.to_vec(), entry, attributes);
         let pages = self.pages;
+        let mut data = Stretches::of_file(size);
         let mut at = 0u64;
         for extent in ContentReader::new(pages, &content) {
             match extent {
@@ -198,8 +203,10 @@ impl Planner<'_> {
                 Ok(Extent::Data { blob, offset, length }) => {
                     job.add_piece();
                     self.window.push(blob, Piece { file: job.clone(), at, offset, length });
+                    data.add(at, length);
                     at = at.saturating_add(u64::from(length));
                     if self.window.is_full(self.window_bytes) {
+                        job.reserve(self.writing, &data.take())?;
                         self.send_window()?;
                     }
                 }
@@ -210,6 +217,7 @@ impl Planner<'_> {
                 Err(error) => return Err(error),
             }
         }
+        job.reserve(self.writing, &data.take())?;
         if at != size {
             job.note_damage(self.writing, "its content has another length than it should have");
         }
@@ -222,6 +230,32 @@ impl Planner<'_> {
         }
         let window = std::mem::take(&mut self.window);
         self.windows.send(window).map_err(|_| EngineError::Internal("the reading threads ended early"))
+    }
+}
+
+/// Where data of a large file was planned since its room was made last.
+struct Stretches {
+    is_large: bool,
+    stretches: Vec<Range<u64>>,
+}
+
+impl Stretches {
+    fn of_file(size: u64) -> Self {
+        Self { is_large: size >= RESERVE_BYTES_MIN, stretches: Vec::new() }
+    }
+
+    /// Adds data behind what was added before.
+    fn add(&mut self, at: u64, length: u32) {
+        let end = at.saturating_add(u64::from(length));
+        match self.stretches.last_mut() {
+            _ if !self.is_large => {}
+            Some(last) if last.end == at => last.end = end,
+            _ => self.stretches.push(at..end),
+        }
+    }
+
+    fn take(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.stretches)
     }
 }
 

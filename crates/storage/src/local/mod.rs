@@ -23,6 +23,7 @@ use crate::name::ObjectName;
 use crate::store::{ObjectInfo, ObjectStore, PutOutcome};
 use async_trait::async_trait;
 use bytes::Bytes;
+use direct::Seen;
 use disk::Disk;
 use root::Root;
 use std::fs::{self, DirBuilder};
@@ -50,6 +51,7 @@ struct Inner {
     root: Root,
     writer: Writer,
     buffers: Arc<Buffers>,
+    seen: Seen,
 }
 
 impl LocalStore {
@@ -125,7 +127,7 @@ fn open(path: &Path, writer: Writer) -> Result<LocalStore> {
     let root = Root::open(path).map_err(|error| StorageError::from_io("open", path.to_string_lossy(), error))?;
     // Fails on media that cannot be written and for users who may only read; what is left over is in nobody's way.
     let _ = temporary::clear_leftovers(&writer.disk, &root);
-    Ok(LocalStore { inner: Arc::new(Inner { root, writer, buffers: Buffers::new(BUFFER_BYTES) }) })
+    Ok(LocalStore { inner: Arc::new(Inner { root, writer, buffers: Buffers::new(BUFFER_BYTES), seen: Seen::default() }) })
 }
 
 /// Makes a directory and those above it, durably.

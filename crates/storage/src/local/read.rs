@@ -1,6 +1,7 @@
 //! Reading objects from files.
 
 use super::Inner;
+use super::direct;
 use super::root::Root;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::name::ObjectName;
@@ -13,8 +14,6 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
-use system::Buffers;
 
 /// How much of an object is compared at once.
 const COMPARE_BYTES: usize = 1 << 20;
@@ -63,7 +62,7 @@ pub(super) fn get(store: &Inner, name: &ObjectName, range: Option<Range<u64>>) -
     let opened = find(&store.root, name)?;
     let range = range.unwrap_or(0..opened.length);
     check_range(name, &range, opened.length)?;
-    opened.range(&store.buffers, name, &range)
+    opened.range(store, name, &range)
 }
 
 pub(super) fn get_ranges(store: &Inner, name: &ObjectName, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -76,16 +75,20 @@ pub(super) fn get_ranges(store: &Inner, name: &ObjectName, ranges: &[Range<u64>]
             StorageError::new(ErrorKind::Invalid, "read", name.as_str()).because(reason)
         })?;
     }
-    ranges.iter().map(|range| opened.range(&store.buffers, name, range)).collect()
+    ranges.iter().map(|range| opened.range(store, name, range)).collect()
 }
 
 impl Opened {
     /// A range that was checked to lie inside.
-    fn range(&self, buffers: &Arc<Buffers>, name: &ObjectName, range: &Range<u64>) -> Result<Bytes> {
+    fn range(&self, store: &Inner, name: &ObjectName, range: &Range<u64>) -> Result<Bytes> {
         let length = range.end - range.start;
         check_length("read", name, length)?;
+        let read = direct::read(&store.seen, &store.buffers, &self.file, name, range);
+        if let Some(bytes) = read.map_err(|error| StorageError::from_read(name.as_str(), error))? {
+            return Ok(bytes);
+        }
         let length = length as usize;
-        let mut buffer = buffers.take(length);
+        let mut buffer = store.buffers.take(length);
         let read = self.file.read_exact_at(buffer.spare(length), range.start);
         read.map_err(|error| StorageError::from_read(name.as_str(), error))?;
         buffer.advance(length);

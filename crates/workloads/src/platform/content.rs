@@ -1,7 +1,7 @@
 //! Content of files: holes, reading and writing.
 
 use engine::source::Segment;
-use rustix::fs::{Advice, SeekFrom, fadvise, ftruncate, seek};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom, fadvise, fallocate, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
 use std::num::NonZeroU64;
@@ -79,6 +79,15 @@ pub(crate) fn write_at(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> io
         }
     }
     Ok(())
+}
+
+/// Has room for a range of data made before it is written, so that those who write it need not wait for each other. Where a file system
+/// makes room only in writing, it does.
+pub(crate) fn allocate(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, range.start, range.end - range.start) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// Sets the size; what is new is a hole.

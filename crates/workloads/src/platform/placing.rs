@@ -5,8 +5,8 @@ use super::stat::{Stat, now_ns};
 use format::page::{EntryKind, Timestamp};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, IFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat,
-    fchmod, fchown, futimens, ioctl_getflags, ioctl_setflags, linkat, makedev, mkdirat, mknodat, openat, readlinkat, renameat,
-    renameat_with, statat, symlinkat, unlinkat, utimensat,
+    fchmod, fchown, fstatfs, futimens, ioctl_getflags, ioctl_setflags, linkat, makedev, mkdirat, mknodat, openat, readlinkat,
+    renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -58,6 +58,17 @@ pub(crate) fn open_named_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::R
 pub(crate) fn create_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?)
+}
+
+/// Opens a file that was just created once more, to write it past the page cache; none where that is not known to pay. Other file systems
+/// compress what goes through the cache only, or have no such way.
+pub(crate) fn open_past_cache(parent: BorrowedFd<'_>, name: &[u8]) -> Option<OwnedFd> {
+    const EXT4: u32 = 0xef53;
+    const XFS: u32 = 0x5846_5342;
+    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = openat(parent, name, flags, Mode::empty()).ok()?;
+    let magic = fstatfs(&file).ok()?.f_type as u32;
+    matches!(magic, EXT4 | XFS).then_some(file)
 }
 
 /// Makes a symlink.

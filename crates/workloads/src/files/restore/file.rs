@@ -2,6 +2,7 @@
 
 use super::attributes::apply;
 use super::directories::OpenDirectory;
+use super::past_cache::{Disk, PastCache};
 use super::target::Policy;
 use super::turns::Turns;
 use super::unfinished::Unfinished;
@@ -9,6 +10,7 @@ use crate::platform::{self, Named};
 use engine::target::{Shortfall, TargetFile};
 use format::page::{Attribute, Metadata};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +18,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Files up to this size get it at the end, and only where the last byte was not written: for small files that saves a call.
 const SIZE_LATER_BYTES_MAX: u64 = 1 << 20;
 
+/// Larger ones are written past the page cache.
+const PAST_CACHE_BYTES_MIN: u64 = 16 << 20;
+
 /// An open file beneath the destination.
 pub(super) struct RestoredFile {
     file: OwnedFd,
+    past_cache: Option<PastCache>,
     entry: Unfinished<Arc<OpenDirectory>>,
     policy: Arc<Policy>,
     size: u64,
@@ -33,24 +39,39 @@ impl RestoredFile {
         policy: Arc<Policy>,
         size: u64,
         turns: &Turns,
+        disk: &Arc<Disk>,
     ) -> io::Result<Self> {
         let file = turns.take(|| platform::create_file(entry.parent().as_fd(), entry.temporary()))?;
-        let file = Self { file, entry, policy, size, written: AtomicU64::new(0) };
+        let mut file = Self { file, past_cache: None, entry, policy, size, written: AtomicU64::new(0) };
         if size > SIZE_LATER_BYTES_MAX {
             platform::truncate(&file.file, size)?;
+        }
+        if size >= PAST_CACHE_BYTES_MIN {
+            let once_more = platform::open_past_cache(file.entry.parent().as_fd(), file.entry.temporary());
+            file.past_cache = once_more.map(|once_more| PastCache::new(once_more, disk.clone()));
         }
         Ok(file)
     }
 }
 
 impl TargetFile for RestoredFile {
+    fn reserve(&self, ranges: &[Range<u64>]) -> io::Result<()> {
+        self.past_cache.as_ref().map_or(Ok(()), |past_cache| past_cache.reserve(ranges))
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        platform::write_at(&self.file, bytes, offset)?;
+        match &self.past_cache {
+            Some(past_cache) => past_cache.write_at(self.file.as_fd(), bytes, offset)?,
+            None => platform::write_at(&self.file, bytes, offset)?,
+        }
         self.written.fetch_max(offset + bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
     fn finish(&self, metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
+        if let Some(past_cache) = &self.past_cache {
+            past_cache.finish(self.file.as_fd())?;
+        }
         if self.size <= SIZE_LATER_BYTES_MAX && self.written.load(Ordering::Relaxed) < self.size {
             platform::truncate(&self.file, self.size)?;
         }

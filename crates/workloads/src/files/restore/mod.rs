@@ -13,6 +13,7 @@ mod directories;
 mod effort;
 mod file;
 mod nursery;
+mod past_cache;
 mod target;
 mod turns;
 mod unfinished;

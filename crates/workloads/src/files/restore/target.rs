@@ -4,6 +4,7 @@ use super::attributes::apply;
 use super::directories::{Directories, OpenDirectory};
 use super::file::RestoredFile;
 use super::nursery::{self, Nursery};
+use super::past_cache::Disk;
 use super::turns::Turns;
 use super::unfinished::{TemporaryNames, Unfinished, look};
 use crate::error::WorkloadError;
@@ -58,6 +59,7 @@ pub struct RestoreTarget {
     names: TemporaryNames,
     nursery: Nursery,
     turns: Turns,
+    disk: Arc<Disk>,
     booted: Timestamp,
     /// What changed since then was not finished by an earlier restore.
     begun: Timestamp,
@@ -163,6 +165,7 @@ impl RestoreTarget {
             names: TemporaryNames::new(),
             nursery,
             turns: Turns::default(),
+            disk: Arc::default(),
             booted: platform::booted(),
             begun: platform::changes_before(),
             replaces_names: AtomicBool::new(false),
@@ -308,7 +311,7 @@ impl TreeTarget for RestoreTarget {
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
         let Place { parent, name } = self.find(path)?;
         let entry = Unfinished::new(&self.names, parent, name);
-        Ok(Box::new(RestoredFile::create(entry, self.policy.clone(), size, &self.turns)?))
+        Ok(Box::new(RestoredFile::create(entry, self.policy.clone(), size, &self.turns, &self.disk)?))
     }
 
     fn make_symlink(
