@@ -145,6 +145,24 @@ fn a_restore_that_fills_the_disk_fails_clearly_and_goes_on_with_room() {
 }
 
 #[test]
+fn a_large_file_whose_restore_fills_a_disk_is_not_there_until_there_is_room() {
+    let machine = Machine::with_vault();
+    let Some(disk) = SmallDisk::mount_ext4(machine.path("disk"), 96 << 10) else { return };
+    write_noise(&machine, "large", 40 << 10, 1);
+    write_noise(&machine, "small", 4, 2);
+    machine.backup("item");
+    let (to, restored) = (machine.text("disk/out"), machine.restored("disk/out"));
+    for free in [4 << 10, 25 << 10] {
+        disk.fill_but(free);
+        assert!(failed_clearly(&machine, &["restore", "latest", "--to", &to, "--resume"]), "the disk was never full");
+        assert!(!restored.join("large").exists(), "half a file is none");
+        disk.make_room();
+    }
+    machine.ok(&["restore", "latest", "--to", &to, "--resume"]);
+    assert_equal(&machine.path("source"), &restored);
+}
+
+#[test]
 fn a_check_on_a_full_disk_says_what_it_finds_or_fails_clearly() {
     let Some((disk, machine)) = with_vault(12 << 10) else { return };
     write_noise(&machine, "file", 300, 1);

@@ -2,6 +2,10 @@
 
 use crate::machine::{Machine, assert_equal, copy};
 use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::process::Command;
+use testkit::Rng;
 use workloads::zoo::{self, ZooOptions};
 
 /// Each of these runs on an embedded vault and on a vault service: nobody can tell the difference.
@@ -29,6 +33,7 @@ on_both!(
     points_are_named_by_prefix_or_as_the_latest_of_an_item,
     every_version_of_a_file_is_found_over_many_points,
     points_expire_come_back_and_are_purged,
+    a_large_file_comes_out_with_its_holes_anew_and_in_the_place_of_another,
 );
 
 fn the_zoo_comes_out_as_it_went_in(machine: &Machine) {
@@ -171,7 +176,7 @@ fn a_directory_on_the_way_stays_as_it_is(machine: &Machine) {
     fs::remove_file(directory.join("one")).unwrap();
     machine.ok(&["restore", "latest", "--path", &machine.text("source/a/one"), "--to", &machine.text("out")]);
     assert!(directory.join("one").exists());
-    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&directory).unwrap()) & 0o7777, 0o700);
+    assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o7777, 0o700);
 }
 
 fn points_are_named_by_prefix_or_as_the_latest_of_an_item(machine: &Machine) {
@@ -228,6 +233,43 @@ fn points_expire_come_back_and_are_purged(machine: &Machine) {
     machine.ok(&["collect"]);
     machine.ok(&["collect"]);
     machine.assert_restores(&second, &machine.path("source"));
+}
+
+fn a_large_file_comes_out_with_its_holes_anew_and_in_the_place_of_another(machine: &Machine) {
+    let noise = Rng::new(7).vec(19 << 20);
+    machine.write("small", "beside it");
+    machine.write("large", "");
+    let file = fs::File::options().write(true).open(machine.path("source/large")).unwrap();
+    // data that begins and ends within blocks, between holes and at the end
+    for (at, length) in [(13, 9_000_000), (12 << 20, 4096), ((20 << 20) + 1, 9_900_000), ((60 << 20) - 5, 777)] {
+        file.write_all_at(&noise[..length], at).unwrap();
+    }
+    machine.backup("item");
+    let restored = machine.restore("latest", "out");
+    assert_equal(&machine.path("source"), &restored);
+    let used = |path: &Path| {
+        fs::File::open(path).unwrap().sync_all().unwrap();
+        fs::metadata(path).unwrap().blocks() * 512
+    };
+    let (before, after) = (used(&machine.path("source/large")), used(&restored.join("large")));
+    assert!(after <= before + (256 << 10), "{after} bytes used instead of {before}");
+    fs::write(restored.join("large"), &noise).unwrap();
+    machine.ok(&["restore", "latest", "--to", &machine.text("out"), "--overwrite", "always"]);
+    assert_equal(&machine.path("source"), &restored);
+}
+
+#[test]
+fn everything_is_backed_up_where_few_files_may_be_open() {
+    let machine = Machine::with_vault();
+    for number in 0..3000 {
+        machine.write(&format!("{}/{number}", number / 200), format!("content of {number}"));
+    }
+    let mut command = Command::new("/bin/sh");
+    machine.surround(&mut command);
+    command.args(["-c", "ulimit -n 96 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_holdfast"), "backup"]);
+    let ended = command.args([&machine.text("source"), "--item", "item"]).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    machine.assert_restores("latest", &machine.path("source"));
 }
 
 #[test]

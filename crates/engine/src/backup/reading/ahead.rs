@@ -16,11 +16,14 @@ pub(crate) fn open_ahead(open_files_max: usize, readers: usize) -> usize {
     (open_files_max / readers.max(1)).saturating_sub(1).min(OPEN_AHEAD)
 }
 
+/// A file, or why it cannot be opened.
+type Opened = (Task, io::Result<Box<dyn SourceFile>>);
+
 /// Files in their order, each opened some turns before its own.
 pub(super) struct Ahead<'a> {
     shared: &'a Shared,
     tasks: vec::IntoIter<Task>,
-    opened: VecDeque<(Task, io::Result<Box<dyn SourceFile>>)>,
+    opened: VecDeque<Opened>,
 }
 
 impl<'a> Ahead<'a> {
@@ -28,8 +31,8 @@ impl<'a> Ahead<'a> {
         Self { shared, tasks: tasks.into_iter(), opened: VecDeque::with_capacity(shared.open_ahead + 1) }
     }
 
-    /// The next file, or why it cannot be opened.
-    pub(super) fn next(&mut self) -> Result<Option<(Task, io::Result<Box<dyn SourceFile>>)>> {
+    /// The next file.
+    pub(super) fn next(&mut self) -> Result<Option<Opened>> {
         while self.opened.len() <= self.shared.open_ahead
             && let Some(task) = self.tasks.next()
         {
@@ -40,14 +43,23 @@ impl<'a> Ahead<'a> {
             }
             self.opened.push_back((task, file));
         }
-        let next = self.opened.pop_front();
-        Ok(next.map(|(task, file)| match file {
-            // it may have been one too many: those before it are closed by now
-            Err(_) => {
-                let file = task.handle.open(&task.found.name);
-                (task, file)
-            }
-            opened => (task, opened),
-        }))
+        let Some((task, file)) = self.opened.pop_front() else { return Ok(None) };
+        // it may have been one too many: those before it are closed by now
+        let file = file.or_else(|_| task.handle.open(&task.found.name));
+        Ok(Some((task, file)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::open_ahead;
+
+    #[test]
+    fn readers_share_the_files_that_may_be_open() {
+        assert_eq!(open_ahead(usize::MAX, 16), 32);
+        for (open_files_max, readers) in [(256, 16), (24, 16), (16, 16), (4, 16), (0, 2), (1024, 0)] {
+            let each = open_ahead(open_files_max, readers) + 1;
+            assert!(each == 1 || each * readers <= open_files_max.max(33), "{open_files_max}, {readers}: {each}");
+        }
     }
 }

@@ -47,7 +47,7 @@ impl RestoredFile {
             platform::truncate(&file.file, size)?;
         }
         if size >= PAST_CACHE_BYTES_MIN {
-            let once_more = platform::open_past_cache(file.entry.parent().as_fd(), file.entry.temporary());
+            let once_more = platform::open_past_cache(file.file.as_fd(), file.entry.parent().as_fd(), file.entry.temporary());
             file.past_cache = once_more.map(|once_more| PastCache::new(once_more, disk.clone()));
         }
         Ok(file)

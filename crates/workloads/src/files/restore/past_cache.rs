@@ -262,7 +262,7 @@ mod tests {
         let path = directory.join("file");
         let cached = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         cached.set_len(SIZE).unwrap();
-        let direct = platform::open_past_cache(File::open(directory).unwrap().as_fd(), b"file");
+        let direct = platform::open_past_cache(cached.as_fd(), File::open(directory).unwrap().as_fd(), b"file");
         (cached, direct.unwrap_or_else(|| File::options().write(true).open(&path).unwrap().into()))
     }
 
@@ -288,6 +288,19 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn another_file_in_the_place_of_the_one_that_was_made_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (cached, _) = create(directory.path());
+        let parent = File::open(directory.path()).unwrap();
+        let is_possible = platform::open_past_cache(cached.as_fd(), parent.as_fd(), b"file").is_some();
+        std::fs::write(directory.path().join("other"), "somebody's").unwrap();
+        assert!(platform::open_past_cache(cached.as_fd(), parent.as_fd(), b"other").is_none());
+        std::fs::rename(directory.path().join("other"), directory.path().join("file")).unwrap();
+        assert!(platform::open_past_cache(cached.as_fd(), parent.as_fd(), b"file").is_none());
+        println!("past the cache here: {is_possible}");
     }
 
     #[test]
