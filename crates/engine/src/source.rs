@@ -201,7 +201,7 @@ pub trait SourceFile: Send {
     /// Fills `buffer` from `offset`; fewer bytes only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Says that all of it, so many bytes, is read soon: whoever can fetch it meanwhile does. Does not wait.
+    /// Says that all of it, so many bytes, is read soon: whoever can fetch it meanwhile does. Does not wait for it.
     fn will_read(&self, bytes: u64) {
         let _ = bytes;
     }

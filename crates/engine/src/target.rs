@@ -60,6 +60,11 @@ pub trait TreeTarget: Send + Sync {
     /// Decides about an entry that is not a directory. Nothing is changed yet.
     fn place(&self, path: &[u8], metadata: &Metadata) -> io::Result<Placement>;
 
+    /// How many of its files may be open at once, more or less.
+    fn open_files_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether an entry of this kind, size and modification time is there already, from a restore that was interrupted.
     fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
         let _ = (path, metadata);
@@ -90,7 +95,7 @@ pub trait TreeTarget: Send + Sync {
 
 /// A regular file being restored; dropped before it is finished, it is gone.
 pub trait TargetFile: Send + Sync {
-    /// These ranges are written next, in any order: whoever gains by making room for all of them at once does. Large files only.
+    /// These ranges are written next, in any order: whoever gains by making room for all of them at once does. For much data only.
     fn reserve(&self, ranges: &[Range<u64>]) -> io::Result<()> {
         let _ = ranges;
         Ok(())

@@ -1,5 +1,6 @@
 //! A regular file that is being restored.
 
+use super::open_files::{OpenFile, OpenFiles};
 use super::report::{Tally, concerns_entry_only};
 use crate::error::{EngineError, Result};
 use crate::spill::SpillMap;
@@ -29,21 +30,31 @@ pub(crate) struct FileJob {
 #[derive(Default)]
 struct State {
     file: Option<Arc<dyn TargetFile>>,
+    /// Its place, where it has several pieces.
+    place: Option<OpenFile>,
     /// Damage or an error: it is not finished, and what there is of it is removed.
     given_up: bool,
+}
+
+impl State {
+    fn close(&mut self) {
+        (self.file, self.place) = (None, None);
+    }
 }
 
 /// What threads write files with.
 pub(crate) struct Writing {
     pub(crate) target: Arc<dyn TreeTarget>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) open_files: Arc<OpenFiles>,
     /// Paths of files that were given up and of which further names are to be made: whatever stands there is another file.
     given_up: Mutex<SpillMap>,
 }
 
 impl Writing {
     pub(crate) fn new(target: Arc<dyn TreeTarget>, tally: Arc<Tally>) -> Self {
-        Self { target, tally, given_up: Mutex::default() }
+        let open_files = OpenFiles::new(target.open_files_max());
+        Self { target, tally, open_files, given_up: Mutex::default() }
     }
 
     /// Whether the file that goes to this path was given up.
@@ -66,6 +77,11 @@ impl FileJob {
     /// Counts a piece that is to be written.
     pub(crate) fn add_piece(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives it the place of one that stays open.
+    pub(crate) fn stay_open(&self, place: OpenFile) {
+        self.lock().place = Some(place);
     }
 
     /// Makes room for what is written next. An error of this file is noted, one of the target as a whole is answered.
@@ -120,7 +136,7 @@ impl FileJob {
             }
         }
         // rather nothing than something that looks right
-        self.lock().file = None;
+        self.lock().close();
         if self.has_links { writing.give_up(&self.path) } else { Ok(()) }
     }
 
@@ -129,7 +145,7 @@ impl FileJob {
             let shortfalls = file.finish(&self.metadata, &self.attributes)?;
             writing.tally.shortfalls(&self.origin, shortfalls);
         }
-        self.lock().file = None;
+        self.lock().close();
         Ok(())
     }
 

@@ -8,12 +8,13 @@
 //! ```
 //! Every blob that is written was opened and its id computed anew. A file of which anything is damaged is not left there:
 //! rather nothing than something that looks right, and what it would have replaced stays. Nobody waits in a circle: each stage
-//! waits for the next one only.
+//! waits for the next one only, and the planner, where many files are open, for files of which everything was sent on.
 
 mod absent;
 mod directories;
 mod file_job;
 mod links;
+mod open_files;
 mod plan;
 mod report;
 mod selection;

@@ -19,7 +19,9 @@ use std::io;
 use std::ops::Range;
 
 /// For smaller files no room is made beforehand.
-const RESERVE_BYTES_MIN: u64 = 16 << 20;
+const RESERVE_FILE_BYTES_MIN: u64 = 16 << 20;
+/// Nor for less data: a file is open from when its room is made.
+const RESERVE_BYTES_MIN: u64 = 4 << 20;
 
 /// Plans a restore and does what is no file content.
 pub(crate) struct Planner<'a> {
@@ -196,11 +198,19 @@ impl Planner<'_> {
         let job = FileJob::new(path, origin.to_vec(), entry, attributes);
         let pages = self.pages;
         let mut data = Stretches::of_file(size);
-        let mut at = 0u64;
+        let (mut at, mut pieces) = (0u64, 0u64);
         for extent in ContentReader::new(pages, &content) {
             match extent {
                 Ok(Extent::Hole { length }) => at = at.saturating_add(length),
+                Ok(Extent::Data { length, .. }) if at.saturating_add(u64::from(length)) > size => {
+                    job.note_damage(self.writing, "its content is longer than it should be");
+                    return job.piece_done(self.writing);
+                }
                 Ok(Extent::Data { blob, offset, length }) => {
+                    pieces += 1;
+                    if pieces == 2 {
+                        self.stay_open(&job)?;
+                    }
                     job.add_piece();
                     self.window.push(blob, Piece { file: job.clone(), at, offset, length });
                     data.add(at, length);
@@ -224,6 +234,19 @@ impl Planner<'_> {
         job.piece_done(self.writing)
     }
 
+    /// A further piece of a file may be read much later than the first. Those that have places are planned whole, this one's pieces
+    /// so far too: they are done once what was planned is written.
+    fn stay_open(&mut self, job: &FileJob) -> Result<()> {
+        loop {
+            if let Some(place) = self.writing.open_files.enter() {
+                job.stay_open(place);
+                return Ok(());
+            }
+            self.send_window()?;
+            self.writing.open_files.wait_for_half(self.stop)?;
+        }
+    }
+
     fn send_window(&mut self) -> Result<()> {
         if self.window.is_empty() {
             return Ok(());
@@ -236,17 +259,19 @@ impl Planner<'_> {
 /// Where data of a large file was planned since its room was made last.
 struct Stretches {
     is_large: bool,
+    bytes: u64,
     stretches: Vec<Range<u64>>,
 }
 
 impl Stretches {
     fn of_file(size: u64) -> Self {
-        Self { is_large: size >= RESERVE_BYTES_MIN, stretches: Vec::new() }
+        Self { is_large: size >= RESERVE_FILE_BYTES_MIN, bytes: 0, stretches: Vec::new() }
     }
 
     /// Adds data behind what was added before.
     fn add(&mut self, at: u64, length: u32) {
         let end = at.saturating_add(u64::from(length));
+        self.bytes += u64::from(length);
         match self.stretches.last_mut() {
             _ if !self.is_large => {}
             Some(last) if last.end == at => last.end = end,
@@ -254,8 +279,10 @@ impl Stretches {
         }
     }
 
+    /// The stretches; none where it is little altogether.
     fn take(&mut self) -> Vec<Range<u64>> {
-        std::mem::take(&mut self.stretches)
+        let stretches = std::mem::take(&mut self.stretches);
+        if std::mem::take(&mut self.bytes) < RESERVE_BYTES_MIN { Vec::new() } else { stretches }
     }
 }
 

@@ -5,8 +5,9 @@ use crate::vault::{TestVault, noise, quick};
 use holdfast_engine::backup::BackupEvent;
 use holdfast_engine::source::{TreeSource, WalkEvent, Warning, WarningKind};
 use holdfast_engine::{backup, read_details};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn tree() -> MemorySource {
     let source = MemorySource::new();
@@ -157,6 +158,47 @@ async fn a_file_that_shrank_or_grew_is_kept_as_it_was_read() {
     assert_eq!(target.bytes("a/large"), noise(2, 3_000_000)[..1_500_000]);
     assert_eq!(target.bytes("a/growing").len(), 350_000);
     assert_eq!(target.bytes("a/steady"), noise(4, 50_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_file_that_lost_its_name_after_it_was_opened_is_not_kept_under_it() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    source.file("a/old", "the old one").trouble("a/old", Trouble::IsReplaced);
+    source.file("a/gone", "gone").trouble("a/gone", Trouble::IsRemoved);
+    source.file("a/steady", "as it was");
+    let report = vault.backup(source.shared()).await;
+    let (target, restored) = vault.restore(vault.latest().await).await;
+    assert!(restored.is_clean(), "{restored:?}");
+    assert_eq!(target.bytes("a/old"), b"another a/old");
+    assert_eq!(target.paths(), ["a", "a/old", "a/steady"]);
+    assert_eq!(report.findings.warnings.iter().map(|warning| warning.kind).collect::<Vec<_>>(), [WarningKind::Vanished]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_more_is_read_once_the_gate_is_closed_though_files_were_opened_before() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    // as many as are opened ahead
+    for number in 0..30 {
+        source.file(&format!("a/{number:03}"), noise(number, 500));
+    }
+    let mut request = vault.request(source.shared(), quick("item"));
+    request.options.readers = 2;
+    let gate = request.options.gate.clone();
+    let closing = gate.clone();
+    source.at_read(move || closing.close());
+    let running = tokio::spawn(backup::run(request));
+    let reads = || source.reads.load(Ordering::SeqCst);
+    while reads() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(reads() <= 4, "{}: each thread may be reading one file", reads());
+    gate.open();
+    assert_eq!(running.await.unwrap().unwrap().findings.warnings_count(), 0);
+    let (target, _) = vault.restore(vault.latest().await).await;
+    assert_eq!(target.differences(&source), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,10 @@ pub enum Trouble {
     Grows,
     /// It has another modification time each time one looks.
     KeepsChanging,
+    /// Another file takes its name between its being opened and read.
+    IsReplaced,
+    /// It is removed between its being opened and read.
+    IsRemoved,
 }
 
 /// A piece of a file.
@@ -72,6 +76,9 @@ pub struct MemorySource {
     state: Arc<Mutex<State>>,
     /// Files that were opened.
     pub opened: Arc<AtomicU64>,
+    /// Reads of content.
+    pub reads: Arc<AtomicU64>,
+    at_read: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
     at_walk: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
 }
 
@@ -196,6 +203,11 @@ impl MemorySource {
         *self.at_walk.lock().unwrap() = Some(Box::new(work));
     }
 
+    /// Done when the first piece of content is read.
+    pub fn at_read(&self, work: impl FnOnce() + Send + 'static) {
+        *self.at_read.lock().unwrap() = Some(Box::new(work));
+    }
+
     pub fn open_directory(&self, path: &[u8]) -> Arc<dyn SourceDirectory> {
         Arc::new(MemoryDirectory { source: self.clone(), path: path.to_vec() })
     }
@@ -296,13 +308,23 @@ impl SourceDirectory for MemoryDirectory {
                 entry.content = vec![Bytes::Data(grown)];
                 later(&mut entry);
             }
+            Some(Trouble::IsReplaced | Trouble::IsRemoved) => {
+                let directory = if self.path.is_empty() { vec![] } else { [&self.path[..], b"/"].concat() };
+                let path = String::from_utf8([&directory, name].concat()).unwrap();
+                entry.metadata.names = 0;
+                self.source.remove(&path);
+                if entry.trouble == Some(Trouble::IsReplaced) {
+                    self.source.file(&path, format!("another {path}"));
+                }
+            }
             _ => {}
         }
-        Ok(Box::new(MemoryFile { bytes: entry.bytes(), entry, looks: AtomicU64::new(0) }))
+        Ok(Box::new(MemoryFile { source: self.source.clone(), bytes: entry.bytes(), entry, looks: AtomicU64::new(0) }))
     }
 }
 
 struct MemoryFile {
+    source: MemorySource,
     entry: MemoryEntry,
     bytes: Vec<u8>,
     looks: AtomicU64,
@@ -337,6 +359,10 @@ impl SourceFile for MemoryFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.source.reads.fetch_add(1, Ordering::SeqCst);
+        if let Some(work) = self.source.at_read.lock().unwrap().take() {
+            work();
+        }
         let half = self.bytes.len() / 2;
         let fails = self.entry.trouble == Some(Trouble::FailsHalfWay);
         let end = if fails && (offset as usize) < half { half } else { self.bytes.len() };

@@ -5,6 +5,7 @@ use format::page::{Attribute, EntryKind, Metadata};
 use holdfast_engine::target::{DirectoryRole, Placement, Shortfall, TargetFile, TreeTarget};
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +29,11 @@ pub struct MemoryTarget {
     pub map: Map,
     /// Fails with a full disk when so many files are there.
     pub full_at: Option<usize>,
+    /// How many files it lets be open.
+    pub open_files_max: Option<usize>,
+    pub open: Arc<AtomicUsize>,
+    /// How many were open at once.
+    pub most_open: Arc<AtomicUsize>,
 }
 
 impl MemoryTarget {
@@ -95,6 +101,10 @@ impl MemoryTarget {
 }
 
 impl TreeTarget for MemoryTarget {
+    fn open_files_max(&self) -> usize {
+        self.open_files_max.unwrap_or(usize::MAX)
+    }
+
     fn make_directory(&self, path: &[u8], _role: DirectoryRole) -> io::Result<bool> {
         if !self.map.lock().unwrap().contains_key(path) {
             self.put(path, Restored::default())?;
@@ -120,7 +130,9 @@ impl TreeTarget for MemoryTarget {
 
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
         self.put(path, Restored { bytes: vec![0; size as usize], ..Restored::default() })?;
-        Ok(Box::new(MemoryTargetFile { map: self.map.clone(), path: path.to_vec() }))
+        let open = self.open.clone();
+        self.most_open.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Ok(Box::new(MemoryTargetFile { map: self.map.clone(), path: path.to_vec(), open }))
     }
 
     fn make_symlink(
@@ -164,10 +176,12 @@ impl TreeTarget for MemoryTarget {
 struct MemoryTargetFile {
     map: Map,
     path: Vec<u8>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Drop for MemoryTargetFile {
     fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
         let mut map = self.map.lock().unwrap();
         if map.get(&self.path).is_some_and(|restored| !restored.finished) {
             map.remove(&self.path);

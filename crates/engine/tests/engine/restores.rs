@@ -1,11 +1,12 @@
 //! What a restore brings back, of what it is asked for.
 
-use crate::memory_source::MemorySource;
+use crate::memory_source::{Bytes, MemorySource};
 use crate::memory_target::MemoryTarget;
 use crate::vault::{TestVault, noise};
 use holdfast_engine::restore::{self, AbsentRequest, RestoreOptions};
 use holdfast_engine::{Cancel, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 fn tree() -> MemorySource {
     let source = MemorySource::new();
@@ -120,6 +121,37 @@ async fn small_windows_restore_the_same() {
     let report = vault.try_restore(vault.latest().await, Arc::new(target.clone()), options).await.unwrap();
     assert!(report.is_clean());
     assert_eq!(target.differences(&source), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_whose_pieces_stand_far_apart_are_restored_with_few_of_them_open() {
+    let vault = TestVault::new().await;
+    let source = MemorySource::new();
+    let files = 0..60;
+    let piece = |number: u64| noise(number, 270_000);
+    for number in files.clone() {
+        source.file(&format!("a/{number:02}"), piece(number)).file(&format!("c/{number:02}"), piece(1000 + number));
+    }
+    vault.backup(source.shared()).await;
+    for number in files.clone() {
+        let pieces = vec![Bytes::Data(piece(number)), Bytes::Hole(20 << 20), Bytes::Data(piece(1000 + number))];
+        source.pieces(&format!("b/{number:02}"), pieces);
+    }
+    vault.backup(source.shared()).await;
+    for (open_files_max, paths) in [(Some(8), paths(&["b"])), (Some(0), paths(&["b/07", "b/08", "b/09"])), (None, paths(&["b"]))]
+    {
+        let target = MemoryTarget { open_files_max, ..MemoryTarget::default() };
+        let options = RestoreOptions { paths, workers: 2, ..RestoreOptions::default() };
+        let report = vault.try_restore(vault.latest().await, Arc::new(target.clone()), options).await.unwrap();
+        assert!(report.is_clean(), "{report:?}");
+        let most_open = target.most_open.load(Ordering::SeqCst);
+        match open_files_max {
+            // the one that is being planned may be open, too
+            Some(max) => assert!(most_open <= max.max(1) + 1, "{most_open}"),
+            None => assert!(most_open > 20, "{most_open}: they are not far apart"),
+        }
+        assert_eq!(target.bytes("b/08"), source.get("b/08").bytes());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

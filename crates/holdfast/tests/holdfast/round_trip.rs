@@ -264,12 +264,44 @@ fn everything_is_backed_up_where_few_files_may_be_open() {
     for number in 0..3000 {
         machine.write(&format!("{}/{number}", number / 200), format!("content of {number}"));
     }
+    with_few_open_files(&machine, 96, &["backup", &machine.text("source"), "--item", "item"]);
+    machine.assert_restores("latest", &machine.path("source"));
+}
+
+#[test]
+fn large_files_with_little_in_them_are_restored_where_few_files_may_be_open() {
+    const SIZE: u64 = 17 << 20;
+    let machine = Machine::with_vault();
+    let sparse = |number: u32| (format!("{}/{number}", number / 200), number.to_le_bytes().repeat(1024));
+    for number in 0..3000 {
+        let (path, content) = sparse(number);
+        machine.write(&path, "");
+        let file = fs::File::options().write(true).open(machine.path("source").join(path)).unwrap();
+        file.set_len(SIZE).unwrap();
+        file.write_all_at(&content, 5 << 20).unwrap();
+    }
+    let whole = |number: u64| (format!("whole/{number}"), Rng::new(number).vec(SIZE as usize));
+    (0..20).map(whole).for_each(|(path, content)| machine.write(&path, content));
+    machine.backup("item");
+    with_few_open_files(&machine, 256, &["restore", "latest", "--to", &machine.text("out")]);
+    let restored = machine.restored("out");
+    for (path, content) in (0..3000).map(sparse) {
+        let file = fs::File::open(restored.join(path)).unwrap();
+        let mut found = vec![0; content.len()];
+        file.read_exact_at(&mut found, 5 << 20).unwrap();
+        assert!(found == content && file.metadata().unwrap().len() == SIZE);
+    }
+    for (path, content) in (0..20).map(whole) {
+        assert!(fs::read(restored.join(path)).unwrap() == content);
+    }
+}
+
+fn with_few_open_files(machine: &Machine, most: u32, arguments: &[&str]) {
     let mut command = Command::new("/bin/sh");
     machine.surround(&mut command);
-    command.args(["-c", "ulimit -n 96 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_holdfast"), "backup"]);
-    let ended = command.args([&machine.text("source"), "--item", "item"]).output().unwrap();
+    let limited = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+    let ended = command.args(["-c", &limited, env!("CARGO_BIN_EXE_holdfast")]).args(arguments).output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    machine.assert_restores("latest", &machine.path("source"));
 }
 
 #[test]

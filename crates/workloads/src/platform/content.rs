@@ -84,9 +84,12 @@ pub(crate) fn write_at(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> io
 /// Has room for a range of data made before it is written, so that those who write it need not wait for each other. Where a file system
 /// makes room only in writing, it does.
 pub(crate) fn allocate(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::KEEP_SIZE, range.start, range.end - range.start) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
-        Err(other) => Err(other.into()),
+    loop {
+        match fallocate(file, FallocateFlags::KEEP_SIZE, range.start, range.end - range.start) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(other) => return Err(other.into()),
+        }
     }
 }
 

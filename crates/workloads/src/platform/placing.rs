@@ -5,14 +5,14 @@ use super::stat::{Stat, now_ns};
 use format::page::{EntryKind, Timestamp};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, IFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat,
-    fchmod, fchown, fstat, fstatfs, futimens, ioctl_getflags, ioctl_setflags, linkat, makedev, mkdirat, mknodat, openat,
-    readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+    fchmod, fchown, fstatfs, futimens, ioctl_getflags, ioctl_setflags, linkat, makedev, mkdirat, mknodat, openat, readlinkat,
+    renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// What attributes are set on. Never a name: somebody might put something else there between two calls.
 #[derive(Debug, Clone, Copy)]
@@ -60,16 +60,17 @@ pub(crate) fn create_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Own
     Ok(openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?)
 }
 
-/// Opens a file that was just created once more, to write it past the page cache; none where that is not known to pay. Other file systems
-/// compress what goes through the cache only, or have no such way. Whoever may write in its directory may have put another one there.
-pub(crate) fn open_past_cache(created: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Option<OwnedFd> {
+/// Opens a file that is open for writing once more, to write it past the page cache; none where that is not known to pay. Other file
+/// systems compress what goes through the cache only, or have no such way. Not by its name, under which somebody may have put another one.
+pub(crate) fn open_past_cache(file: BorrowedFd<'_>) -> Option<OwnedFd> {
     const EXT4: u32 = 0xef53;
     const XFS: u32 = 0x5846_5342;
-    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = openat(parent, name, flags, Mode::empty()).ok()?;
-    let magic = fstatfs(&file).ok()?.f_type as u32;
-    let [created, opened] = [created, file.as_fd()].map(|each| fstat(each).ok().map(|stat| (stat.st_dev, stat.st_ino)));
-    (matches!(magic, EXT4 | XFS) && created.is_some() && created == opened).then_some(file)
+    let magic = fstatfs(file).ok()?.f_type as u32;
+    if !matches!(magic, EXT4 | XFS) {
+        return None;
+    }
+    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC | OFlags::NOCTTY;
+    openat(CWD, handle_path(file), flags, Mode::empty()).ok()
 }
 
 /// Makes a symlink.

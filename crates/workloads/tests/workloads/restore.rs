@@ -12,7 +12,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::slice;
 use std::time::{Duration, UNIX_EPOCH};
+use testkit::SmallDisk;
 
 fn write(file: &dyn TargetFile, content: &[u8], metadata: &Metadata) {
     file.write_at(content, 0).unwrap();
@@ -329,4 +331,47 @@ fn many_directories_are_restored_with_few_open_files() {
     }
     let open = fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(open < 4200, "{open} open files");
+}
+
+#[test]
+fn what_is_longer_than_its_file_is_refused() {
+    let ground = ground();
+    let target = target(&ground.path, Overwrite::Fail);
+    let file = target.create_file(b"file", 20 << 20).unwrap();
+    for end in [(20 << 20) + 1, u64::MAX] {
+        assert_eq!(file.reserve(&[0..4096, 4096..end]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    for offset in [(20 << 20) - 6, u64::MAX - 2] {
+        assert_eq!(file.write_at(b"content", offset).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    file.write_at(b"content", (20 << 20) - 7).unwrap();
+}
+
+#[test]
+fn a_large_file_that_finds_the_disk_full_in_the_middle_or_at_the_end_says_so_and_is_gone() {
+    let ground = ground();
+    let Some(disk) = SmallDisk::mount_ext4(ground.path.join("disk"), 32 << 10) else { return };
+    let target = target(disk.path(), Overwrite::Fail);
+    let left = || fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let before = left();
+    let file = target.create_file(b"large", 64 << 20).unwrap();
+    // without room for the rest
+    file.reserve(slice::from_ref(&(0..4096))).unwrap();
+    let noise = vec![7; 1 << 20];
+    let full = (0..64).find_map(|mebibyte| file.write_at(&noise, mebibyte << 20).err());
+    assert_eq!(full.unwrap().kind(), ErrorKind::StorageFull);
+    drop(file);
+    assert_eq!(left(), before);
+
+    let file = target.create_file(b"large", 64 << 20).unwrap();
+    file.reserve(slice::from_ref(&(0..4096))).unwrap();
+    for mebibyte in 0..10u64 {
+        file.write_at(&noise[..5], (mebibyte << 20) + 5000).unwrap();
+    }
+    disk.fill_but(0);
+    let full = file.finish(&metadata(EntryKind::File), &[]).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::StorageFull);
+    drop(file);
+    disk.make_room();
+    assert_eq!(left(), before);
 }

@@ -1,5 +1,6 @@
 //! Small files opened before their turn, so that the disk is asked for several at once and nobody waits for each of them.
 
+use super::reading_threads;
 use crate::backup::leaf_job::Task;
 use crate::backup::shared::Shared;
 use crate::error::Result;
@@ -13,7 +14,7 @@ const OPEN_AHEAD: usize = 32;
 
 /// How many each of so many threads opens, where no more than so many files may be open.
 pub(crate) fn open_ahead(open_files_max: usize, readers: usize) -> usize {
-    (open_files_max / readers.max(1)).saturating_sub(1).min(OPEN_AHEAD)
+    (open_files_max / reading_threads(readers)).saturating_sub(1).min(OPEN_AHEAD)
 }
 
 /// A file, or why it cannot be opened.
@@ -44,6 +45,8 @@ impl<'a> Ahead<'a> {
             self.opened.push_back((task, file));
         }
         let Some((task, file)) = self.opened.pop_front() else { return Ok(None) };
+        // it was counted when it was opened, but nothing is read while the gate is closed
+        self.shared.gate.pass(0, &self.shared.stop)?;
         // it may have been one too many: those before it are closed by now
         let file = file.or_else(|_| task.handle.open(&task.found.name));
         Ok(Some((task, file)))
@@ -52,14 +55,15 @@ impl<'a> Ahead<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::open_ahead;
+    use super::{open_ahead, reading_threads};
 
     #[test]
     fn readers_share_the_files_that_may_be_open() {
         assert_eq!(open_ahead(usize::MAX, 16), 32);
-        for (open_files_max, readers) in [(256, 16), (24, 16), (16, 16), (4, 16), (0, 2), (1024, 0)] {
+        for (open_files_max, readers) in [(256, 16), (24, 16), (16, 16), (4, 16), (0, 2), (40, 1), (40, 0)] {
             let each = open_ahead(open_files_max, readers) + 1;
-            assert!(each == 1 || each * readers <= open_files_max.max(33), "{open_files_max}, {readers}: {each}");
+            let all = each * reading_threads(readers);
+            assert!(each == 1 || all <= open_files_max, "{open_files_max}, {readers}: {each}");
         }
     }
 }

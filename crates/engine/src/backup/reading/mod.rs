@@ -53,13 +53,18 @@ impl Queue {
     }
 }
 
+/// How many threads read where so many are asked for: one of them may wait for a large file for long.
+fn reading_threads(readers: usize) -> usize {
+    readers.max(2)
+}
+
 /// Starts `readers` threads, of which `large` also read files with blobs of their own (each has a large buffer).
 pub(crate) fn start(shared: &Arc<Shared>, readers: usize, large: usize) -> (Queue, Vec<JoinHandle<()>>) {
     let (small_sender, small) = bounded(64);
     // the places for leaves bound this one: were it bounded too, small files would wait behind large ones
     let (large_sender, large_items) = crossbeam_channel::unbounded();
     let mut threads = Vec::new();
-    for number in 0..readers.max(2) {
+    for number in 0..reading_threads(readers) {
         let (shared, small) = (shared.clone(), small.clone());
         let large_items = (number < large.max(1)).then(|| large_items.clone());
         let stop = shared.stop.clone();
@@ -91,8 +96,8 @@ fn read(shared: &Shared, buffer: &mut Option<OwnReader>, Item { job, work }: Ite
     match work {
         Work::Bare(tasks) => tasks.into_iter().for_each(|task| details::read_bare(shared, &job, task)),
         Work::Run(tasks) => {
-            for grown in run::read_run(shared, &job, tasks)? {
-                buffer.get_or_insert_with(OwnReader::default).read(shared, &job, grown)?;
+            for alone in run::read_run(shared, &job, tasks)? {
+                buffer.get_or_insert_with(OwnReader::default).read(shared, &job, alone)?;
             }
         }
         Work::Own(task) => buffer.get_or_insert_with(OwnReader::default).read(shared, &job, task)?,

@@ -17,13 +17,13 @@ struct Piece {
     read: Read,
 }
 
-/// Reads small files into one blob. Answers those that grew too large for it meanwhile.
+/// Reads small files into one blob. Answers those that have to be read by themselves.
 pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Result<Vec<Task>> {
     let bytes: usize = tasks.iter().map(|task| task.found.metadata.size as usize).sum();
     let mut room = shared.store.room(bytes)?;
     let mut buffer = shared.store.buffer(bytes);
     let mut pieces = Vec::with_capacity(tasks.len());
-    let mut grown = Vec::new();
+    let mut unfit = Vec::new();
     let mut files = Ahead::new(shared, tasks);
     while let Some((task, file)) = files.next()? {
         let start = buffer.len();
@@ -39,9 +39,9 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
                 let content = Content::Extents(extents);
                 pieces.push(Piece { task, read: Read { metadata, begun_ns, content, details, changed } });
             }
-            Ok(Outcome::Grown) => {
+            Ok(Outcome::Unfit) => {
                 buffer.truncate(start);
-                grown.push(task);
+                unfit.push(task);
             }
             Err(error) => {
                 buffer.truncate(start);
@@ -64,7 +64,7 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
         }
         keep(shared, job, task, read)?;
     }
-    Ok(grown)
+    Ok(unfit)
 }
 
 fn name_blob(extents: &mut [Extent], id: BlobId) {
@@ -84,8 +84,8 @@ enum Outcome {
         /// It kept changing while it was read.
         changed: bool,
     },
-    /// It does not fit the run any more.
-    Grown,
+    /// It does not fit the run any more: it grew, it got a further name, or what was opened has none and another one may have its name.
+    Unfit,
 }
 
 /// Reads a file behind what is in the buffer, a second time if it changed meanwhile.
@@ -101,6 +101,9 @@ fn read_file(task: &Task, file: &dyn SourceFile, buffer: &mut Buffer, fits: usiz
         if metadata.kind != EntryKind::File {
             return Err(io::Error::other("it is no regular file any more"));
         }
+        if metadata.names == 0 && task.found.metadata.names > 0 {
+            return Ok(Outcome::Unfit);
+        }
         if same || attempt == 1 {
             // what was read is what can be restored
             metadata.size = extents.iter().map(Extent::length).sum();
@@ -109,11 +112,11 @@ fn read_file(task: &Task, file: &dyn SourceFile, buffer: &mut Buffer, fits: usiz
         }
         // in room that others count on, it could not be read; nor does a file that got a second name belong into a run
         if start as u64 + metadata.size > fits as u64 || metadata.names > 1 {
-            return Ok(Outcome::Grown);
+            return Ok(Outcome::Unfit);
         }
         before = metadata;
     }
-    Ok(Outcome::Grown)
+    Ok(Outcome::Unfit)
 }
 
 /// Reads the data of a file of `size` bytes; what was added behind them is left.

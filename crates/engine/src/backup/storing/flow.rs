@@ -52,7 +52,7 @@ impl Flow {
     pub(super) fn room(self: &Arc<Self>, bytes: usize) -> Result<Room> {
         let bytes = bytes.min(self.capacity);
         let mut state = self.lock();
-        if state.waiting.is_empty() && state.room >= bytes {
+        if state.waiting.is_empty() && state.room >= bytes && !state.stopped {
             state.room -= bytes;
         } else {
             let turn = state.served + state.waiting.len() as u64;
@@ -227,5 +227,13 @@ mod tests {
         }
         flow.stop();
         assert!(waiting.join().unwrap());
+        assert!(flow.room(0).is_err(), "nor does anybody begin");
+    }
+
+    #[test]
+    fn nobody_takes_room_of_what_was_stopped() {
+        let flow = Flow::new(10);
+        flow.stop();
+        assert!(flow.room(1).is_err());
     }
 }

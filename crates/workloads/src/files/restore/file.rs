@@ -12,19 +12,18 @@ use format::page::{Attribute, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Files up to this size get it at the end, and only where the last byte was not written: for small files that saves a call.
 const SIZE_LATER_BYTES_MAX: u64 = 1 << 20;
 
-/// Larger ones are written past the page cache.
-const PAST_CACHE_BYTES_MIN: u64 = 16 << 20;
-
 /// An open file beneath the destination.
 pub(super) struct RestoredFile {
     file: OwnedFd,
-    past_cache: Option<PastCache>,
+    /// What is written past the page cache from when room was made for much data, where the file system is one that lets it.
+    past_cache: OnceLock<Option<PastCache>>,
+    disk: Arc<Disk>,
     entry: Unfinished<Arc<OpenDirectory>>,
     policy: Arc<Policy>,
     size: u64,
@@ -42,34 +41,49 @@ impl RestoredFile {
         disk: &Arc<Disk>,
     ) -> io::Result<Self> {
         let file = turns.take(|| platform::create_file(entry.parent().as_fd(), entry.temporary()))?;
-        let mut file = Self { file, past_cache: None, entry, policy, size, written: AtomicU64::new(0) };
+        let disk = disk.clone();
+        let file = Self { file, past_cache: OnceLock::new(), disk, entry, policy, size, written: AtomicU64::new(0) };
         if size > SIZE_LATER_BYTES_MAX {
             platform::truncate(&file.file, size)?;
         }
-        if size >= PAST_CACHE_BYTES_MIN {
-            let once_more = platform::open_past_cache(file.file.as_fd(), file.entry.parent().as_fd(), file.entry.temporary());
-            file.past_cache = once_more.map(|once_more| PastCache::new(once_more, disk.clone()));
-        }
         Ok(file)
+    }
+
+    fn past_cache(&self) -> Option<&PastCache> {
+        self.past_cache.get()?.as_ref()
+    }
+
+    /// The end of so many bytes from `offset` on; an error if it lies behind the end of the file.
+    fn end_within(&self, offset: u64, length: u64) -> io::Result<u64> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.size);
+        end.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "its content is longer than it should be"))
     }
 }
 
 impl TargetFile for RestoredFile {
     fn reserve(&self, ranges: &[Range<u64>]) -> io::Result<()> {
-        self.past_cache.as_ref().map_or(Ok(()), |past_cache| past_cache.reserve(ranges))
+        for range in ranges {
+            self.end_within(range.start, range.end.saturating_sub(range.start))?;
+        }
+        if self.size <= SIZE_LATER_BYTES_MAX {
+            return Ok(());
+        }
+        let open = || platform::open_past_cache(self.file.as_fd()).map(|file| PastCache::new(file, self.disk.clone()));
+        self.past_cache.get_or_init(open).as_ref().map_or(Ok(()), |past_cache| past_cache.reserve(ranges))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        match &self.past_cache {
+        let end = self.end_within(offset, bytes.len() as u64)?;
+        match self.past_cache() {
             Some(past_cache) => past_cache.write_at(self.file.as_fd(), bytes, offset)?,
             None => platform::write_at(&self.file, bytes, offset)?,
         }
-        self.written.fetch_max(offset + bytes.len() as u64, Ordering::Relaxed);
+        self.written.fetch_max(end, Ordering::Relaxed);
         Ok(())
     }
 
     fn finish(&self, metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>> {
-        if let Some(past_cache) = &self.past_cache {
+        if let Some(past_cache) = self.past_cache() {
             past_cache.finish(self.file.as_fd())?;
         }
         if self.size <= SIZE_LATER_BYTES_MAX && self.written.load(Ordering::Relaxed) < self.size {

@@ -1,15 +1,15 @@
 //! Writing large files past the page cache.
 //!
 //! Copying into the cache takes more processor time than sending to the disk, two threads that copy into one file wait for each other, and
-//! what is restored stands on the disk when it is done. The disk takes whole blocks only; the pieces of a file are cut by content and come
-//! in any order. A block that two pieces share waits for the second one, and goes with it.
+//! what others have there is pushed out. The disk takes whole blocks only; the pieces of a file are cut by content and come in any order. A
+//! block that two pieces share waits for the second one, and goes with it.
 
 use crate::platform;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use system::{AlignedPool, BLOCK_BYTES};
@@ -21,12 +21,14 @@ const CHUNKS_KEPT: usize = 8;
 /// A disk that takes so long for a mebibyte, others waiting for it too, does not keep up with those who make them: what the cache takes
 /// meanwhile, it takes in its own time.
 const SLOW_NS_PER_MIB: u64 = 16_000_000;
+/// Shorter writes tell more of how far it has to go than of how fast it is.
+const TELLING_BYTES_MIN: usize = 256 << 10;
 /// The mean goes over about so many writes.
 const WRITES: u64 = 32;
 /// While the disk is slow, each of so many writes goes to it all the same, to see whether it still is.
 const LOOK_EVERY: u64 = 64;
-/// Blocks that wait for the rest of them, in one file.
-const LOOSE_MAX: usize = 1024;
+/// Blocks that wait for the rest of them, of all files together.
+const LOOSE_MAX: usize = 4096;
 
 /// The disk that files are restored to.
 pub(super) struct Disk {
@@ -36,12 +38,14 @@ pub(super) struct Disk {
     ns_per_mib: AtomicU64,
     /// Writes that went through the cache because it is slow.
     spared: AtomicU64,
+    /// Blocks that wait.
+    loose: AtomicUsize,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        let (ns_per_mib, spared) = Default::default();
-        Self { chunks: AlignedPool::new(CHUNK_BYTES, CHUNKS_KEPT), ns_per_mib, spared }
+        let (ns_per_mib, spared, loose) = Default::default();
+        Self { chunks: AlignedPool::new(CHUNK_BYTES, CHUNKS_KEPT), ns_per_mib, spared, loose }
     }
 }
 
@@ -53,7 +57,10 @@ impl Disk {
     }
 
     fn note(&self, bytes: usize, took: Duration) {
-        let took = (took.as_nanos() << 20) / bytes.max(1) as u128;
+        if bytes < TELLING_BYTES_MIN {
+            return;
+        }
+        let took = (took.as_nanos() << 20) / bytes as u128;
         let took = u64::try_from(took).unwrap_or(u64::MAX);
         let before = self.ns_per_mib.load(Ordering::Relaxed);
         self.ns_per_mib.store(before - before / WRITES + took / WRITES, Ordering::Relaxed);
@@ -85,7 +92,7 @@ struct Block {
 }
 
 impl PastCache {
-    /// For a file that is open for writing, past the cache, here. It must have its size already.
+    /// For a file that is open for writing past the cache. It must have its size already; part of it may have been written.
     pub(super) fn new(file: OwnedFd, disk: Arc<Disk>) -> Self {
         Self { file, disk, loose: Mutex::new(Loose::Waiting(HashMap::new())), writing: RwLock::new(()) }
     }
@@ -113,27 +120,16 @@ impl PastCache {
 
     /// Which whole blocks can be written now that this piece is there; none if all of it goes through the cache.
     fn whole_blocks<'a>(&self, cached: BorrowedFd<'_>, bytes: &'a [u8], offset: u64) -> io::Result<Option<Whole<'a>>> {
-        const BLOCK: u64 = BLOCK_BYTES as u64;
-        let end = offset + bytes.len() as u64;
         let mut loose = self.lock();
-        if let Loose::Waiting(waiting) = &*loose
-            && waiting.len() + 2 > LOOSE_MAX
-        {
+        if self.disk.loose.load(Ordering::Relaxed) > LOOSE_MAX {
             self.give_up(&mut loose, cached)?;
         }
         let Loose::Waiting(waiting) = &mut *loose else { return Ok(None) };
-        let (first, last) = (offset.next_multiple_of(BLOCK), end / BLOCK * BLOCK);
-        if first > last {
-            // within one block
-            let block = add(waiting, last, bytes, offset);
-            return Ok(Some(Whole { at: last, before: block, middle: &[], behind: None }));
-        }
-        let (head, rest) = bytes.split_at((first - offset) as usize);
-        let (middle, tail) = rest.split_at((last - first) as usize);
-        let before = add(waiting, first.wrapping_sub(BLOCK), head, offset);
-        let behind = add(waiting, last, tail, last);
-        let at = if before.is_some() { first - BLOCK } else { first };
-        Ok(Some(Whole { at, before, middle, behind }))
+        let before = waiting.len();
+        let whole = cut(waiting, bytes, offset);
+        self.disk.loose.fetch_add(waiting.len(), Ordering::Relaxed);
+        self.disk.loose.fetch_sub(before, Ordering::Relaxed);
+        Ok(Some(whole))
     }
 
     /// Writes parts that stand one behind the other.
@@ -186,6 +182,7 @@ impl PastCache {
     /// Writes what waits, and has everything else go through the cache.
     fn give_up(&self, loose: &mut Loose, cached: BorrowedFd<'_>) -> io::Result<()> {
         let Loose::Waiting(waiting) = std::mem::replace(loose, Loose::GivenUp) else { return Ok(()) };
+        self.disk.loose.fetch_sub(waiting.len(), Ordering::Relaxed);
         for (at, block) in waiting {
             for part in block.parts {
                 platform::write_at(cached, &block.bytes[part.clone()], at + part.start as u64)?;
@@ -199,12 +196,38 @@ impl PastCache {
     }
 }
 
+impl Drop for PastCache {
+    fn drop(&mut self) {
+        if let Loose::Waiting(waiting) = &*self.lock() {
+            self.disk.loose.fetch_sub(waiting.len(), Ordering::Relaxed);
+        }
+    }
+}
+
 /// Whole blocks, one behind the other.
 struct Whole<'a> {
     at: u64,
     before: Option<Box<[u8; BLOCK_BYTES]>>,
     middle: &'a [u8],
     behind: Option<Box<[u8; BLOCK_BYTES]>>,
+}
+
+/// Which whole blocks a piece makes, with what waited for it. What is left of it waits.
+fn cut<'a>(waiting: &mut HashMap<u64, Block>, bytes: &'a [u8], offset: u64) -> Whole<'a> {
+    const BLOCK: u64 = BLOCK_BYTES as u64;
+    let end = offset + bytes.len() as u64;
+    let (first, last) = (offset.next_multiple_of(BLOCK), end / BLOCK * BLOCK);
+    if first > last {
+        // within one block
+        let block = add(waiting, last, bytes, offset);
+        return Whole { at: last, before: block, middle: &[], behind: None };
+    }
+    let (head, rest) = bytes.split_at((first - offset) as usize);
+    let (middle, tail) = rest.split_at((last - first) as usize);
+    let before = add(waiting, first.wrapping_sub(BLOCK), head, offset);
+    let behind = add(waiting, last, tail, last);
+    let at = if before.is_some() { first - BLOCK } else { first };
+    Whole { at, before, middle, behind }
 }
 
 /// Adds bytes to the block at `at`; answers it when it is whole.
@@ -224,6 +247,7 @@ fn add(waiting: &mut HashMap<u64, Block>, at: u64, bytes: &[u8], offset: u64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use format::page::EntryKind;
     use std::fs::File;
     use std::os::unix::fs::{FileExt, MetadataExt};
     use std::path::Path;
@@ -262,8 +286,11 @@ mod tests {
         let path = directory.join("file");
         let cached = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         cached.set_len(SIZE).unwrap();
-        let direct = platform::open_past_cache(cached.as_fd(), File::open(directory).unwrap().as_fd(), b"file");
-        (cached, direct.unwrap_or_else(|| File::options().write(true).open(&path).unwrap().into()))
+        let direct = platform::open_past_cache(cached.as_fd()).unwrap_or_else(|| {
+            println!("through the cache: the file system of '{}' is not one that is written past it", directory.display());
+            File::options().write(true).open(&path).unwrap().into()
+        });
+        (cached, direct)
     }
 
     fn assert_written(cached: &File) {
@@ -291,16 +318,31 @@ mod tests {
     }
 
     #[test]
-    fn another_file_in_the_place_of_the_one_that_was_made_is_not_written() {
+    fn what_somebody_puts_in_the_place_of_a_file_is_neither_waited_for_nor_written() {
         let directory = tempfile::tempdir().unwrap();
         let (cached, _) = create(directory.path());
-        let parent = File::open(directory.path()).unwrap();
-        let is_possible = platform::open_past_cache(cached.as_fd(), parent.as_fd(), b"file").is_some();
-        std::fs::write(directory.path().join("other"), "somebody's").unwrap();
-        assert!(platform::open_past_cache(cached.as_fd(), parent.as_fd(), b"other").is_none());
-        std::fs::rename(directory.path().join("other"), directory.path().join("file")).unwrap();
-        assert!(platform::open_past_cache(cached.as_fd(), parent.as_fd(), b"file").is_none());
-        println!("past the cache here: {is_possible}");
+        let was_possible = platform::open_past_cache(cached.as_fd()).is_some();
+        std::fs::remove_file(directory.path().join("file")).unwrap();
+        let place = File::open(directory.path()).unwrap();
+        platform::make_node(place.as_fd(), b"file", EntryKind::Fifo, (0, 0)).unwrap();
+        let once_more = platform::open_past_cache(cached.as_fd());
+        assert_eq!(once_more.is_some(), was_possible);
+        let inode = cached.metadata().unwrap().ino();
+        assert!(once_more.is_none_or(|once_more| File::from(once_more).metadata().unwrap().ino() == inode));
+    }
+
+    #[test]
+    fn what_was_written_before_through_the_cache_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (cached, direct) = create(directory.path());
+        let pieces = pieces(9_000);
+        let (first, second) = pieces.split_at(pieces.len() / 3);
+        first.iter().for_each(|piece| cached.write_all_at(&content(piece.clone()), piece.start).unwrap());
+        let past_cache = PastCache::new(direct, Arc::default());
+        past_cache.reserve(&stretches()).unwrap();
+        write(&past_cache, &cached, second, 3);
+        past_cache.finish(cached.as_fd()).unwrap();
+        assert_written(&cached);
     }
 
     #[test]
@@ -321,18 +363,25 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_the_rest_of_its_block_is_bounded() {
-        let directory = tempfile::tempdir().unwrap();
-        let (cached, direct) = create(directory.path());
-        let past_cache = PastCache::new(direct, Arc::default());
+    fn what_waits_for_the_rest_of_its_block_is_bounded_for_all_files_together() {
         let (first, second): (Vec<_>, Vec<_>) = pieces(9_000).into_iter().partition(|piece| piece.start / 4096 % 2 == 0);
-        write(&past_cache, &cached, &first, 1);
-        if let Loose::Waiting(waiting) = &*past_cache.lock() {
-            assert!(waiting.len() <= LOOSE_MAX);
+        let disk = Arc::new(Disk::default());
+        let directories = [(); 6].map(|()| tempfile::tempdir().unwrap());
+        let files = directories.each_ref().map(|directory| create(directory.path()));
+        let files = files.map(|(cached, direct)| (cached, PastCache::new(direct, disk.clone())));
+        for (cached, past_cache) in &files {
+            write(past_cache, cached, &first, 1);
+            assert!(disk.loose.load(Ordering::Relaxed) <= LOOSE_MAX + 2);
         }
-        write(&past_cache, &cached, &second, 3);
-        past_cache.finish(cached.as_fd()).unwrap();
-        assert_written(&cached);
+        let is_waiting = |file: &(File, PastCache)| matches!(&*file.1.lock(), Loose::Waiting(_));
+        assert!(is_waiting(&files[0]) && !is_waiting(&files[5]));
+        for (cached, past_cache) in &files[1..] {
+            write(past_cache, cached, &second, 3);
+            past_cache.finish(cached.as_fd()).unwrap();
+            assert_written(cached);
+        }
+        drop(files);
+        assert_eq!(disk.loose.load(Ordering::Relaxed), 0, "of one that was given up, too");
     }
 
     #[test]
@@ -341,6 +390,8 @@ mod tests {
         let (cached, direct) = create(directory.path());
         let disk = Arc::new(Disk::default());
         assert!(disk.is_fast(), "until it is known");
+        (0..100).for_each(|_| disk.note(4096, Duration::from_millis(50)));
+        assert!(disk.is_fast(), "a short write may have to wait for others");
         (0..100).for_each(|_| disk.note(1 << 19, Duration::from_millis(50)));
         let waited_for = (0..10 * LOOK_EVERY).filter(|_| disk.is_fast()).count();
         assert_eq!(waited_for, 10);

@@ -19,6 +19,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// An open file has its own one, another one past the page cache, and its directory's.
+const DESCRIPTORS_OF_FILE: usize = 3;
+
 /// How to restore.
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
@@ -60,6 +63,7 @@ pub struct RestoreTarget {
     nursery: Nursery,
     turns: Turns,
     disk: Arc<Disk>,
+    open_files_max: usize,
     booted: Timestamp,
     /// What changed since then was not finished by an earlier restore.
     begun: Timestamp,
@@ -150,7 +154,7 @@ impl RestoreTarget {
         let failed = |source| WorkloadError::Destination { path: options.destination.clone(), source };
         let nursery = destination.try_clone().map_err(failed)?;
         let nursery = Nursery::new(nursery, may_have_nursery(destination.as_fd()).map_err(failed)?);
-        let most = (platform::raise_open_files() / 4).clamp(8, 4096) as usize;
+        let share = (platform::raise_open_files() / 4).clamp(8, 4096) as usize;
         let policy = Policy {
             overwrite: options.overwrite,
             resume: options.resume,
@@ -160,12 +164,13 @@ impl RestoreTarget {
             names: Owners::of_this_machine(),
         };
         let target = Self {
-            directories: Directories::new(destination, most),
+            directories: Directories::new(destination, share),
             policy: Arc::new(policy),
             names: TemporaryNames::new(),
             nursery,
             turns: Turns::default(),
             disk: Arc::default(),
+            open_files_max: share / DESCRIPTORS_OF_FILE,
             booted: platform::booted(),
             begun: platform::changes_before(),
             replaces_names: AtomicBool::new(false),
@@ -312,6 +317,10 @@ impl TreeTarget for RestoreTarget {
         let Place { parent, name } = self.find(path)?;
         let entry = Unfinished::new(&self.names, parent, name);
         Ok(Box::new(RestoredFile::create(entry, self.policy.clone(), size, &self.turns, &self.disk)?))
+    }
+
+    fn open_files_max(&self) -> usize {
+        self.open_files_max
     }
 
     fn make_symlink(
