@@ -74,6 +74,9 @@ impl ReadGate {
         if !self.0.is_watched.load(Ordering::Relaxed) {
             return Ok(());
         }
+        if reads == 0 && !self.state().is_closed {
+            return Ok(());
+        }
         let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             stop.check()?;

@@ -30,7 +30,7 @@ pub(crate) struct FileJob {
 #[derive(Default)]
 struct State {
     file: Option<Arc<dyn TargetFile>>,
-    /// Its place, where it has several pieces.
+    /// Its place, where it has pieces of several blobs.
     place: Option<OpenFile>,
     /// Damage or an error: it is not finished, and what there is of it is removed.
     given_up: bool,

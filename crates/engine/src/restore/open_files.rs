@@ -1,4 +1,4 @@
-//! Files of several pieces stay open from the first of them to the last, which may stand in other packs: how many do is bounded.
+//! Files of several blobs stay open from the first of them to the last, which may stand in other packs: how many do is bounded.
 
 use crate::error::Result;
 use crate::stop::Stop;

@@ -198,7 +198,7 @@ impl Planner<'_> {
         let job = FileJob::new(path, origin.to_vec(), entry, attributes);
         let pages = self.pages;
         let mut data = Stretches::of_file(size);
-        let (mut at, mut pieces) = (0u64, 0u64);
+        let (mut at, mut first, mut stays_open) = (0u64, None, false);
         for extent in ContentReader::new(pages, &content) {
             match extent {
                 Ok(Extent::Hole { length }) => at = at.saturating_add(length),
@@ -207,9 +207,10 @@ impl Planner<'_> {
                     return job.piece_done(self.writing);
                 }
                 Ok(Extent::Data { blob, offset, length }) => {
-                    pieces += 1;
-                    if pieces == 2 {
+                    // pieces of one blob are written in one go
+                    if !stays_open && *first.get_or_insert(blob) != blob {
                         self.stay_open(&job)?;
+                        stays_open = true;
                     }
                     job.add_piece();
                     self.window.push(blob, Piece { file: job.clone(), at, offset, length });

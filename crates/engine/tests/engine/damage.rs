@@ -2,8 +2,9 @@
 
 use crate::memory_source::MemorySource;
 use crate::memory_target::MemoryTarget;
-use crate::vault::{TestVault, noise};
+use crate::vault::{TestVault, noise, quick};
 use contract::CheckOptions;
+use holdfast_engine::backup;
 use holdfast_engine::restore::RestoreOptions;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +42,10 @@ async fn a_pack_that_was_cut_off_costs_the_files_in_it_and_no_others() {
     for left in [0, 10, 100, 500_000] {
         let vault = TestVault::new().await;
         let source = tree();
-        vault.backup(source.shared()).await;
+        // so small that none has something of every file
+        let mut request = vault.request(source.shared(), quick("item"));
+        request.options.pack_bytes = 2 << 20;
+        backup::run(request).await.unwrap();
         let cut = vault.packs(1)[0].clone();
         std::fs::File::options().write(true).open(&cut).unwrap().set_len(left).unwrap();
         let (target, report) = vault.restore(vault.latest().await).await;

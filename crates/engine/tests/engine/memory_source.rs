@@ -31,6 +31,10 @@ pub enum Trouble {
     IsReplaced,
     /// It is removed between its being opened and read.
     IsRemoved,
+    /// It gets another name between its being opened and read, and another file takes its own.
+    IsRenamed,
+    /// As if replaced on a server that forgot what was opened: it cannot be read any more.
+    IsForgotten,
 }
 
 /// A piece of a file.
@@ -308,13 +312,16 @@ impl SourceDirectory for MemoryDirectory {
                 entry.content = vec![Bytes::Data(grown)];
                 later(&mut entry);
             }
-            Some(Trouble::IsReplaced | Trouble::IsRemoved) => {
+            Some(Trouble::IsReplaced | Trouble::IsRemoved | Trouble::IsRenamed | Trouble::IsForgotten) => {
                 let directory = if self.path.is_empty() { vec![] } else { [&self.path[..], b"/"].concat() };
                 let path = String::from_utf8([&directory, name].concat()).unwrap();
-                entry.metadata.names = 0;
                 self.source.remove(&path);
-                if entry.trouble == Some(Trouble::IsReplaced) {
+                if entry.trouble != Some(Trouble::IsRemoved) {
                     self.source.file(&path, format!("another {path}"));
+                }
+                match entry.trouble {
+                    Some(Trouble::IsRenamed) => later(&mut entry),
+                    _ => entry.metadata.names = 0,
                 }
             }
             _ => {}
@@ -364,6 +371,9 @@ impl SourceFile for MemoryFile {
             work();
         }
         let half = self.bytes.len() / 2;
+        if self.entry.trouble == Some(Trouble::IsForgotten) {
+            return Err(io::Error::from_raw_os_error(116));
+        }
         let fails = self.entry.trouble == Some(Trouble::FailsHalfWay);
         let end = if fails && (offset as usize) < half { half } else { self.bytes.len() };
         if fails && offset as usize >= half {

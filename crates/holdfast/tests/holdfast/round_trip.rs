@@ -283,7 +283,7 @@ fn large_files_with_little_in_them_are_restored_where_few_files_may_be_open() {
     let whole = |number: u64| (format!("whole/{number}"), Rng::new(number).vec(SIZE as usize));
     (0..20).map(whole).for_each(|(path, content)| machine.write(&path, content));
     machine.backup("item");
-    with_few_open_files(&machine, 256, &["restore", "latest", "--to", &machine.text("out")]);
+    with_few_open_files(&machine, 96, &["restore", "latest", "--to", &machine.text("out")]);
     let restored = machine.restored("out");
     for (path, content) in (0..3000).map(sparse) {
         let file = fs::File::open(restored.join(path)).unwrap();

@@ -27,8 +27,8 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
     let mut files = Ahead::new(shared, tasks);
     while let Some((task, file)) = files.next()? {
         let start = buffer.len();
-        match file.and_then(|file| read_file(&task, file.as_ref(), &mut buffer, bytes)) {
-            Ok(Outcome::Read { metadata, begun_ns, extents, details, changed }) => {
+        match file.and_then(|file| read_file(&task, file, &mut buffer, bytes)) {
+            Ok(Outcome::Read(FileRead { metadata, begun_ns, extents, details, changed })) => {
                 let Some(details) = details.or_else(|| read_details(shared, &task)) else {
                     buffer.truncate(start);
                     continue;
@@ -76,47 +76,54 @@ fn name_blob(extents: &mut [Extent], id: BlobId) {
 }
 
 enum Outcome {
-    Read {
-        metadata: Metadata,
-        begun_ns: i128,
-        extents: Vec<Extent>,
-        details: Option<Details>,
-        /// It kept changing while it was read.
-        changed: bool,
-    },
-    /// It does not fit the run any more: it grew, it got a further name, or what was opened has none and another one may have its name.
+    Read(FileRead),
+    /// It does not fit the run any more: it grew, or it got a further name.
     Unfit,
 }
 
-/// Reads a file behind what is in the buffer, a second time if it changed meanwhile.
-fn read_file(task: &Task, file: &dyn SourceFile, buffer: &mut Buffer, fits: usize) -> io::Result<Outcome> {
+struct FileRead {
+    metadata: Metadata,
+    begun_ns: i128,
+    extents: Vec<Extent>,
+    details: Option<Details>,
+    /// It was not the same before and after it was read.
+    changed: bool,
+}
+
+/// Reads a file behind what is in the buffer, which is empty from `start` on. It was opened some time ago: if it is not what the walk
+/// found any more, or cannot be read, what has its name now is read instead.
+fn read_file(task: &Task, opened: Box<dyn SourceFile>, buffer: &mut Buffer, fits: usize) -> io::Result<Outcome> {
     let start = buffer.len();
-    let mut before = task.found.metadata.clone();
-    for attempt in 0..2 {
-        buffer.truncate(start);
-        let begun_ns = now_ns();
-        let extents = read_segments(file, before.size, buffer)?;
-        let mut metadata = file.metadata()?;
-        let same = same_state(&before, &metadata);
-        if metadata.kind != EntryKind::File {
-            return Err(io::Error::other("it is no regular file any more"));
-        }
-        if metadata.names == 0 && task.found.metadata.names > 0 {
-            return Ok(Outcome::Unfit);
-        }
-        if same || attempt == 1 {
-            // what was read is what can be restored
-            metadata.size = extents.iter().map(Extent::length).sum();
-            let changed = !same || metadata.size != before.size;
-            return Ok(Outcome::Read { metadata, begun_ns, extents, details: file.details(), changed });
-        }
-        // in room that others count on, it could not be read; nor does a file that got a second name belong into a run
-        if start as u64 + metadata.size > fits as u64 || metadata.names > 1 {
-            return Ok(Outcome::Unfit);
-        }
-        before = metadata;
+    let found = &task.found.metadata;
+    if let Ok(read) = read_once(opened.as_ref(), found, buffer)
+        && !read.changed
+        && (read.metadata.names > 0 || found.names == 0)
+    {
+        return Ok(Outcome::Read(read));
     }
-    Ok(Outcome::Unfit)
+    buffer.truncate(start);
+    drop(opened);
+    let file = task.handle.open(&task.found.name)?;
+    let now = file.metadata()?;
+    if now.kind != EntryKind::File {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
+    // in room that others count on, it could not be read; nor does a file that got a second name belong into a run
+    if start as u64 + now.size > fits as u64 || now.names > 1 {
+        return Ok(Outcome::Unfit);
+    }
+    read_once(file.as_ref(), &now, buffer).map(Outcome::Read)
+}
+
+fn read_once(file: &dyn SourceFile, before: &Metadata, buffer: &mut Buffer) -> io::Result<FileRead> {
+    let begun_ns = now_ns();
+    let extents = read_segments(file, before.size, buffer)?;
+    let mut metadata = file.metadata()?;
+    let same = same_state(before, &metadata);
+    // what was read is what can be restored
+    metadata.size = extents.iter().map(Extent::length).sum();
+    let changed = !same || metadata.size != before.size;
+    Ok(FileRead { metadata, begun_ns, extents, details: file.details(), changed })
 }
 
 /// Reads the data of a file of `size` bytes; what was added behind them is left.

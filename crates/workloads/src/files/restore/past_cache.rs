@@ -21,13 +21,15 @@ const CHUNKS_KEPT: usize = 8;
 /// A disk that takes so long for a mebibyte, others waiting for it too, does not keep up with those who make them: what the cache takes
 /// meanwhile, it takes in its own time.
 const SLOW_NS_PER_MIB: u64 = 16_000_000;
-/// Shorter writes tell more of how far it has to go than of how fast it is.
-const TELLING_BYTES_MIN: usize = 256 << 10;
+/// Less goes through the cache, where it is put together with what lies beside it: to wait for each would take longer.
+const BYTES_MIN: usize = 128 << 10;
 /// The mean goes over about so many writes.
 const WRITES: u64 = 32;
 /// While the disk is slow, each of so many writes goes to it all the same, to see whether it still is.
 const LOOK_EVERY: u64 = 64;
-/// Blocks that wait for the rest of them, of all files together.
+/// Blocks that wait for the rest of them, in one file.
+const LOOSE_OF_FILE_MAX: usize = 1024;
+/// Of all files together.
 const LOOSE_MAX: usize = 4096;
 
 /// The disk that files are restored to.
@@ -57,10 +59,7 @@ impl Disk {
     }
 
     fn note(&self, bytes: usize, took: Duration) {
-        if bytes < TELLING_BYTES_MIN {
-            return;
-        }
-        let took = (took.as_nanos() << 20) / bytes as u128;
+        let took = (took.as_nanos() << 20) / bytes.max(1) as u128;
         let took = u64::try_from(took).unwrap_or(u64::MAX);
         let before = self.ns_per_mib.load(Ordering::Relaxed);
         self.ns_per_mib.store(before - before / WRITES + took / WRITES, Ordering::Relaxed);
@@ -121,24 +120,25 @@ impl PastCache {
     /// Which whole blocks can be written now that this piece is there; none if all of it goes through the cache.
     fn whole_blocks<'a>(&self, cached: BorrowedFd<'_>, bytes: &'a [u8], offset: u64) -> io::Result<Option<Whole<'a>>> {
         let mut loose = self.lock();
-        if self.disk.loose.load(Ordering::Relaxed) > LOOSE_MAX {
+        if self.disk.loose.load(Ordering::Relaxed) >= LOOSE_MAX
+            || matches!(&*loose, Loose::Waiting(waiting) if waiting.len() >= LOOSE_OF_FILE_MAX)
+        {
             self.give_up(&mut loose, cached)?;
         }
         let Loose::Waiting(waiting) = &mut *loose else { return Ok(None) };
         let before = waiting.len();
         let whole = cut(waiting, bytes, offset);
-        self.disk.loose.fetch_add(waiting.len(), Ordering::Relaxed);
-        self.disk.loose.fetch_sub(before, Ordering::Relaxed);
+        match waiting.len().checked_sub(before) {
+            Some(more) => self.disk.loose.fetch_add(more, Ordering::Relaxed),
+            None => self.disk.loose.fetch_sub(before - waiting.len(), Ordering::Relaxed),
+        };
         Ok(Some(whole))
     }
 
     /// Writes parts that stand one behind the other.
     fn write_blocks(&self, cached: BorrowedFd<'_>, parts: &[&[u8]], mut at: u64) -> io::Result<()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        if length == 0 {
-            return Ok(());
-        }
-        if !self.disk.is_fast() {
+        if length < BYTES_MIN || !self.disk.is_fast() {
             for part in parts {
                 platform::write_at(cached, part, at)?;
                 at += part.len() as u64;
@@ -146,7 +146,7 @@ impl PastCache {
             return Ok(());
         }
         let mut chunk = self.disk.chunks.take();
-        let mut filled = 0;
+        let (mut filled, mut took) = (0, Duration::ZERO);
         for part in parts {
             let mut part = *part;
             while !part.is_empty() {
@@ -155,28 +155,32 @@ impl PastCache {
                 filled += now.len();
                 part = later;
                 if filled == CHUNK_BYTES {
-                    self.write_chunk(cached, &chunk, at)?;
+                    took += self.write_chunk(cached, &chunk, at)?;
                     at += CHUNK_BYTES as u64;
                     filled = 0;
                 }
             }
         }
-        self.write_chunk(cached, &chunk[..filled], at)
+        took += self.write_chunk(cached, &chunk[..filled], at)?;
+        self.disk.note(length, took);
+        Ok(())
     }
 
-    fn write_chunk(&self, cached: BorrowedFd<'_>, chunk: &[u8], at: u64) -> io::Result<()> {
+    /// Answers how long it took.
+    fn write_chunk(&self, cached: BorrowedFd<'_>, chunk: &[u8], at: u64) -> io::Result<Duration> {
         let (writing, begun) = (self.writing.read().unwrap_or_else(PoisonError::into_inner), Instant::now());
         let written = platform::write_at(&self.file, chunk, at);
-        self.disk.note(chunk.len(), begun.elapsed());
+        let took = begun.elapsed();
         drop(writing);
         match written {
             // it wants another alignment
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 self.give_up(&mut self.lock(), cached)?;
-                platform::write_at(cached, chunk, at)
+                platform::write_at(cached, chunk, at)?;
             }
-            written => written,
+            written => written?,
         }
+        Ok(took)
     }
 
     /// Writes what waits, and has everything else go through the cache.
@@ -348,7 +352,7 @@ mod tests {
     #[test]
     fn pieces_of_any_length_in_any_order_by_several_threads_make_the_file_and_holes_stay() {
         let directory = tempfile::tempdir().unwrap();
-        for longest in [3_000, 50_000, 3 << 20] {
+        for longest in [3_000, 300_000, 3 << 20] {
             let (cached, direct) = create(directory.path());
             let past_cache = PastCache::new(direct, Arc::default());
             past_cache.reserve(&stretches()).unwrap();
@@ -365,16 +369,20 @@ mod tests {
     #[test]
     fn what_waits_for_the_rest_of_its_block_is_bounded_for_all_files_together() {
         let (first, second): (Vec<_>, Vec<_>) = pieces(9_000).into_iter().partition(|piece| piece.start / 4096 % 2 == 0);
+        let (some, rest) = first.split_at(first.len() / 2);
         let disk = Arc::new(Disk::default());
         let directories = [(); 6].map(|()| tempfile::tempdir().unwrap());
         let files = directories.each_ref().map(|directory| create(directory.path()));
         let files = files.map(|(cached, direct)| (cached, PastCache::new(direct, disk.clone())));
         for (cached, past_cache) in &files {
-            write(past_cache, cached, &first, 1);
-            assert!(disk.loose.load(Ordering::Relaxed) <= LOOSE_MAX + 2);
+            write(past_cache, cached, some, 1);
+            assert!(disk.loose.load(Ordering::Relaxed) <= LOOSE_MAX + 1);
         }
         let is_waiting = |file: &(File, PastCache)| matches!(&*file.1.lock(), Loose::Waiting(_));
         assert!(is_waiting(&files[0]) && !is_waiting(&files[5]));
+        write(&files[1].1, &files[1].0, rest, 1);
+        assert!(!is_waiting(&files[1]), "it has too many by itself");
+        files[2..].iter().for_each(|(cached, past_cache)| write(past_cache, cached, rest, 2));
         for (cached, past_cache) in &files[1..] {
             write(past_cache, cached, &second, 3);
             past_cache.finish(cached.as_fd()).unwrap();
@@ -390,8 +398,6 @@ mod tests {
         let (cached, direct) = create(directory.path());
         let disk = Arc::new(Disk::default());
         assert!(disk.is_fast(), "until it is known");
-        (0..100).for_each(|_| disk.note(4096, Duration::from_millis(50)));
-        assert!(disk.is_fast(), "a short write may have to wait for others");
         (0..100).for_each(|_| disk.note(1 << 19, Duration::from_millis(50)));
         let waited_for = (0..10 * LOOK_EVERY).filter(|_| disk.is_fast()).count();
         assert_eq!(waited_for, 10);
