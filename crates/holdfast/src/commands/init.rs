@@ -47,6 +47,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         )
         .with_hint("without them 'holdfast init' makes the vault, a passphrase wrap and a recovery kit of its own"));
     }
+    // before anybody thinks of a passphrase, or is shown one
+    refuse_taken(&place).await?;
     let generated = arguments.passphrase_in_vault.then(seal::generate_passphrase);
     let passphrase = match &generated {
         Some(generated) => generated.clone(),
@@ -113,6 +115,20 @@ struct Unmade {
     perhaps: bool,
 }
 
+/// Fails where there is something already.
+async fn refuse_taken(place: &VaultPlace) -> Outcome<()> {
+    let address = match place {
+        VaultPlace::Directory(path) => return Ok(EmbeddedVault::refuse_taken(path)?),
+        VaultPlace::Service(address) => address,
+    };
+    match Login::new(&Directories::of_user(), address).client()?.descriptor().await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err(Failure::new(Exit::Conflict, format!("{address} holds a vault already"))
+            .with_hint("a service holds one vault: 'holdfast status' shows it")),
+    }
+}
+
 /// Makes the vault, where it shall be.
 async fn make(place: &VaultPlace, descriptor: Bytes) -> Result<Arc<dyn Vault>, Unmade> {
     let surely = |failure: Failure| Unmade { failure, perhaps: false };
@@ -124,16 +140,6 @@ async fn make(place: &VaultPlace, descriptor: Bytes) -> Result<Arc<dyn Vault>, U
         VaultPlace::Service(address) => address,
     };
     let client = Login::new(&Directories::of_user(), address).client().map_err(surely)?;
-    match client.descriptor().await {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(surely(error.into())),
-        Ok(_) => {
-            return Err(surely(
-                Failure::new(Exit::Conflict, format!("{address} holds a vault already"))
-                    .with_hint("a service holds one vault: 'holdfast status' shows it"),
-            ));
-        }
-    }
     match client.publish_descriptor(descriptor.clone()).await {
         Ok(()) => Ok(Arc::new(client)),
         Err(error) if error.kind().is_passing() || error.kind() == ErrorKind::Internal => match client.descriptor().await {

@@ -39,6 +39,8 @@ fn storage_and_the_passphrase_restore_where_that_was_asked_for() {
     machine.backup("item");
     lose_the_database(&machine);
     machine.other("new machine").assert_restores("latest", &machine.path("source"));
+    let again = machine.run(&["init", "--passphrase-in-vault", "--kit", &machine.text("another kit")]);
+    assert_eq!((again.code, again.out.as_str()), (7, ""), "nobody is shown a passphrase of what is not made: {}", again.err);
     // Without being asked for, the wrap is not there.
     let plain = Machine::with_passphrase();
     plain.write("file", "content");

@@ -84,6 +84,12 @@ impl EmbeddedVault {
         Self::create_with(directory, descriptor, None).await
     }
 
+    /// Fails where [`EmbeddedVault::create`] would find something in its place, and makes nothing.
+    pub fn refuse_taken(directory: &Path) -> Result<()> {
+        refuse_network(directory)?;
+        if directory.exists() { refuse_what_is_there(directory) } else { Ok(()) }
+    }
+
     /// Makes a vault like [`EmbeddedVault::create`], for [`EmbeddedVault::serve`].
     pub async fn create_served(directory: &Path, descriptor: Bytes, liveness: Arc<dyn Liveness>) -> Result<Self> {
         Self::create_with(directory, descriptor, Some(liveness)).await
