@@ -29,41 +29,42 @@ def run(*command):
     subprocess.run(list(map(str, command)), check=True)
 
 
-@contextlib.contextmanager
 def mounted(device, place, *options):
+    """Mounts it, and answers what undoes that."""
     place.mkdir(exist_ok=True)
     run("mount", *options, device, place)
-    try:
-        yield place
-    finally:
-        run("umount", "-l", place)
+    return lambda: run("umount", place)
 
 
-@contextlib.contextmanager
-def turning(image, place):
+def turning(image, place, undo):
     """The device of the image as a disk that turns, and what that tells."""
     place.mkdir()
     program = place.parent / "spinning_disk"
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3"], check=True, capture_output=True, text=True).stdout.split()
     run("cc", "-O2", "-o", program, OWN / "spinning_disk.c", *flags, "-lm", "-lpthread")
-    process = subprocess.Popen([program, image, place])
-    device = None
+    # Ctrl-C is for the script: it ends the disk once nothing stands on it.
+    process = subprocess.Popen([program, image, place], start_new_session=True)
+    undo.callback(end, process, place)
+    while not (place / "disk").exists():
+        if process.poll() is not None:
+            sys.exit("the disk does not turn")
+        time.sleep(0.05)
+    losetup = ["losetup", "--find", "--show", "--direct-io=on", str(place / "disk")]
+    device = subprocess.run(losetup, check=True, capture_output=True, text=True).stdout.strip()
+    undo.callback(run, "losetup", "-d", device)
+    settings = pathlib.Path("/sys/block", pathlib.Path(device).name, "queue")
+    for name, value in {"scheduler": "mq-deadline", "rotational": "1", "read_ahead_kb": "128"}.items():
+        (settings / name).write_text(value)
+    return device, place / "told"
+
+
+def end(process, place):
+    subprocess.run(["umount", place], stderr=subprocess.DEVNULL)
     try:
-        while not (place / "disk").exists():
-            if process.poll() is not None:
-                sys.exit("the disk does not turn")
-            time.sleep(0.05)
-        losetup = ["losetup", "--find", "--show", "--direct-io=on", str(place / "disk")]
-        device = subprocess.run(losetup, check=True, capture_output=True, text=True).stdout.strip()
-        settings = pathlib.Path("/sys/block", pathlib.Path(device).name, "queue")
-        for name, value in {"scheduler": "mq-deadline", "rotational": "1", "read_ahead_kb": "128"}.items():
-            (settings / name).write_text(value)
-        yield device, place / "told"
-    finally:
-        if device:
-            run("losetup", "-d", device)
-        run("umount", "-l", place)
-        process.wait()
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        subprocess.run(["umount", "-l", place])
 
 
 def first(tool, told):
@@ -89,11 +90,15 @@ def main():
         image.touch()
         with open(image, "r+") as file:
             file.truncate(2 * bytes_of_tree + (1 << 30))
-        run("mkfs.ext4", "-q", "-F", image)
-        with mounted(image, directory / "plain", "-o", "loop") as plain:
-            run("cp", "-a", tree, plain / "tree")
-        with turning(image, directory / "turning") as (device, told), mounted(device, directory / "disk", "-o", "ro,noatime") as disk:
-            measure.in_turn(known, directory, disk / "tree", wanted.timeout, lambda tool, _: [("first", first(tool, told))], shown, figures)
+        run("mkfs.ext4", "-q", "-F", "-i", 4096, image)
+        with contextlib.ExitStack() as undo:
+            undo.callback(mounted(image, directory / "plain", "-o", "loop"))
+            run("cp", "-a", tree, directory / "plain/tree")
+        with contextlib.ExitStack() as undo:
+            device, told = turning(image, directory / "turning", undo)
+            undo.callback(mounted(device, directory / "disk", "-o", "ro,noatime"))
+            source = directory / "disk/tree"
+            measure.in_turn(known, directory, source, wanted.timeout, lambda tool, _: [("first", first(tool, told))], shown, figures)
     finally:
         if wanted.json:
             wanted.json.write_text(json.dumps(figures, indent=1))

@@ -58,7 +58,12 @@ static void sleep_until(double end) {
 
 static int is_ahead(off_t at) { return at >= head && at - head <= TURNED_OVER; }
 
-static double seek_time(off_t at) { return is_ahead(at) ? 0 : SEEK_LEAST + SEEK_MORE * sqrt(fabs((double)(at - head)) / WAY_WHOLE); }
+/* How soon it is reached, without the turn that a seek waits for. */
+static double reached_in(off_t at) {
+    return is_ahead(at) ? (at - head) / BYTES_PER_SECOND : SEEK_LEAST + SEEK_MORE * sqrt(fabs((double)(at - head)) / WAY_WHOLE);
+}
+
+static double expected(off_t at) { return reached_in(at) + (is_ahead(at) ? 0 : TURN / 2); }
 
 /* The request that is served next; the queue is not empty. */
 static struct request *take(double time) {
@@ -66,7 +71,7 @@ static struct request *take(double time) {
     if (time - queue->since < WAITS_MOST) {
         int number = 0;
         for (struct request **each = &queue; *each && number < QUEUE; each = &(*each)->next, number++)
-            if (seek_time((*each)->at) < seek_time((*best)->at)) best = each;
+            if (expected((*each)->at) < expected((*best)->at)) best = each;
     }
     struct request *taken = *best;
     *best = taken->next;
@@ -75,18 +80,15 @@ static struct request *take(double time) {
 
 static void *turn(void *unused) {
     unsigned seed = 1;
-    double end = 0; /* of the last one: what the sleeping took too long is made up for */
+    double end = 0; /* of the last one: that the sleeping took too long is made up for, as far as somebody had asked by then */
     pthread_mutex_lock(&lock);
     for (;;) {
         while (!queue) pthread_cond_wait(&asked, &lock);
-        double begin = now();
-        if (end < begin - 0.02) end = begin;
-        struct request *taken = take(begin);
-        double takes = taken->length / BYTES_PER_SECOND;
-        if (is_ahead(taken->at)) {
-            takes += (taken->at - head) / BYTES_PER_SECOND;
-        } else {
-            takes += seek_time(taken->at) + TURN * rand_r(&seed) / RAND_MAX;
+        struct request *taken = take(now());
+        if (end < taken->since) end = taken->since;
+        double takes = reached_in(taken->at) + taken->length / BYTES_PER_SECOND;
+        if (!is_ahead(taken->at)) {
+            takes += TURN * rand_r(&seed) / RAND_MAX;
             seeks++;
         }
         head = taken->at + taken->length;

@@ -86,9 +86,6 @@ impl FileJob {
 
     /// Makes room for what is written next. An error of this file is noted, one of the target as a whole is answered.
     pub(crate) fn reserve(&self, writing: &Writing, ranges: &[Range<u64>]) -> Result<()> {
-        if ranges.is_empty() {
-            return Ok(());
-        }
         match self.file(writing).and_then(|file| file.map_or(Ok(()), |file| file.reserve(ranges))) {
             Ok(()) => Ok(()),
             Err(error) => self.fail(writing, error),

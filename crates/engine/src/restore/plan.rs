@@ -217,7 +217,7 @@ impl Planner<'_> {
                     data.add(at, length);
                     at = at.saturating_add(u64::from(length));
                     if self.window.is_full(self.window_bytes) {
-                        job.reserve(self.writing, &data.take())?;
+                        stays_open = self.reserve(&job, data.take(), stays_open)?;
                         self.send_window()?;
                     }
                 }
@@ -228,11 +228,23 @@ impl Planner<'_> {
                 Err(error) => return Err(error),
             }
         }
-        job.reserve(self.writing, &data.take())?;
+        self.reserve(&job, data.take(), stays_open)?;
         if at != size {
             job.note_damage(self.writing, "its content has another length than it should have");
         }
         job.piece_done(self.writing)
+    }
+
+    /// Makes room for what is planned, in a file that stays open from now on. Answers whether the file has its place.
+    fn reserve(&mut self, job: &FileJob, ranges: Vec<Range<u64>>, mut stays_open: bool) -> Result<bool> {
+        if !ranges.is_empty() {
+            if !stays_open {
+                self.stay_open(job)?;
+                stays_open = true;
+            }
+            job.reserve(self.writing, &ranges)?;
+        }
+        Ok(stays_open)
     }
 
     /// A further piece of a file may be read much later than the first. Those that have places are planned whole, this one's pieces

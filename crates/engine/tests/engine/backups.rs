@@ -168,14 +168,16 @@ async fn what_has_a_small_files_name_when_it_is_its_turn_is_kept_under_it_whatev
     source.file("a/gone", "gone").trouble("a/gone", Trouble::IsRemoved);
     source.file("a/log", "the first of it").trouble("a/log", Trouble::IsRenamed);
     source.file("a/lost", "what a server forgot").trouble("a/lost", Trouble::IsForgotten);
+    source.file("a/theirs", "mine").trouble("a/theirs", Trouble::IsTaken);
     source.file("a/steady", "as it was");
     let report = vault.backup(source.shared()).await;
     let (target, restored) = vault.restore(vault.latest().await).await;
     assert!(restored.is_clean(), "{restored:?}");
-    for path in ["a/old", "a/log", "a/lost"] {
+    for path in ["a/old", "a/log", "a/lost", "a/theirs"] {
         assert_eq!(target.bytes(path), format!("another {path}").as_bytes());
     }
-    assert_eq!(target.paths(), ["a", "a/log", "a/lost", "a/old", "a/steady"]);
+    assert_eq!(target.paths(), ["a", "a/log", "a/lost", "a/old", "a/steady", "a/theirs"]);
+    assert_eq!(restored.blobs_verified, 2, "what is another user's is in a blob of its own");
     assert_eq!(report.findings.warnings.iter().map(|warning| warning.kind).collect::<Vec<_>>(), [WarningKind::Vanished]);
 }
 
@@ -199,6 +201,7 @@ async fn nothing_more_is_read_once_the_gate_is_closed_though_files_were_opened_b
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(reads() <= 4, "{}: each thread may be reading one file", reads());
+    assert!(source.opened() > 20, "they were opened before");
     gate.open();
     assert_eq!(running.await.unwrap().unwrap().findings.warnings_count(), 0);
     let (target, _) = vault.restore(vault.latest().await).await;

@@ -33,6 +33,8 @@ pub enum Trouble {
     IsRemoved,
     /// It gets another name between its being opened and read, and another file takes its own.
     IsRenamed,
+    /// A file of another user takes its name between its being opened and read.
+    IsTaken,
     /// As if replaced on a server that forgot what was opened: it cannot be read any more.
     IsForgotten,
 }
@@ -312,12 +314,17 @@ impl SourceDirectory for MemoryDirectory {
                 entry.content = vec![Bytes::Data(grown)];
                 later(&mut entry);
             }
-            Some(Trouble::IsReplaced | Trouble::IsRemoved | Trouble::IsRenamed | Trouble::IsForgotten) => {
+            Some(
+                Trouble::IsReplaced | Trouble::IsRemoved | Trouble::IsRenamed | Trouble::IsForgotten | Trouble::IsTaken,
+            ) => {
                 let directory = if self.path.is_empty() { vec![] } else { [&self.path[..], b"/"].concat() };
                 let path = String::from_utf8([&directory, name].concat()).unwrap();
                 self.source.remove(&path);
                 if entry.trouble != Some(Trouble::IsRemoved) {
                     self.source.file(&path, format!("another {path}"));
+                }
+                if entry.trouble == Some(Trouble::IsTaken) {
+                    self.source.change(&path, |entry| entry.metadata.user.id += 1);
                 }
                 match entry.trouble {
                     Some(Trouble::IsRenamed) => later(&mut entry),

@@ -47,13 +47,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
         )
         .with_hint("without them 'holdfast init' makes the vault, a passphrase wrap and a recovery kit of its own"));
     }
-    // before anybody thinks of a passphrase, or is shown one
+    // all that may be refused is, before anybody thinks of a passphrase or is shown one
     refuse_taken(&place).await?;
-    let generated = arguments.passphrase_in_vault.then(seal::generate_passphrase);
-    let passphrase = match &generated {
-        Some(generated) => generated.clone(),
-        None => new_passphrase(global)?,
-    };
     let name = arguments.name.clone().unwrap_or_else(terminal::host_name);
     if name.is_empty() || name.len() > limits::TEXT_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(Failure::new(
@@ -68,6 +63,11 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     if kit.exists() {
         return Err(Failure::new(Exit::Conflict, format!("'{}' exists already", kit.display())));
     }
+    let generated = arguments.passphrase_in_vault.then(seal::generate_passphrase);
+    let passphrase = match &generated {
+        Some(generated) => generated.clone(),
+        None => new_passphrase(global)?,
+    };
     if let Some(generated) = &generated {
         terminal::show_first(global.json, "init", "passphrase", generated.expose_secret());
     }

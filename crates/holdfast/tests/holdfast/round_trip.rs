@@ -282,6 +282,12 @@ fn large_files_with_little_in_them_are_restored_where_few_files_may_be_open() {
     }
     let whole = |number: u64| (format!("whole/{number}"), Rng::new(number).vec(SIZE as usize));
     (0..20).map(whole).for_each(|(path, content)| machine.write(&path, content));
+    // of one blob each, and all of the same
+    let alike = |number: u64| (format!("alike/{number}"), vec![0xff; 6 << 20]);
+    for (path, content) in (0..60).map(alike) {
+        machine.write(&path, content);
+        fs::File::options().write(true).open(machine.path("source").join(path)).unwrap().set_len(SIZE).unwrap();
+    }
     machine.backup("item");
     with_few_open_files(&machine, 96, &["restore", "latest", "--to", &machine.text("out")]);
     let restored = machine.restored("out");
@@ -291,8 +297,9 @@ fn large_files_with_little_in_them_are_restored_where_few_files_may_be_open() {
         file.read_exact_at(&mut found, 5 << 20).unwrap();
         assert!(found == content && file.metadata().unwrap().len() == SIZE);
     }
-    for (path, content) in (0..20).map(whole) {
-        assert!(fs::read(restored.join(path)).unwrap() == content);
+    for (path, content) in (0..20).map(whole).chain((0..60).map(alike)) {
+        let found = fs::read(restored.join(path)).unwrap();
+        assert!(found.len() as u64 == SIZE && found.starts_with(&content) && found[content.len()..].iter().all(|byte| *byte == 0));
     }
 }
 

@@ -24,10 +24,17 @@ pub(super) fn read_run(shared: &Shared, job: &LeafJob, tasks: Vec<Task>) -> Resu
     let mut buffer = shared.store.buffer(bytes);
     let mut pieces = Vec::with_capacity(tasks.len());
     let mut unfit = Vec::new();
+    // room that others count on
+    let mut promised = bytes;
     let mut files = Ahead::new(shared, tasks);
     while let Some((task, file)) = files.next()? {
         let start = buffer.len();
-        match file.and_then(|file| read_file(&task, file, &mut buffer, bytes)) {
+        promised -= task.found.metadata.size as usize;
+        let read = match file {
+            Ok(file) => read_file(shared, &task, file, &mut buffer, bytes - promised)?,
+            Err(error) => Err(error),
+        };
+        match read {
             Ok(Outcome::Read(FileRead { metadata, begun_ns, extents, details, changed })) => {
                 let Some(details) = details.or_else(|| read_details(shared, &task)) else {
                     buffer.truncate(start);
@@ -77,7 +84,7 @@ fn name_blob(extents: &mut [Extent], id: BlobId) {
 
 enum Outcome {
     Read(FileRead),
-    /// It does not fit the run any more: it grew, or it got a further name.
+    /// It does not fit the run any more: it grew, it got a further name or another owner.
     Unfit,
 }
 
@@ -91,28 +98,41 @@ struct FileRead {
 }
 
 /// Reads a file behind what is in the buffer, which is empty from `start` on. It was opened some time ago: if it is not what the walk
-/// found any more, or cannot be read, what has its name now is read instead.
-fn read_file(task: &Task, opened: Box<dyn SourceFile>, buffer: &mut Buffer, fits: usize) -> io::Result<Outcome> {
+/// found any more, or cannot be read, what has its name now is read instead. The buffer must not become longer than `fits`.
+fn read_file(
+    shared: &Shared,
+    task: &Task,
+    opened: Box<dyn SourceFile>,
+    buffer: &mut Buffer,
+    fits: usize,
+) -> Result<io::Result<Outcome>> {
     let start = buffer.len();
     let found = &task.found.metadata;
     if let Ok(read) = read_once(opened.as_ref(), found, buffer)
         && !read.changed
         && (read.metadata.names > 0 || found.names == 0)
     {
-        return Ok(Outcome::Read(read));
+        return Ok(Ok(Outcome::Read(read)));
     }
     buffer.truncate(start);
     drop(opened);
+    shared.gate.pass(1, &shared.stop)?;
+    Ok(read_again(task, buffer, fits))
+}
+
+fn read_again(task: &Task, buffer: &mut Buffer, fits: usize) -> io::Result<Outcome> {
     let file = task.handle.open(&task.found.name)?;
     let now = file.metadata()?;
     if now.kind != EntryKind::File {
         return Err(io::Error::other("it is no regular file any more"));
     }
-    // in room that others count on, it could not be read; nor does a file that got a second name belong into a run
-    if start as u64 + now.size > fits as u64 || now.names > 1 {
+    // nor does a file that got a second name belong into a run, or one of somebody else, whom its length as it is stored would tell of the others
+    let belongs = |metadata: &Metadata| metadata.names <= 1 && metadata.user.id == task.found.metadata.user.id;
+    if buffer.len() as u64 + now.size > fits as u64 || !belongs(&now) {
         return Ok(Outcome::Unfit);
     }
-    read_once(file.as_ref(), &now, buffer).map(Outcome::Read)
+    let read = read_once(file.as_ref(), &now, buffer)?;
+    Ok(if belongs(&read.metadata) { Outcome::Read(read) } else { Outcome::Unfit })
 }
 
 fn read_once(file: &dyn SourceFile, before: &Metadata, buffer: &mut Buffer) -> io::Result<FileRead> {

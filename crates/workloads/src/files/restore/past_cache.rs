@@ -23,8 +23,8 @@ const CHUNKS_KEPT: usize = 8;
 const SLOW_NS_PER_MIB: u64 = 16_000_000;
 /// Less goes through the cache, where it is put together with what lies beside it: to wait for each would take longer.
 const BYTES_MIN: usize = 128 << 10;
-/// The mean goes over about so many writes.
-const WRITES: u64 = 32;
+/// The mean goes over about so many bytes.
+const MEAN_BYTES: u64 = 32 << 20;
 /// While the disk is slow, each of so many writes goes to it all the same, to see whether it still is.
 const LOOK_EVERY: u64 = 64;
 /// Blocks that wait for the rest of them, in one file.
@@ -60,9 +60,10 @@ impl Disk {
 
     fn note(&self, bytes: usize, took: Duration) {
         let took = (took.as_nanos() << 20) / bytes.max(1) as u128;
-        let took = u64::try_from(took).unwrap_or(u64::MAX);
         let before = self.ns_per_mib.load(Ordering::Relaxed);
-        self.ns_per_mib.store(before - before / WRITES + took / WRITES, Ordering::Relaxed);
+        let weight = (bytes as u64).min(MEAN_BYTES);
+        let mean = (u128::from(before) * u128::from(MEAN_BYTES - weight) + took * u128::from(weight)) / u128::from(MEAN_BYTES);
+        self.ns_per_mib.store(u64::try_from(mean).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -339,7 +340,7 @@ mod tests {
     fn what_was_written_before_through_the_cache_stays() {
         let directory = tempfile::tempdir().unwrap();
         let (cached, direct) = create(directory.path());
-        let pieces = pieces(9_000);
+        let pieces = pieces(300_000);
         let (first, second) = pieces.split_at(pieces.len() / 3);
         first.iter().for_each(|piece| cached.write_all_at(&content(piece.clone()), piece.start).unwrap());
         let past_cache = PastCache::new(direct, Arc::default());
@@ -402,7 +403,7 @@ mod tests {
         let waited_for = (0..10 * LOOK_EVERY).filter(|_| disk.is_fast()).count();
         assert_eq!(waited_for, 10);
         let past_cache = PastCache::new(direct, disk.clone());
-        write(&past_cache, &cached, &pieces(50_000), 2);
+        write(&past_cache, &cached, &pieces(300_000), 2);
         past_cache.finish(cached.as_fd()).unwrap();
         assert_written(&cached);
         (0..300).for_each(|_| disk.note(1 << 20, Duration::from_micros(400)));
