@@ -145,6 +145,8 @@ pub enum Overwriting {
     Older,
     /// They are replaced.
     Always,
+    /// They are changed where they differ.
+    InPlace,
 }
 
 /// What a job was begun by.

@@ -71,6 +71,23 @@ pub trait TreeTarget: Send + Sync {
         Ok(false)
     }
 
+    /// Whether files that are there are changed where they differ, instead of being replaced.
+    fn changes_in_place(&self) -> bool {
+        false
+    }
+
+    /// Opens the file that is there to be changed in place; none if it is to be replaced. Unlike all else it is neither the old nor the
+    /// new one until it is finished, and stays so if it never is.
+    fn change_file(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Option<Box<dyn TargetFile>>> {
+        let _ = (path, metadata, attributes);
+        Ok(None)
+    }
+
+    /// Bytes that were to be written to files changed in place, and were the same already.
+    fn bytes_kept(&self) -> u64 {
+        0
+    }
+
     /// Creates a regular file of the given size, all hole, which gets its name when it is finished. It must have been placed.
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>>;
 
@@ -93,8 +110,19 @@ pub trait TreeTarget: Send + Sync {
     fn finish_directory(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Vec<Shortfall>>;
 }
 
-/// A regular file being restored; dropped before it is finished, it is gone.
+/// A regular file being restored; dropped before it is finished, it is gone, if it was created.
 pub trait TargetFile: Send + Sync {
+    /// What a file that is changed in place has here: fills the buffer, fewer bytes only at its end.
+    fn read_before(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let _ = (buffer, offset);
+        Ok(0)
+    }
+
+    /// This range of a file that is changed in place stays.
+    fn keep(&self, range: &Range<u64>) {
+        let _ = range;
+    }
+
     /// These ranges are written next, in any order: whoever gains by making room for all of them at once does. For much data only.
     fn reserve(&self, ranges: &[Range<u64>]) -> io::Result<()> {
         let _ = ranges;

@@ -110,6 +110,7 @@ async fn target(doing: &Doing, work: &RestoreWork, destination: &Destination) ->
     let mut options = TargetOptions::new(destination.path());
     options.resume = doing.task == Task::GoOn;
     options.overwrite = overwrite(doing.task, work);
+    options.in_place = work.overwrite == Overwriting::InPlace && work.to.is_some();
     let name = destination.name.clone();
     let opened = tokio::task::spawn_blocking(move || RestoreTarget::new(options)).await;
     let failed = |error: WorkloadError| {
@@ -131,7 +132,7 @@ fn overwrite(task: Task, work: &RestoreWork) -> Overwrite {
         Overwriting::Fail => Overwrite::Fail,
         Overwriting::Never => Overwrite::Never,
         Overwriting::Older => Overwrite::Older,
-        Overwriting::Always => Overwrite::Always,
+        Overwriting::Always | Overwriting::InPlace => Overwrite::Always,
     }
 }
 

@@ -30,6 +30,8 @@ mod storing;
 mod stream_builder;
 mod tree_builder;
 
+pub(crate) use reading::OWN_BLOBS_FROM;
+
 pub use findings::{BackupEvent, BackupSink, FINDINGS_KEPT_MAX, Findings};
 
 use crate::call::{Calls, on_thread_of};

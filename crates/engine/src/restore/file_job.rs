@@ -30,15 +30,21 @@ pub(crate) struct FileJob {
 #[derive(Default)]
 struct State {
     file: Option<Arc<dyn TargetFile>>,
+    is_changed_in_place: bool,
     /// Its place, where it has pieces of several blobs.
     place: Option<OpenFile>,
-    /// Damage or an error: it is not finished, and what there is of it is removed.
+    /// Damage or an error: it is not finished, and what was made of it is removed.
     given_up: bool,
 }
 
 impl State {
     fn close(&mut self) {
         (self.file, self.place) = (None, None);
+    }
+
+    /// What is left of a file that is given up, to be told.
+    fn left(&self) -> &'static str {
+        if self.is_changed_in_place { "; what is there may be changed in part" } else { "" }
     }
 }
 
@@ -113,8 +119,9 @@ impl FileJob {
 
     /// It cannot be restored as it was.
     pub(crate) fn note_damage(&self, writing: &Writing, what: impl ToString) {
-        if !std::mem::replace(&mut self.lock().given_up, true) {
-            writing.tally.damaged(&self.origin, what);
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.given_up, true) {
+            writing.tally.damaged(&self.origin, format!("{}{}", what.to_string(), state.left()));
         }
     }
 
@@ -132,7 +139,7 @@ impl FileJob {
                 Err(error) => self.fail(writing, error)?,
             }
         }
-        // rather nothing than something that looks right
+        // rather nothing than something that looks right, unless it was there and was to be changed in place
         self.lock().close();
         if self.has_links { writing.give_up(&self.path) } else { Ok(()) }
     }
@@ -153,18 +160,39 @@ impl FileJob {
             return Ok(None);
         }
         if state.file.is_none() {
-            state.file = Some(writing.target.create_file(&self.path, self.metadata.size)?.into());
+            let there = writing.target.change_file(&self.path, &self.metadata, &self.attributes)?;
+            state.is_changed_in_place = there.is_some();
+            let file = there.map_or_else(|| writing.target.create_file(&self.path, self.metadata.size), Ok)?;
+            state.file = Some(file.into());
         }
         Ok(state.file.clone())
     }
 
+    /// Opens it before its turn, where it may be changed in place. An error of this file is noted, one of the target as a whole is answered.
+    pub(crate) fn open(&self, writing: &Writing) -> Result<()> {
+        match self.file(writing) {
+            Ok(_) => Ok(()),
+            Err(error) => self.fail(writing, error),
+        }
+    }
+
+    /// The file, if it is open and changed in place.
+    pub(crate) fn changed_in_place(&self) -> Option<Arc<dyn TargetFile>> {
+        let state = self.lock();
+        if state.is_changed_in_place { state.file.clone() } else { None }
+    }
+
     fn fail(&self, writing: &Writing, error: io::Error) -> Result<()> {
-        let known = std::mem::replace(&mut self.lock().given_up, true);
+        let mut state = self.lock();
+        let known = std::mem::replace(&mut state.given_up, true);
+        let left = state.left();
+        drop(state);
         if !concerns_entry_only(&error) {
             return Err(EngineError::target(&self.path)(error));
         }
         if !known {
-            writing.tally.failed(&self.origin, &error);
+            let told = if left.is_empty() { error } else { io::Error::new(error.kind(), format!("{error}{left}")) };
+            writing.tally.failed(&self.origin, &told);
         }
         Ok(())
     }

@@ -7,12 +7,13 @@
 //! then: further names of files → attributes of directories, the deepest first
 //! ```
 //! Every blob that is written was opened and its id computed anew. A file of which anything is damaged is not left there:
-//! rather nothing than something that looks right, and what it would have replaced stays. Nobody waits in a circle: each stage
+//! rather nothing than something that looks right, and what it would have replaced stays (one that is changed in place excepted). Nobody waits in a circle: each stage
 //! waits for the next one only, and the planner, where many files are open, for files of which everything was sent on.
 
 mod absent;
 mod directories;
 mod file_job;
+mod in_place;
 mod links;
 mod open_files;
 mod plan;
@@ -35,6 +36,7 @@ use crossbeam_channel::bounded;
 use directories::FoundDirectories;
 use file_job::Writing;
 use format::descriptor::Descriptor;
+use in_place::InPlace;
 use links::Links;
 use plan::{Planned, Planner, attributes_or_damage};
 use report::{Tally, concerns_entry_only};
@@ -109,7 +111,11 @@ pub async fn run(request: RestoreRequest) -> Result<RestoreReport> {
         let found = restore.run(leaves)?;
         let absent = |place: &usize| !found.contains(place) && !restore.selection.paths()[*place].is_empty();
         let not_found = (0..restore.selection.paths().len()).filter(absent);
-        Ok(restore.writing.tally.report(not_found.map(|place| restore.selection.paths()[place].clone()).collect()))
+        let report = restore.writing.tally.report(not_found.map(|place| restore.selection.paths()[place].clone()).collect());
+        // pieces that were written include those that were found to be the same
+        let kept = request.target.bytes_kept();
+        let (bytes_written, bytes_kept) = (report.bytes_written.saturating_sub(kept), report.bytes_kept + kept);
+        Ok(RestoreReport { bytes_written, bytes_kept, ..report })
     })
     .await
 }
@@ -153,6 +159,7 @@ impl Restore<'_> {
             found: BTreeSet::new(),
             has_gaps: false,
             bridged: Vec::new(),
+            in_place: self.request.target.changes_in_place().then(|| InPlace::new(self.request.keys.writer().clone())),
         };
         let planned = planner.run(leaves).map_err(|error| stop.fail(error));
         // a panic of a thread has stopped everything already

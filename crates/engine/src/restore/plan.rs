@@ -2,6 +2,7 @@
 
 use super::directories::FoundDirectories;
 use super::file_job::{FileJob, Writing};
+use super::in_place::{COMPARED_BYTES_MIN, InPlace};
 use super::links::Links;
 use super::report::concerns_entry_only;
 use super::selection::{Selected, Selection};
@@ -13,6 +14,7 @@ use crate::read::{ContentReader, LeafStream, PageReader, is_damage, read_attribu
 use crate::stop::Stop;
 use crate::target::{DirectoryRole, Placement, Shortfall};
 use crossbeam_channel::Sender;
+use format::BlobId;
 use format::page::{Attribute, EntryKind, Extent, TreeEntry};
 use std::collections::BTreeSet;
 use std::io;
@@ -42,6 +44,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) has_gaps: bool,
     /// The directory that was bridged last.
     pub(crate) bridged: Vec<u8>,
+    /// Compares files that are changed in place, if any are.
+    pub(crate) in_place: Option<InPlace>,
 }
 
 /// What is done when the content of all files is written.
@@ -199,12 +203,23 @@ impl Planner<'_> {
         let pages = self.pages;
         let mut data = Stretches::of_file(size);
         let (mut at, mut first, mut stays_open) = (0u64, None, false);
+        if self.in_place.is_some() && size >= COMPARED_BYTES_MIN {
+            self.stay_open(&job)?;
+            stays_open = true;
+            job.open(self.writing)?;
+        }
         for extent in ContentReader::new(pages, &content) {
             match extent {
                 Ok(Extent::Hole { length }) => at = at.saturating_add(length),
                 Ok(Extent::Data { length, .. }) if at.saturating_add(u64::from(length)) > size => {
                     job.note_damage(self.writing, "its content is longer than it should be");
                     return job.piece_done(self.writing);
+                }
+                Ok(Extent::Data { blob, offset: 0, length }) if self.is_there(&job, blob, at, length) => {
+                    self.stop.check()?;
+                    self.writing.tally.bytes_kept.add(u64::from(length));
+                    self.progress.bytes_done.add(u64::from(length));
+                    at = at.saturating_add(u64::from(length));
                 }
                 Ok(Extent::Data { blob, offset, length }) => {
                     // pieces of one blob are written in one go
@@ -233,6 +248,11 @@ impl Planner<'_> {
             job.note_damage(self.writing, "its content has another length than it should have");
         }
         job.piece_done(self.writing)
+    }
+
+    fn is_there(&mut self, job: &FileJob, blob: BlobId, at: u64, length: u32) -> bool {
+        let range = at..at + u64::from(length);
+        self.in_place.as_mut().is_some_and(|in_place| in_place.keeps(job, blob, &range))
     }
 
     /// Makes room for what is planned, in a file that stays open from now on. Answers whether the file has its place.

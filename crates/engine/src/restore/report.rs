@@ -56,6 +56,8 @@ pub struct RestoreReport {
     pub resumed: u64,
     /// Bytes of content written, holes left out.
     pub bytes_written: u64,
+    /// Bytes of content that files changed in place had already.
+    pub bytes_kept: u64,
     /// Blobs that were opened and whose id came out.
     pub blobs_verified: u64,
     /// Bytes of plaintext of these.
@@ -92,6 +94,7 @@ pub(crate) struct Tally {
     pub(crate) skipped: Counter,
     pub(crate) resumed: Counter,
     pub(crate) bytes_written: Counter,
+    pub(crate) bytes_kept: Counter,
     pub(crate) blobs_verified: Counter,
     pub(crate) bytes_verified: Counter,
     lists: Mutex<RestoreReport>,
@@ -143,6 +146,7 @@ impl Tally {
             skipped: self.skipped.get(),
             resumed: self.resumed.get(),
             bytes_written: self.bytes_written.get(),
+            bytes_kept: self.bytes_kept.get(),
             blobs_verified: self.blobs_verified.get(),
             bytes_verified: self.bytes_verified.get(),
             not_found,

@@ -314,9 +314,7 @@ impl SourceDirectory for MemoryDirectory {
                 entry.content = vec![Bytes::Data(grown)];
                 later(&mut entry);
             }
-            Some(
-                Trouble::IsReplaced | Trouble::IsRemoved | Trouble::IsRenamed | Trouble::IsForgotten | Trouble::IsTaken,
-            ) => {
+            Some(Trouble::IsReplaced | Trouble::IsRemoved | Trouble::IsRenamed | Trouble::IsForgotten | Trouble::IsTaken) => {
                 let directory = if self.path.is_empty() { vec![] } else { [&self.path[..], b"/"].concat() };
                 let path = String::from_utf8([&directory, name].concat()).unwrap();
                 self.source.remove(&path);

@@ -25,8 +25,8 @@ use workloads::files::{RestoreOptions as TargetOptions, RestoreTarget};
 ///
 /// Below the destination, paths keep their absolute form: /etc/hosts becomes DIR/etc/hosts; --strip takes leading directories
 /// off. Every blob is verified before it is written; a file appears under its name when it is whole, and one of which anything
-/// is damaged is named and left out (exit code 4). Directories that are there keep their attributes, except with
-/// --overwrite always. Owners are set by name, then by number; without being root they are skipped and counted (exit code 3). File flags
+/// is damaged is named and left out (exit code 4; with --overwrite in-place it may be changed in part). Directories that are there keep their attributes, except with
+/// --overwrite always or in-place. Owners are set by name, then by number; without being root they are skipped and counted (exit code 3). File flags
 /// (chattr) and access times are not restored.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum OverwriteArgument {
+pub(super) enum OverwriteArgument {
     /// Name them and leave them.
     Fail,
     /// Leave them.
@@ -74,6 +74,10 @@ enum OverwriteArgument {
     Older,
     /// Replace them.
     Always,
+    /// Change them where they differ: what is the same is not written, and of large files not read from the vault. Until it is done, a file
+    /// is neither the old nor the new one, and its owner's alone. Programs, libraries, files with several names and those that somebody else
+    /// may have open are replaced.
+    InPlace,
 }
 
 impl From<OverwriteArgument> for Overwrite {
@@ -82,7 +86,7 @@ impl From<OverwriteArgument> for Overwrite {
             OverwriteArgument::Fail => Self::Fail,
             OverwriteArgument::Never => Self::Never,
             OverwriteArgument::Older => Self::Older,
-            OverwriteArgument::Always => Self::Always,
+            OverwriteArgument::Always | OverwriteArgument::InPlace => Self::Always,
         }
     }
 }
@@ -150,6 +154,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let mut target = TargetOptions::new(&arguments.to);
     target.keep_off = own;
     target.overwrite = arguments.overwrite.into();
+    target.in_place = matches!(arguments.overwrite, OverwriteArgument::InPlace);
     target.resume = arguments.resume;
     target.numeric_owner = arguments.numeric_owner;
     let target = RestoreTarget::new(target).map_err(|error| {
@@ -255,6 +260,9 @@ fn print_done(global: &Global, point: &PointInfo, report: &RestoreReport, starte
         let blobs = terminal::counted(report.blobs_verified, "blob", "blobs");
         say!("verified {blobs}, {}", terminal::bytes(report.bytes_verified));
     }
+    if report.bytes_kept > 0 {
+        say!("{} were there already and stayed", terminal::bytes(report.bytes_kept));
+    }
     if report.skipped + report.resumed > 0 {
         say!("{} left as they were, {} finished before", report.skipped, report.resumed);
     }
@@ -288,6 +296,7 @@ fn print_json(point: &PointInfo, completeness: Option<Completeness>, report: &Re
     json.set("skipped", report.skipped);
     json.set("resumed", report.resumed);
     json.set("bytes_written", report.bytes_written);
+    json.set("bytes_kept", report.bytes_kept);
     json.set("blobs_verified", report.blobs_verified);
     json.set("bytes_verified", report.bytes_verified);
     for (name, troubles) in [

@@ -4,7 +4,7 @@ use crate::protected::{Protected, due_before};
 use api::{Completeness, Job, JobResult, JobState};
 use policy::{Hook, HookFailure, HookSettings, PolicySettings};
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 fn problem(job: Job) -> String {
@@ -41,6 +41,14 @@ fn restores_stay_within_what_the_machine_allows() {
     let Some(JobResult::Restore(receipt)) = &again.result else { panic!("{again:?}") };
     assert_eq!(receipt.differences_count, 1);
     assert_eq!(protected.log(again.job).warnings[0].kind, "in_the_way");
+    // Or changed, where that is asked for.
+    let file = allowed.join("here").join(source.strip_prefix("/").unwrap()).join("file");
+    let before = fs::metadata(&file).unwrap().ino();
+    fs::write(&file, "something else").unwrap();
+    let in_place = api::Overwriting::InPlace;
+    let changed = protected.ask_for_restore_over("files", point, Some(allowed.join("here")), in_place);
+    protected.ends(changed, JobState::Succeeded);
+    assert_eq!((fs::read(&file).unwrap(), fs::metadata(&file).unwrap().ino()), (b"content".to_vec(), before));
     drop(agent);
 }
 

@@ -132,8 +132,17 @@ impl Protected {
     }
 
     pub(crate) fn ask_for_restore(&self, item: &str, point: PointId, to: Option<PathBuf>) -> JobId {
+        self.ask_for_restore_over(item, point, to, api::Overwriting::Fail)
+    }
+
+    pub(crate) fn ask_for_restore_over(
+        &self,
+        item: &str,
+        point: PointId,
+        to: Option<PathBuf>,
+        overwrite: api::Overwriting,
+    ) -> JobId {
         let to = to.map(|to| to.to_str().unwrap().to_owned());
-        let overwrite = api::Overwriting::Fail;
         self.ask(Work::Restore(RestoreWork { item: name(item), point, paths: Vec::new(), strip: 0, to, overwrite }))
     }
 

@@ -1,8 +1,8 @@
 //! What goes in comes out, and every way to ask for less than all of it.
 
-use crate::machine::{Machine, assert_equal, copy};
+use crate::machine::{Machine, assert_equal, copy, files};
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use testkit::Rng;
@@ -34,6 +34,8 @@ on_both!(
     every_version_of_a_file_is_found_over_many_points,
     points_expire_come_back_and_are_purged,
     a_large_file_comes_out_with_its_holes_anew_and_in_the_place_of_another,
+    a_restore_in_place_changes_what_differs_and_nothing_else,
+    the_zoo_comes_out_in_place_of_what_was_made_of_it,
 );
 
 fn the_zoo_comes_out_as_it_went_in(machine: &Machine) {
@@ -172,7 +174,7 @@ fn a_directory_on_the_way_stays_as_it_is(machine: &Machine) {
     machine.write("a/one", "1");
     machine.backup("item");
     let directory = machine.restore("latest", "out").join("a");
-    fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
     fs::remove_file(directory.join("one")).unwrap();
     machine.ok(&["restore", "latest", "--path", &machine.text("source/a/one"), "--to", &machine.text("out")]);
     assert!(directory.join("one").exists());
@@ -233,6 +235,68 @@ fn points_expire_come_back_and_are_purged(machine: &Machine) {
     machine.ok(&["collect"]);
     machine.ok(&["collect"]);
     machine.assert_restores(&second, &machine.path("source"));
+}
+
+fn the_zoo_comes_out_in_place_of_what_was_made_of_it(machine: &Machine) {
+    zoo::build(&machine.path("source"), ZooOptions { large_directory: 300, ..ZooOptions::default() }).unwrap();
+    machine.ends(3, &["backup", &machine.text("source"), "--item", "item"]);
+    let restored = machine.restore("latest", "out");
+    let changed = files(&restored);
+    for path in changed.iter().filter(|path| fs::symlink_metadata(path).unwrap().is_file()) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        let _ = rustix::fs::setxattr(path, "user.foreign", b"value", rustix::fs::XattrFlags::empty());
+        let length = fs::metadata(path).unwrap().len();
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_len(length / 2 + 7).unwrap();
+    }
+    machine.ok(&["restore", "latest", "--to", &machine.text("out"), "--overwrite", "in-place"]);
+    assert_equal(&machine.path("source"), &restored);
+}
+
+fn a_restore_in_place_changes_what_differs_and_nothing_else(machine: &Machine) {
+    let noise = Rng::new(11).vec(24 << 20);
+    machine.write("large", &noise);
+    machine.write("same", &noise[..9_000_000]);
+    machine.write("sparse", "");
+    let sparse = fs::File::options().write(true).open(machine.path("source/sparse")).unwrap();
+    sparse.write_all_at(&noise[..1 << 20], 5 << 20).unwrap();
+    sparse.set_len(20 << 20).unwrap();
+    for number in 0..200 {
+        machine.write(&format!("small/{number}"), &noise[number * 1000..number * 1000 + 3000]);
+    }
+    machine.backup("item");
+    let restored = machine.restore("latest", "out");
+    let inode = |name: &str| fs::metadata(restored.join(name)).unwrap().ino();
+    let names = ["large", "same", "sparse", "small/7", "small/8"];
+    let before = names.map(inode);
+    let change = |name: &str, at: u64, bytes: &[u8]| {
+        fs::File::options().write(true).open(restored.join(name)).unwrap().write_all_at(bytes, at).unwrap();
+    };
+    change("large", 10 << 20, b"changed");
+    change("large", 24 << 20, b"and longer than it was");
+    change("sparse", 100, b"where a hole was");
+    change("small/7", 10, b"changed");
+    fs::File::options().write(true).open(restored.join("small/8")).unwrap().set_len(5).unwrap();
+    fs::hard_link(restored.join("small/9"), restored.join("a further name")).unwrap();
+    change("small/9", 0, b"of two names");
+    fs::remove_file(restored.join("small/10")).unwrap();
+    let to = machine.text("out");
+    let arguments = ["restore", "latest", "--to", &to, "--overwrite", "in-place"];
+    let report = machine.ok(&arguments);
+    assert_eq!(names.map(inode), before, "they are the same files");
+    assert!(fs::read(restored.join("a further name")).unwrap().starts_with(b"of two names"), "nobody asked for that one");
+    fs::remove_file(restored.join("a further name")).unwrap();
+    assert_equal(&machine.path("source"), &restored);
+    let written = report["bytes_written"].as_u64().unwrap();
+    assert!((4096..64 << 10).contains(&written), "{report}");
+    assert!(report["bytes_kept"].as_u64().unwrap() > 33 << 20, "{report}");
+    assert!(report["bytes_verified"].as_u64().unwrap() < 8 << 20, "what is the same is not fetched: {report}");
+    let sparse = fs::metadata(restored.join("sparse")).unwrap();
+    assert!(sparse.blocks() * 512 < 2 << 20, "the hole is one again");
+    let changed = fs::metadata(restored.join("large")).unwrap().ctime_nsec();
+    let again = machine.ok(&arguments);
+    assert_eq!((again["bytes_written"].as_u64(), again["bytes_kept"].as_u64() > report["bytes_kept"].as_u64()), (Some(0), true));
+    assert_eq!(fs::metadata(restored.join("large")).unwrap().ctime_nsec(), changed, "what is right is not touched");
 }
 
 fn a_large_file_comes_out_with_its_holes_anew_and_in_the_place_of_another(machine: &Machine) {
@@ -299,7 +363,9 @@ fn large_files_with_little_in_them_are_restored_where_few_files_may_be_open() {
     }
     for (path, content) in (0..20).map(whole).chain((0..60).map(alike)) {
         let found = fs::read(restored.join(path)).unwrap();
-        assert!(found.len() as u64 == SIZE && found.starts_with(&content) && found[content.len()..].iter().all(|byte| *byte == 0));
+        assert!(
+            found.len() as u64 == SIZE && found.starts_with(&content) && found[content.len()..].iter().all(|byte| *byte == 0)
+        );
     }
 }
 

@@ -93,6 +93,19 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<()
     }
 }
 
+/// Makes a hole of a range; answers whether the file system can.
+pub(crate) fn make_hole(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<bool> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    loop {
+        match fallocate(file, flags, range.start, range.end - range.start) {
+            Ok(()) => return Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+}
+
 /// Sets the size; what is new is a hole.
 pub(crate) fn truncate(file: impl AsFd, size: u64) -> io::Result<()> {
     Ok(ftruncate(file, size)?)

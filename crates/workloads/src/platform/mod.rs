@@ -18,7 +18,7 @@ pub(crate) use attributes::{
     ACL_ACCESS, ACL_DEFAULT, has_default_acl, is_privileged_attribute, read_attributes, read_open_attributes, remove_attribute,
     set_attribute,
 };
-pub(crate) use content::{allocate, read_at, segment, truncate, will_need, write_at};
+pub(crate) use content::{allocate, make_hole, read_at, segment, truncate, will_need, write_at};
 pub use limits::raise_open_files;
 pub(crate) use list::list_names;
 pub(crate) use mounts::pseudo_file_system;
@@ -28,8 +28,8 @@ pub(crate) use open::{
 };
 pub(crate) use placing::{
     Named, create_file, effective_user_is_root, is_own, make_directory, make_link, make_node, make_symlink, move_new,
-    open_handle, open_named_directory, open_past_cache, random_number, read_link, remove_directory, remove_file, rename_new,
-    rename_over, set_mode, set_owner, set_times, spread_directories,
+    open_handle, open_named_directory, open_past_cache, open_to_change, random_number, read_link, remove_directory, remove_file,
+    rename_new, rename_over, set_mode, set_owner, set_times, spread_directories,
 };
 pub use rights::sees_trusted_attributes;
 pub(crate) use stat::{Found, Stat, booted, changes_before, mount_id, now_ns, stat_at, stat_open, thread_cpu_ns};

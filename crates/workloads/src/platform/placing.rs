@@ -5,14 +5,14 @@ use super::stat::{Stat, now_ns};
 use format::page::{EntryKind, Timestamp};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, IFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat,
-    fchmod, fchown, fstatfs, futimens, ioctl_getflags, ioctl_setflags, linkat, makedev, mkdirat, mknodat, openat, readlinkat,
-    renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+    fchmod, fchown, fstat, fstatfs, futimens, ioctl_getflags, ioctl_setflags, linkat, makedev, mkdirat, mknodat, openat,
+    readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What attributes are set on. Never a name: somebody might put something else there between two calls.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +71,24 @@ pub(crate) fn open_past_cache(file: BorrowedFd<'_>) -> Option<OwnedFd> {
     }
     let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC | OFlags::NOCTTY;
     openat(CWD, handle_path(file), flags, Mode::empty()).ok()
+}
+
+/// Opens a file that is there to be changed; none where that cannot be: it is no regular file, a program that runs, or somebody else's.
+pub(crate) fn open_to_change(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<OwnedFd>> {
+    let open = || {
+        let handle = openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        // nothing else is opened: with some devices that alone does something
+        if FileType::from_raw_mode(fstat(&handle)?.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        openat(CWD, handle_path(handle.as_fd()), flags, Mode::empty()).map(Some)
+    };
+    match open() {
+        Ok(file) => Ok(file),
+        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Makes a symlink.

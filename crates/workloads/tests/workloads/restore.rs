@@ -375,3 +375,100 @@ fn a_large_file_that_finds_the_disk_full_in_the_middle_or_at_the_end_says_so_and
     disk.make_room();
     assert_eq!(left(), before);
 }
+
+fn in_place(destination: &Path) -> RestoreTarget {
+    let options = RestoreOptions { overwrite: Overwrite::Always, in_place: true, ..RestoreOptions::new(destination) };
+    RestoreTarget::new(options).unwrap()
+}
+
+/// As the files here are owned.
+fn own(size: u64) -> Metadata {
+    let id = |id: u32| Owner { id, name: None };
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    Metadata { size, user: id(user), group: id(group), ..metadata(EntryKind::File) }
+}
+
+#[test]
+fn a_file_that_is_changed_in_place_is_its_owners_alone_until_it_is_done_and_known_as_unfinished() {
+    let ground = ground();
+    let path = ground.path.join("file");
+    let (target, wanted) = (in_place(&ground.path), own(20_000));
+    fs::write(&path, vec![1; 20_000]).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    // as if it was done already
+    fs::File::options().write(true).open(&path).unwrap().set_modified(UNIX_EPOCH + Duration::new(1_000_000_000, 5)).unwrap();
+    let now = fs::metadata(&path).unwrap();
+    let file = target.change_file(b"file", &wanted, &[]).unwrap().unwrap();
+    assert!(target.change_file(b"file", &wanted, &[]).unwrap().is_none(), "two entries must not both change one file");
+    file.write_at(&[1; 10_000], 0).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().ctime_nsec(), now.ctime_nsec(), "nothing is changed yet");
+    file.write_at(&[2; 5_000], 10_000).unwrap();
+    let under_way = fs::metadata(&path).unwrap();
+    assert_eq!(under_way.mode() & 0o7777, 0o600);
+    assert_ne!(under_way.mtime(), wanted.modified.seconds);
+    assert_eq!(target.bytes_kept(), 10_000);
+    drop(file);
+    let going_on = RestoreOptions { overwrite: Overwrite::Always, resume: true, ..RestoreOptions::new(&ground.path) };
+    assert!(!RestoreTarget::new(going_on).unwrap().holds(b"file", &wanted).unwrap(), "it is not taken for done");
+    let file = target.change_file(b"file", &wanted, &[]).unwrap().unwrap();
+    file.write_at(&[2; 5_000], 10_000).unwrap();
+    assert_eq!(file.finish(&wanted, &[]).unwrap(), []);
+    drop(file);
+    let mut content = vec![0; 20_000];
+    content[10_000..15_000].fill(2);
+    assert!(fs::read(&path).unwrap() == content, "what was not written is a hole");
+    let done = fs::metadata(&path).unwrap();
+    assert_eq!((done.ino(), done.mode() & 0o7777, done.mtime()), (now.ino(), 0o644, wanted.modified.seconds));
+    let file = target.change_file(b"file", &wanted, &[]).unwrap().unwrap();
+    file.write_at(&[2; 5_000], 10_000).unwrap();
+    assert_eq!(file.finish(&wanted, &[]).unwrap(), []);
+    let again = fs::metadata(&path).unwrap();
+    assert_eq!((again.ctime(), again.ctime_nsec()), (done.ctime(), done.ctime_nsec()), "what is right is not touched");
+}
+
+#[test]
+fn a_file_that_somebody_else_may_have_open_or_run_is_replaced_and_not_changed_in_place() {
+    let ground = ground();
+    let at = |name: &str| ground.path.join(name);
+    ground.plant(&["file", "linked", "directory/file", "theirs", "open to all", "with an attribute"]);
+    fs::hard_link(at("linked"), at("further name")).unwrap();
+    symlink(at("file"), at("symlink")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    fs::copy("/bin/sleep", at("program")).unwrap();
+    fs::copy("/bin/sleep", at("library")).unwrap();
+    fs::set_permissions(at("library"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(at("open to all"), fs::Permissions::from_mode(0o666)).unwrap();
+    std::os::unix::fs::chown(at("theirs"), None, Some(4711)).unwrap();
+    let target = in_place(&ground.path);
+    let changed = |name: &str, wanted: &Metadata| target.change_file(name.as_bytes(), wanted, &[]).unwrap().is_some();
+    assert!(changed("file", &own(3)) && changed("directory/file", &own(3)));
+    for name in ["linked", "symlink", "fifo", "directory", "nothing", "program", "library", "open to all", "theirs"] {
+        assert!(!changed(name, &own(3)), "{name}");
+    }
+    let others = [
+        Metadata { user: Owner { id: 4711, name: None }, ..own(3) },
+        Metadata { mode: 0o600, ..own(3) },
+        Metadata { mode: 0o4644, ..own(3) },
+    ];
+    for wanted in others {
+        assert!(!changed("file", &wanted), "{wanted:?}");
+    }
+    let capability = Attribute { name: b"security.capability".to_vec(), value: vec![1] };
+    assert!(target.change_file(b"file", &own(3), &[capability]).unwrap().is_none());
+    let plain = RestoreTarget::new(RestoreOptions { in_place: true, ..RestoreOptions::new(&ground.path) }).unwrap();
+    assert!(
+        !plain.changes_in_place() && plain.change_file(b"file", &own(3), &[]).unwrap().is_none(),
+        "only where all is overwritten"
+    );
+}
+
+#[test]
+fn a_file_whose_name_leads_elsewhere_once_it_is_changed_is_not_restored() {
+    let ground = ground();
+    ground.plant(&["file", "other"]);
+    let target = in_place(&ground.path);
+    let file = target.change_file(b"file", &own(7), &[]).unwrap().unwrap();
+    file.write_at(b"content", 0).unwrap();
+    fs::rename(ground.path.join("other"), ground.path.join("file")).unwrap();
+    assert!(file.finish(&own(7), &[]).unwrap_err().to_string().contains("somebody"));
+}

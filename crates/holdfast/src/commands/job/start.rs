@@ -4,9 +4,10 @@ use super::follow::{Waiting, note_away};
 use crate::cli::Global;
 use crate::commands::at_service::{AtService, open_service};
 use crate::commands::point_names::find_point;
+use crate::commands::restore::OverwriteArgument;
 use crate::failure::{Exit, Failure, Outcome};
 use api::{JobRequest, Overwriting, RestoreWork, Work};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use format::{DomainId, ItemName, JobId};
 
 /// Have an item's agent make a point now. Takes an administrator's token.
@@ -60,18 +61,6 @@ pub(crate) struct RestoreArguments {
     waiting: Waiting,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum OverwriteArgument {
-    /// Name them and leave them.
-    Fail,
-    /// Leave them.
-    Never,
-    /// Replace those that are older.
-    Older,
-    /// Replace them.
-    Always,
-}
-
 /// Have the service expire what is due, and purge what was soft-deleted long enough ago. It does so by itself, too.
 #[derive(Debug, Args)]
 pub(crate) struct RetentionArguments {
@@ -120,6 +109,7 @@ pub(super) async fn run_restore(global: &Global, arguments: RestoreArguments) ->
             OverwriteArgument::Never => Overwriting::Never,
             OverwriteArgument::Older => Overwriting::Older,
             OverwriteArgument::Always => Overwriting::Always,
+            OverwriteArgument::InPlace => Overwriting::InPlace,
         },
     });
     begin(global, &at, item.domain, work, arguments.waiting).await

@@ -13,7 +13,7 @@ use format::page::{Attribute, EntryKind, Metadata};
 use std::io;
 
 /// Bits of a mode that lend the owner's or group's rights.
-const SET_ID: u16 = 0o6000;
+pub(super) const SET_ID: u16 = 0o6000;
 
 /// Sets everything; what could not be set is answered. `may_inherit` says whether the entry may have got an ACL from its
 /// directory.

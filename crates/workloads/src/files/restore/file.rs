@@ -52,18 +52,18 @@ impl RestoredFile {
     fn past_cache(&self) -> Option<&PastCache> {
         self.past_cache.get()?.as_ref()
     }
+}
 
-    /// The end of so many bytes from `offset` on; an error if it lies behind the end of the file.
-    fn end_within(&self, offset: u64, length: u64) -> io::Result<u64> {
-        let end = offset.checked_add(length).filter(|end| *end <= self.size);
-        end.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "its content is longer than it should be"))
-    }
+/// The end of so many bytes from `offset` on; an error if it lies behind the end of the file.
+pub(super) fn end_within(size: u64, offset: u64, length: u64) -> io::Result<u64> {
+    let end = offset.checked_add(length).filter(|end| *end <= size);
+    end.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "its content is longer than it should be"))
 }
 
 impl TargetFile for RestoredFile {
     fn reserve(&self, ranges: &[Range<u64>]) -> io::Result<()> {
         for range in ranges {
-            self.end_within(range.start, range.end.saturating_sub(range.start))?;
+            end_within(self.size, range.start, range.end.saturating_sub(range.start))?;
         }
         if self.size <= SIZE_LATER_BYTES_MAX {
             return Ok(());
@@ -73,7 +73,7 @@ impl TargetFile for RestoredFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let end = self.end_within(offset, bytes.len() as u64)?;
+        let end = end_within(self.size, offset, bytes.len() as u64)?;
         match self.past_cache() {
             Some(past_cache) => past_cache.write_at(self.file.as_fd(), bytes, offset)?,
             None => platform::write_at(&self.file, bytes, offset)?,

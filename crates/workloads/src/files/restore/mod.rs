@@ -6,12 +6,14 @@
 //! by an open directory and one name in it, or on what is open.
 //!
 //! Entries are made for their owner only and get what belongs to them in the order of [`attributes`]: owner, plain
-//! attributes, mode, ACLs and capabilities, times last, and then their name ([`unfinished`]).
+//! attributes, mode, ACLs and capabilities, times last, and then their name ([`unfinished`]). Files that are changed where they are, if
+//! that was asked for, are the exception ([`in_place`]).
 
 mod attributes;
 mod directories;
 mod effort;
 mod file;
+mod in_place;
 mod nursery;
 mod past_cache;
 mod target;

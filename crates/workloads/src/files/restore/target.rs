@@ -3,6 +3,7 @@
 use super::attributes::apply;
 use super::directories::{Directories, OpenDirectory};
 use super::file::RestoredFile;
+use super::in_place::{ChangedFile, Changes};
 use super::nursery::{self, Nursery};
 use super::past_cache::Disk;
 use super::turns::Turns;
@@ -29,6 +30,9 @@ pub struct RestoreOptions {
     pub destination: PathBuf,
     /// What to do with what is there already.
     pub overwrite: Overwrite,
+    /// Change files that are there where they differ, instead of replacing them. Only with [`Overwrite::Always`]: a file of which a change
+    /// was interrupted is younger than what it was to become.
+    pub in_place: bool,
     /// Go on with an interrupted restore: what it left unfinished is removed, directories that it left unfinished are finished. What it
     /// finished before the machine was started is written anew, whatever `overwrite` says.
     pub resume: bool,
@@ -47,6 +51,7 @@ impl RestoreOptions {
         Self {
             destination: destination.into(),
             overwrite: Overwrite::default(),
+            in_place: false,
             resume: false,
             numeric_owner: false,
             owners: platform::effective_user_is_root(),
@@ -63,6 +68,7 @@ pub struct RestoreTarget {
     nursery: Nursery,
     turns: Turns,
     disk: Arc<Disk>,
+    changes: Arc<Changes>,
     open_files_max: usize,
     booted: Timestamp,
     /// What changed since then was not finished by an earlier restore.
@@ -75,6 +81,7 @@ pub struct RestoreTarget {
 #[derive(Debug)]
 pub(super) struct Policy {
     pub(super) overwrite: Overwrite,
+    in_place: bool,
     resume: bool,
     numeric_owner: bool,
     pub(super) owners: bool,
@@ -157,6 +164,7 @@ impl RestoreTarget {
         let share = (platform::raise_open_files() / 4).clamp(8, 4096) as usize;
         let policy = Policy {
             overwrite: options.overwrite,
+            in_place: options.in_place && options.overwrite == Overwrite::Always,
             resume: options.resume,
             numeric_owner: options.numeric_owner,
             owners: options.owners,
@@ -170,6 +178,7 @@ impl RestoreTarget {
             nursery,
             turns: Turns::default(),
             disk: Arc::default(),
+            changes: Arc::default(),
             open_files_max: share / DESCRIPTORS_OF_FILE,
             booted: platform::booted(),
             begun: platform::changes_before(),
@@ -305,12 +314,33 @@ impl TreeTarget for RestoreTarget {
     }
 
     fn holds(&self, path: &[u8], metadata: &Metadata) -> io::Result<bool> {
+        if self.policy.in_place && metadata.kind == EntryKind::File {
+            // it may be one that was there before: it is compared
+            return Ok(false);
+        }
         let place = self.find(path)?;
         let Some(stat) = place.look()?.filter(|stat| is_like(stat, metadata)) else { return Ok(false) };
         // Nobody asked the disk for it: what was finished before the machine was started may have lost its content.
         let is_before = stat.changed < self.booted;
         let is_own_change = stat.changed >= self.begun && self.replaces_names.load(Ordering::Relaxed);
         Ok(!is_before && !is_own_change)
+    }
+
+    fn changes_in_place(&self) -> bool {
+        self.policy.in_place
+    }
+
+    fn change_file(&self, path: &[u8], metadata: &Metadata, attributes: &[Attribute]) -> io::Result<Option<Box<dyn TargetFile>>> {
+        if !self.policy.in_place {
+            return Ok(None);
+        }
+        let Place { parent, name } = self.find(path)?;
+        let file = ChangedFile::open(parent, name, &self.policy, (metadata, attributes), &self.changes)?;
+        Ok(file.map(|file| Box::new(file) as Box<dyn TargetFile>))
+    }
+
+    fn bytes_kept(&self) -> u64 {
+        self.changes.bytes_kept()
     }
 
     fn create_file(&self, path: &[u8], size: u64) -> io::Result<Box<dyn TargetFile>> {
