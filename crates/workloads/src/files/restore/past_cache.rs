@@ -20,7 +20,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 const CHUNKS_KEPT: usize = 8;
 /// A disk that takes so long for a mebibyte, others waiting for it too, does not keep up with those who make them: what the cache takes
 /// meanwhile, it takes in its own time.
-const SLOW_NS_PER_MIB: u64 = 16_000_000;
+const SLOW_NS_PER_MIB: u64 = 5_000_000;
 /// Less goes through the cache, where it is put together with what lies beside it: to wait for each would take longer.
 const BYTES_MIN: usize = 128 << 10;
 /// The mean goes over about so many bytes.
