@@ -25,6 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What is compared, and written if it differs.
 const BLOCK_BYTES: u64 = 4096;
 
+/// So much of what is there is on its way from the disk while it is compared.
+const AHEAD_BYTES: u64 = 8 << 20;
 /// What is compared at once.
 const COMPARE_BYTES: usize = 256 << 10;
 /// The attribute that lends root's rights.
@@ -61,6 +63,8 @@ pub(super) struct ChangedFile {
     modified: Timestamp,
     size: u64,
     state: Mutex<State>,
+    /// Up to where the kernel was asked for what is there.
+    asked: AtomicU64,
     changes: Arc<Changes>,
 }
 
@@ -87,7 +91,8 @@ impl ChangedFile {
         }
         let state = Mutex::new(State { is_begun: false, done: BTreeMap::new() });
         let (policy, changes, modified, size) = (policy.clone(), changes.clone(), metadata.modified, metadata.size);
-        Ok(Some(Self { file, parent, name: name.to_vec(), inode, policy, modified, size, state, changes }))
+        let (name, asked) = (name.to_vec(), AtomicU64::new(0));
+        Ok(Some(Self { file, parent, name, inode, policy, modified, size, state, asked, changes }))
     }
 
     /// Makes it its owner's alone, and known as unfinished.
@@ -197,6 +202,12 @@ impl Drop for ChangedFile {
 
 impl TargetFile for ChangedFile {
     fn read_before(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let end = offset.saturating_add(buffer.len() as u64);
+        let (asked, ahead) = (self.asked.load(Ordering::Relaxed), end.saturating_add(AHEAD_BYTES).min(self.size));
+        if end > asked || ahead >= asked + AHEAD_BYTES / 2 {
+            platform::will_need(self.file.as_fd(), asked.max(offset)..ahead.max(offset));
+            self.asked.store(ahead, Ordering::Relaxed);
+        }
         platform::read_at(self.file.as_fd(), buffer, offset)
     }
 
