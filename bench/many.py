@@ -16,7 +16,7 @@ Holdfast alone takes part unless tools are named. Other tools are described in f
 restore one file and what they call a difference stands here.
 Prints for each phase wall seconds, processor seconds, and peak MiB of the tool's processes together, and how much of that no file stands behind.
 """
-import argparse, hashlib, itertools, json, multiprocessing, os, pathlib, random, re, shutil, signal, subprocess, sys, time
+import hashlib, itertools, json, multiprocessing, os, pathlib, random, re, shutil, signal, subprocess, sys, time
 
 import measure
 
@@ -44,13 +44,8 @@ MORE = {
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=pathlib.Path)
+    parser = measure.parser(__doc__, 7200, "directory")
     parser.add_argument("--files", type=int, default=10_000_000, help="[10,000,000]")
-    parser.add_argument("--toolfile", action="append", default=[], help="beside that of Holdfast")
-    parser.add_argument("--tools", default="holdfast", help="[holdfast]")
-    parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
-    parser.add_argument("--timeout", type=int, default=7200, help="seconds after which a phase is given up [7200]")
     wanted = parser.parse_args()
     if wanted.files < 1000:
         parser.error("fewer than 1000 files are not many")

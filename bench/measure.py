@@ -1,5 +1,5 @@
 """What the scripts here share: tools that are described in files, and a command's time and memory."""
-import os, pathlib, re, shutil, signal, subprocess, sys, threading, time
+import argparse, os, pathlib, re, shutil, signal, subprocess, sys, threading, time
 
 PEERS = os.path.abspath(os.environ.get("PEERS") or os.path.expanduser("~/.cache/peers"))
 LOOK_EVERY = 0.02
@@ -23,6 +23,18 @@ def tools(files, names):
     if served := [name for name in names if known[name].get("server")]:
         sys.exit(f"needs a server, which is not started here: {', '.join(served)}")
     return {name: known[name] for name in names}
+
+
+def parser(description, timeout, *places):
+    """What every script is told: the directories of these names, tools, and where to leave the figures."""
+    asked = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for place in places:
+        asked.add_argument(place, type=pathlib.Path)
+    asked.add_argument("--toolfile", action="append", default=[], help="beside that of Holdfast")
+    asked.add_argument("--tools", default="holdfast", help="[holdfast]")
+    asked.add_argument("--json", type=pathlib.Path, help="file for the figures")
+    asked.add_argument("--timeout", type=int, default=timeout, help=f"seconds after which a command is given up [{timeout}]")
+    return asked
 
 
 def can_be_ended():

@@ -8,21 +8,15 @@ for a while, for ext4 without a journal searches past every inode that was delet
 and so what is measured would be what the tool before it has left behind. Then the tools restore by turns, the page cache dropped before each, each
 time into an empty directory of its own, and no restored tree is removed before the last one is there.
 """
-import argparse, json, pathlib, shutil, statistics, sys, time
+import json, pathlib, shutil, statistics, sys, time
 
 import measure
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=pathlib.Path)
-    parser.add_argument("tree", type=pathlib.Path)
-    parser.add_argument("--toolfile", action="append", default=[], help="beside that of Holdfast")
-    parser.add_argument("--tools", default="holdfast", help="[holdfast]")
+    parser = measure.parser(__doc__, 1800, "directory", "tree")
     parser.add_argument("--rounds", type=int, default=3, help="[3]")
     parser.add_argument("--rest", type=int, default=330, help="seconds in which nothing is deleted [330]")
-    parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
-    parser.add_argument("--timeout", type=int, default=1800, help="seconds after which a command is given up [1800]")
     return parser.parse_args()
 
 

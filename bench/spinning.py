@@ -7,22 +7,11 @@ Run it as root, with a C compiler, libfuse3's headers and mkfs.ext4. DIRECTORY m
 The tree is copied to an ext4 image, at full speed; then the image is read through `spinning_disk.c`, which takes as long as a disk with one arm,
 below a loop device with the kernel's usual settings for such a disk. Repositories lie beside the image, on the disk that is there.
 """
-import argparse, contextlib, json, pathlib, shutil, subprocess, sys, time
+import contextlib, json, pathlib, shutil, subprocess, sys, time
 
 import measure
 
 OWN = pathlib.Path(__file__).resolve().parent
-
-
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=pathlib.Path)
-    parser.add_argument("tree", type=pathlib.Path)
-    parser.add_argument("--toolfile", action="append", default=[], help="beside that of Holdfast")
-    parser.add_argument("--tools", default="holdfast", help="[holdfast]")
-    parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
-    parser.add_argument("--timeout", type=int, default=3600, help="seconds after which a command is given up [3600]")
-    return parser.parse_args()
 
 
 def run(*command):
@@ -78,7 +67,7 @@ def shown(figures):
 
 
 def main():
-    wanted = arguments()
+    wanted = measure.parser(__doc__, 3600, "directory", "tree").parse_args()
     measure.can_be_ended()
     known = measure.tools([OWN / "holdfast.py", *wanted.toolfile], wanted.tools.split(","))
     tree = wanted.tree.resolve()

@@ -85,6 +85,11 @@ impl FileJob {
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether it has the place of one that stays open.
+    pub(crate) fn has_place(&self) -> bool {
+        self.lock().place.is_some()
+    }
+
     /// Gives it the place of one that stays open.
     pub(crate) fn stay_open(&self, place: OpenFile) {
         self.lock().place = Some(place);

@@ -7,8 +7,9 @@
 //! then: further names of files → attributes of directories, the deepest first
 //! ```
 //! Every blob that is written was opened and its id computed anew. A file of which anything is damaged is not left there:
-//! rather nothing than something that looks right, and what it would have replaced stays (one that is changed in place excepted). Nobody waits in a circle: each stage
-//! waits for the next one only, and the planner, where many files are open, for files of which everything was sent on.
+//! rather nothing than something that looks right, and what it would have replaced stays. (One that is changed in place is neither until it
+//! is done.) Nobody waits in a circle: each stage waits for the next one only, and the planner, where many files are open, for files of which
+//! everything was sent on.
 
 mod absent;
 mod directories;

@@ -202,10 +202,9 @@ impl Planner<'_> {
         let job = FileJob::new(path, origin.to_vec(), entry, attributes);
         let pages = self.pages;
         let mut data = Stretches::of_file(size);
-        let (mut at, mut first, mut stays_open) = (0u64, None, false);
+        let (mut at, mut first) = (0u64, None);
         if self.in_place.is_some() && size >= COMPARED_BYTES_MIN {
             self.stay_open(&job)?;
-            stays_open = true;
             job.open(self.writing)?;
         }
         for extent in ContentReader::new(pages, &content) {
@@ -223,16 +222,15 @@ impl Planner<'_> {
                 }
                 Ok(Extent::Data { blob, offset, length }) => {
                     // pieces of one blob are written in one go
-                    if !stays_open && *first.get_or_insert(blob) != blob {
+                    if *first.get_or_insert(blob) != blob {
                         self.stay_open(&job)?;
-                        stays_open = true;
                     }
                     job.add_piece();
                     self.window.push(blob, Piece { file: job.clone(), at, offset, length });
                     data.add(at, length);
                     at = at.saturating_add(u64::from(length));
                     if self.window.is_full(self.window_bytes) {
-                        stays_open = self.reserve(&job, data.take(), stays_open)?;
+                        self.reserve(&job, &data.take())?;
                         self.send_window()?;
                     }
                 }
@@ -243,7 +241,7 @@ impl Planner<'_> {
                 Err(error) => return Err(error),
             }
         }
-        self.reserve(&job, data.take(), stays_open)?;
+        self.reserve(&job, &data.take())?;
         if at != size {
             job.note_damage(self.writing, "its content has another length than it should have");
         }
@@ -255,29 +253,28 @@ impl Planner<'_> {
         self.in_place.as_mut().is_some_and(|in_place| in_place.keeps(job, blob, &range))
     }
 
-    /// Makes room for what is planned, in a file that stays open from now on. Answers whether the file has its place.
-    fn reserve(&mut self, job: &FileJob, ranges: Vec<Range<u64>>, mut stays_open: bool) -> Result<bool> {
-        if !ranges.is_empty() {
-            if !stays_open {
-                self.stay_open(job)?;
-                stays_open = true;
-            }
-            job.reserve(self.writing, &ranges)?;
+    /// Makes room for what is planned, in a file that stays open from now on.
+    fn reserve(&mut self, job: &FileJob, ranges: &[Range<u64>]) -> Result<()> {
+        if ranges.is_empty() {
+            return Ok(());
         }
-        Ok(stays_open)
+        self.stay_open(job)?;
+        job.reserve(self.writing, ranges)
     }
 
-    /// A further piece of a file may be read much later than the first. Those that have places are planned whole, this one's pieces
+    /// Gives the file a place, unless it has one: a further piece may be read much later than the first. Those that have places are planned whole, this one's pieces
     /// so far too: they are done once what was planned is written.
     fn stay_open(&mut self, job: &FileJob) -> Result<()> {
-        loop {
-            if let Some(place) = self.writing.open_files.enter() {
-                job.stay_open(place);
-                return Ok(());
+        while !job.has_place() {
+            match self.writing.open_files.enter() {
+                Some(place) => job.stay_open(place),
+                None => {
+                    self.send_window()?;
+                    self.writing.open_files.wait_for_half(self.stop)?;
+                }
             }
-            self.send_window()?;
-            self.writing.open_files.wait_for_half(self.stop)?;
         }
+        Ok(())
     }
 
     fn send_window(&mut self) -> Result<()> {

@@ -172,6 +172,28 @@ fn a_damaged_file_does_not_cost_the_one_that_it_would_replace() {
 }
 
 #[test]
+fn a_damaged_file_that_is_changed_in_place_is_said_to_be_changed_in_part_and_is_not_taken_for_done() {
+    let machine = Machine::with_vault();
+    let content = Rng::new(6).vec(3_000_000);
+    machine.write("file", &content);
+    machine.backup("item");
+    let there = machine.restore("latest", "out").join("file");
+    fs::write(&there, &content[1..]).unwrap();
+    flip_the_largest_pack(&machine);
+    let to = machine.text("out");
+    let arguments = ["restore", "latest", "--to", &to, "--overwrite", "in-place"];
+    let report = machine.ends(4, &arguments);
+    assert_eq!(report["damaged_count"], 1, "{report}");
+    assert!(report["damaged"][0]["what"].as_str().unwrap().ends_with("what is there may be changed in part"), "{report}");
+    let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    assert_ne!(modified(&there), modified(&machine.path("source/file")));
+    // Back again: the vault is whole.
+    flip_the_largest_pack(&machine);
+    machine.ok(&arguments);
+    assert_equal(&machine.path("source"), &machine.restored("out"));
+}
+
+#[test]
 fn a_damaged_file_with_several_names_costs_none_of_those_that_it_would_replace() {
     let machine = Machine::with_vault();
     machine.write("a", Rng::new(7).vec(3_000_000));

@@ -163,6 +163,26 @@ fn a_large_file_whose_restore_fills_a_disk_is_not_there_until_there_is_room() {
 }
 
 #[test]
+fn a_file_whose_change_in_place_fills_a_disk_is_done_by_the_same_command_once_there_is_room() {
+    let machine = Machine::with_vault();
+    let Some(disk) = SmallDisk::mount_ext4(machine.path("disk"), 96 << 10) else { return };
+    write_noise(&machine, "large", 40 << 10, 1);
+    machine.backup("item");
+    let (to, restored) = (machine.text("disk/out"), machine.restored("disk/out"));
+    machine.ok(&["restore", "latest", "--to", &to]);
+    let file = fs::File::options().write(true).open(restored.join("large")).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(0).unwrap();
+    file.set_len(length).unwrap();
+    let arguments = ["restore", "latest", "--to", &to, "--overwrite", "in-place"];
+    disk.fill_but(4 << 10);
+    assert!(failed_clearly(&machine, &arguments), "the disk was never full");
+    disk.make_room();
+    machine.ok(&arguments);
+    assert_equal(&machine.path("source"), &restored);
+}
+
+#[test]
 fn a_check_on_a_full_disk_says_what_it_finds_or_fails_clearly() {
     let Some((disk, machine)) = with_vault(12 << 10) else { return };
     write_noise(&machine, "file", 300, 1);

@@ -2,7 +2,7 @@
 //!
 //! 20 kills; `HOLDFAST_KILLS=200` for more, `HOLDFAST_SEED` for others.
 
-use crate::machine::{Machine, copy};
+use crate::machine::{Machine, assert_equal, copy};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -122,4 +122,30 @@ fn assert_nothing_leaks(machine: &Machine) {
     machine.ok(&["collect"]);
     let left = machine.objects("/pack/");
     assert!(left.is_empty(), "no point is left, and {} packs are: {left:?}", left.len());
+}
+
+#[test]
+fn a_restore_in_place_that_is_killed_is_finished_by_the_same_command() {
+    let machine = Machine::with_vault();
+    let mut rng = Rng::new(number("HOLDFAST_SEED", 1));
+    for file in 0..4 {
+        machine.write(&format!("{file}"), rng.vec(12 << 20));
+    }
+    machine.backup("item");
+    let restored = machine.restore("latest", "out");
+    let to = machine.text("out");
+    let arguments = ["restore", "latest", "--to", &to, "--overwrite", "in-place"];
+    let mut takes = Duration::from_millis(1);
+    for turn in 0..8 {
+        for file in 0..4 {
+            std::fs::write(restored.join(format!("{file}")), rng.vec(11 << 20)).unwrap();
+        }
+        let resume = if turn % 2 == 0 { &arguments[..] } else { &[&arguments[..], &["--resume"]].concat() };
+        let wait = Duration::from_micros(rng.below(takes.as_micros() as u64));
+        machine.start(resume).kill_after(wait);
+        let begun = Instant::now();
+        machine.ok(resume);
+        takes = begun.elapsed();
+        assert_equal(&machine.path("source"), &restored);
+    }
 }

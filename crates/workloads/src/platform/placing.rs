@@ -81,6 +81,7 @@ pub(crate) fn open_to_change(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<
         if FileType::from_raw_mode(fstat(&handle)?.st_mode) != FileType::RegularFile {
             return Ok(None);
         }
+        // nor is anybody's lease on it waited for
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         openat(CWD, handle_path(handle.as_fd()), flags, Mode::empty()).map(Some)
     };

@@ -97,8 +97,8 @@ struct FileRead {
     changed: bool,
 }
 
-/// Reads a file behind what is in the buffer, which is empty from `start` on. It was opened some time ago: if it is not what the walk
-/// found any more, or cannot be read, what has its name now is read instead. The buffer must not become longer than `fits`.
+/// Reads a file behind what is in the buffer, which must not become longer than `fits`. It was opened some time ago: if it is not what the
+/// walk found any more, or cannot be read, what has its name now is read instead.
 fn read_file(
     shared: &Shared,
     task: &Task,
@@ -126,7 +126,8 @@ fn read_again(task: &Task, buffer: &mut Buffer, fits: usize) -> io::Result<Outco
     if now.kind != EntryKind::File {
         return Err(io::Error::other("it is no regular file any more"));
     }
-    // nor does a file that got a second name belong into a run, or one of somebody else, whom its length as it is stored would tell of the others
+    // a file that got a second name does not belong into a run, nor one of another owner: how well all compress together would tell him
+    // something of the others
     let belongs = |metadata: &Metadata| metadata.names <= 1 && metadata.user.id == task.found.metadata.user.id;
     if buffer.len() as u64 + now.size > fits as u64 || !belongs(&now) {
         return Ok(Outcome::Unfit);

@@ -57,7 +57,7 @@ pub(super) fn apply(
     shortfalls
 }
 
-fn shown(attribute: &Attribute) -> String {
+pub(super) fn shown(attribute: &Attribute) -> String {
     format!("attribute {}", String::from_utf8_lossy(&attribute.name))
 }
 

@@ -6,7 +6,7 @@
 //! libraries, which processes run, and if somebody may have them open who is not to see what is restored, or could change it: where owner,
 //! group or ACL are others than those that are restored, where the mode lets others do more, and where the restored file lends rights.
 
-use super::attributes::{SET_ID, apply};
+use super::attributes::{SET_ID, apply, shown};
 use super::directories::OpenDirectory;
 use super::file::end_within;
 use super::target::Policy;
@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is compared, and written if it differs.
 const BLOCK_BYTES: u64 = 4096;
-
 /// So much of what is there is on its way from the disk while it is compared.
 const AHEAD_BYTES: u64 = 8 << 20;
 /// What is compared at once.
@@ -184,8 +183,7 @@ impl ChangedFile {
             match platform::remove_attribute(self.named(), &own.name) {
                 // labels of a security module are the machine's
                 Err(error) if !own.name.starts_with(b"security.") || own.name == CAPABILITY => {
-                    let what = format!("attribute {}", String::from_utf8_lossy(&own.name));
-                    shortfalls.push(Shortfall { what, why: format!("it cannot be removed: {error}") });
+                    shortfalls.push(Shortfall { what: shown(own), why: format!("it cannot be removed: {error}") });
                 }
                 _ => {}
             }
