@@ -75,8 +75,8 @@ pub(super) enum OverwriteArgument {
     /// Replace them.
     Always,
     /// Change them where they differ: what is the same is not written, and of large files not read from the vault. Until it is done, a file
-    /// is neither the old nor the new one, and its owner's alone. Programs, libraries, files with several names and those that somebody else
-    /// may have open are replaced.
+    /// is neither the old nor the new one, and its owner's alone. Programs, libraries, files with several names and those whose owner,
+    /// group, mode or ACL lets others do more than the point's are replaced, which needs room for them.
     InPlace,
 }
 
@@ -154,7 +154,8 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let mut target = TargetOptions::new(&arguments.to);
     target.keep_off = own;
     target.overwrite = arguments.overwrite.into();
-    target.in_place = matches!(arguments.overwrite, OverwriteArgument::InPlace);
+    let in_place = matches!(arguments.overwrite, OverwriteArgument::InPlace);
+    target.in_place = in_place;
     target.resume = arguments.resume;
     target.numeric_owner = arguments.numeric_owner;
     let target = RestoreTarget::new(target).map_err(|error| {
@@ -180,17 +181,22 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> Outcome<Exit> 
     let progress = EngineProgress::watch(global, "restore", counters);
     let outcome = restore::run(request).await;
     progress.finish();
-    Ok(tell(global, &point, completeness, &outcome.map_err(failed)?, started))
+    Ok(tell(global, &point, completeness, &outcome.map_err(|error| failed(error, in_place))?, started))
 }
 
 /// Why a restore ended early, with how it goes on.
-fn failed(error: EngineError) -> Failure {
+fn failed(error: EngineError, in_place: bool) -> Failure {
     let is_stopped = error.kind() == ErrorKind::Cancelled;
-    let failure = Failure::from(error);
-    match is_stopped {
-        true => failure.with_hint("what is restored stays; the same command with --resume goes on"),
-        false => failure,
+    let mut failure = Failure::from(error);
+    if is_stopped {
+        failure = failure.with_hint("what is restored stays; the same command with --resume goes on");
     }
+    if in_place {
+        let said = failure.hint().map_or_else(String::new, |hint| format!("{hint}; "));
+        let half_done = "files that were being changed in place are neither old nor new until then, and their owner's alone";
+        failure = failure.with_hint(format!("{said}{half_done}"));
+    }
+    failure
 }
 
 fn tell(

@@ -177,6 +177,8 @@ fn a_file_whose_change_in_place_fills_a_disk_is_done_by_the_same_command_once_th
     let arguments = ["restore", "latest", "--to", &to, "--overwrite", "in-place"];
     disk.fill_but(4 << 10);
     assert!(failed_clearly(&machine, &arguments), "the disk was never full");
+    let told = machine.run(&arguments);
+    assert!(told.err.contains("neither old nor new"), "{}", told.err);
     disk.make_room();
     machine.ok(&arguments);
     assert_equal(&machine.path("source"), &restored);
